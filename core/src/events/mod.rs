@@ -1,0 +1,1 @@
+//! Event-camera byte streams to events, windows and patches.

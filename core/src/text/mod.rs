@@ -1,0 +1,1 @@
+//! Raw UTF-8 to MinHash fingerprints and counting-Bloom bins.
