@@ -26,7 +26,8 @@ pub mod paper;
 
 pub use features::FeaturesError;
 pub use fingerprint::{Fingerprint, MAX_HASHES};
-pub use front_end::{
-    EncodeError, FrontEndError, MAX_LENGTH, MAX_WINDOW, TextFrontEnd, Words, split_words,
-};
+pub use front_end::{EncodeError, FrontEndError, MAX_LENGTH, MAX_WINDOW, TextFrontEnd, Words, split_words};
 pub use hash::{MODULUS, UnitHash};
+
+/// What stands in the bins of a row that has no word. Filters of 65,535 bins or fewer never use it.
+pub const ABSENT: u16 = u16::MAX;

@@ -1,0 +1,24 @@
+//! Everything that touches raw memory or an instruction set.
+//!
+//! [`view`] gives operators their windows into the arena; the other files hold the micro-kernels of one
+//! instruction set each. All unsafe code of the crate is in this folder.
+
+pub mod view;
+
+/// Which weight layouts this build accepts. A plan packed for another one is refused at load.
+///
+/// The host runs every layout through the portable lanes, so that a plan for a board can be checked without it.
+pub fn accepts(layout: crate::pack::Layout) -> bool {
+    use crate::pack::Layout;
+    match layout {
+        Layout::Generic => true,
+        #[cfg(not(target_os = "none"))]
+        _ => true,
+        #[cfg(all(target_os = "none", mixel_dsp))]
+        Layout::ArmDsp => true,
+        #[cfg(all(target_os = "none", mixel_helium))]
+        Layout::Helium => true,
+        #[cfg(target_os = "none")]
+        _ => false,
+    }
+}

@@ -1,0 +1,53 @@
+//! Any function of one int8 value, as a table of all 256 results: GELU, sigmoid, tanh, clips, changes of scale.
+
+use super::{Kernel, OpKind, Run};
+use crate::arch::view::In;
+use crate::plan::{DType, Fault, Operator};
+
+/// The operator, int8 to int8 of the same shape. The table has 256 entries in the order -128 .. 127.
+pub struct Lut;
+
+fn table<'p>(operator: &Operator<'p>) -> Option<In<'p, i8>> {
+    let mut cursor = operator.params();
+    let table = operator.constant(&mut cursor);
+    cursor.finished().then_some(table)
+}
+
+impl Kernel for Lut {
+    const KIND: OpKind = OpKind::Lut;
+
+    fn check(operator: &Operator<'_>) -> Result<(), Fault> {
+        let (input, output) = operator.unary()?;
+        if (input.dtype, output.dtype) != (DType::I8, DType::I8) {
+            return Err(Fault::Types);
+        }
+        if (input.dims, input.dynamic) != (output.dims, output.dynamic) {
+            return Err(Fault::Shapes);
+        }
+        let table = table(operator).ok_or(Fault::Params)?;
+        if table.len() == 256 { Ok(()) } else { Err(Fault::Constants) }
+    }
+
+    fn reach(_operator: &Operator<'_>, _input: usize) -> Option<isize> {
+        Some(0)
+    }
+
+    fn run(run: &Run<'_>) {
+        let Ok((input, output)) = run.operator().unary() else { return };
+        let Some(table) = table(run.operator()) else { return };
+        let (x, y) = (run.read::<i8>(&input), run.write::<i8>(&output));
+        let inner = input.inner();
+        for (first, count) in input.row_spans(run.rows()) {
+            for index in first * inner..(first + count) * inner {
+                y.set(index, table.get((x.get(index) as u8 ^ 0x80) as usize));
+            }
+        }
+    }
+}
+
+/// The specification: `y[i] = table[x[i] + 128]`.
+pub fn reference(x: &[i8], table: &[i8; 256], y: &mut [i8]) {
+    for (&x, y) in x.iter().zip(y) {
+        *y = table[(x as i32 + 128) as usize];
+    }
+}

@@ -1,0 +1,257 @@
+//! The operators: one file a family.
+//!
+//! A file holds the parameters as they stand in the plan, what shapes and types go together (`check`), a `reference`
+//! that is the specification, and the implementation that sessions run. [`requant`] is the one place that rounds.
+//!
+//! Which operators are linked is a type, an [`OpSet`]: [`All`] for tools and tests, one made by [`crate::op_set!`] for
+//! firmware that carries one model.
+
+pub mod linear;
+pub mod lut;
+pub mod requant;
+
+pub use linear::Linear;
+pub use lut::Lut;
+
+use crate::arch::view::{Element, In, Lease, Out};
+use crate::plan::format::Section;
+use crate::plan::{Fault, Operator, Place, Tensor};
+
+/// What an operator does. The numbers are those of the plan file; docs/format.md lists the retired ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[repr(u16)]
+pub enum OpKind {
+    /// Weights times every row: fully connected layers and 1x1 convolutions.
+    Linear = 1,
+    /// Look-up table over all 256 values: any function of one int8 value.
+    Lut = 2,
+}
+
+impl OpKind {
+    /// All kinds.
+    pub const ALL: &'static [OpKind] = &[Self::Linear, Self::Lut];
+
+    /// The kind with this code.
+    pub fn from_code(code: u16) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| *kind as u16 == code)
+    }
+}
+
+/// One operator family member: all that a plan, a planner and a session need to know of it.
+pub trait Kernel {
+    /// The kind that it implements.
+    const KIND: OpKind;
+
+    /// Whether operands and parameters go together. After this, [`Kernel::run`] reads and writes within its operands.
+    ///
+    /// # Errors
+    /// What does not fit.
+    fn check(operator: &Operator<'_>) -> Result<(), Fault>;
+
+    /// Bytes of scratch memory that a run needs.
+    fn scratch(_operator: &Operator<'_>) -> usize {
+        0
+    }
+
+    /// How far behind the start of input `input` the output may begin, in bytes, when the two share memory: the run is
+    /// right whenever `output.offset - input.offset <= reach`. None when they must not share any.
+    fn reach(_operator: &Operator<'_>, _input: usize) -> Option<isize> {
+        None
+    }
+
+    /// Multiply-accumulates of one run at the bound.
+    fn macs(_operator: &Operator<'_>) -> u64 {
+        0
+    }
+
+    /// Computes the output.
+    fn run(run: &Run<'_>);
+}
+
+/// A verified operator at work: windows on its operands.
+pub struct Run<'r> {
+    pub(crate) operator: Operator<'r>,
+    pub(crate) lease: &'r Lease<'r>,
+    pub(crate) rows: usize,
+}
+
+impl<'r> Run<'r> {
+    /// The operator.
+    pub fn operator(&self) -> &Operator<'r> {
+        &self.operator
+    }
+
+    /// Rows present in dimensions that vary.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// All of `tensor`'s elements, to read; empty for another element size than `T`'s.
+    pub fn read<T: Element>(&self, tensor: &Tensor) -> In<'_, T> {
+        if size_of::<T>() != tensor.dtype.size() {
+            return In::new(&[]);
+        }
+        match tensor.place {
+            Place::Data => {
+                let data = self.operator.plan().section(Section::Data);
+                let start = tensor.offset as usize;
+                In::from_bytes(data.get(start..start + tensor.bytes()).unwrap_or(&[]))
+            }
+            Place::Arena | Place::State => self.write::<T>(tensor).reader(),
+        }
+    }
+
+    /// All of `tensor`'s elements, to write; empty for constants.
+    pub fn write<T: Element>(&self, tensor: &Tensor) -> Out<'_, T> {
+        let plan = self.operator.plan();
+        let base = match tensor.place {
+            Place::Data => return self.lease.window(0, 0),
+            Place::Arena => 0,
+            Place::State => plan.tensor_bytes() + plan.scratch_bytes(),
+        };
+        if size_of::<T>() != tensor.dtype.size() {
+            return self.lease.window(0, 0);
+        }
+        self.lease.window(base + tensor.offset as usize, tensor.elements())
+    }
+
+    /// `count` elements of scratch memory from byte `offset` of the scratch region.
+    pub fn scratch<T: Element>(&self, offset: usize, count: usize) -> Out<'_, T> {
+        self.lease.window(self.operator.plan().tensor_bytes() + offset, count)
+    }
+}
+
+/// A set of operators, known when the firmware is built.
+pub trait OpSet {
+    /// Shows `visitor` the kernel of `kind`; none when it is not in the set.
+    fn visit<V: Visitor>(kind: OpKind, visitor: V) -> Option<V::Answer>;
+}
+
+/// Something to do with the kernel of an operator.
+pub trait Visitor {
+    /// What comes out.
+    type Answer;
+
+    /// Called with the kernel that was asked for.
+    fn kernel<K: Kernel>(self) -> Self::Answer;
+}
+
+/// Makes a type that stands for a set of operators, so that only these are linked:
+///
+/// ```
+/// mixel_core::op_set! {
+///     /// What a small perceptron needs.
+///     pub struct Perceptron: Linear, Lut;
+/// }
+/// ```
+#[macro_export]
+macro_rules! op_set {
+    ($(#[$attribute:meta])* $visibility:vis struct $name:ident: $($kernel:ident),* $(,)?;) => {
+        $(#[$attribute])*
+        $visibility struct $name;
+
+        impl $crate::kernels::OpSet for $name {
+            fn visit<V: $crate::kernels::Visitor>(
+                kind: $crate::kernels::OpKind,
+                visitor: V,
+            ) -> Option<V::Answer> {
+                match kind {
+                    $($crate::kernels::OpKind::$kernel => Some(visitor.kernel::<$crate::kernels::$kernel>()),)*
+                    #[allow(unreachable_patterns)]
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+op_set! {
+    /// Every operator of this crate.
+    pub struct All: Linear, Lut;
+}
+
+struct Check<'a, 'p>(&'a Operator<'p>);
+
+impl Visitor for Check<'_, '_> {
+    type Answer = Result<usize, Fault>;
+
+    fn kernel<K: Kernel>(self) -> Self::Answer {
+        K::check(self.0)?;
+        check_aliasing::<K>(self.0)?;
+        Ok(K::scratch(self.0))
+    }
+}
+
+fn check_aliasing<K: Kernel>(operator: &Operator<'_>) -> Result<(), Fault> {
+    for o in 0..operator.outputs as usize {
+        let output = operator.output(o)?;
+        for other in 0..o {
+            if shared(&output, &operator.output(other)?) {
+                return Err(Fault::Aliasing);
+            }
+        }
+        for i in 0..operator.inputs as usize {
+            let input = operator.input(i)?;
+            let distance = output.offset as isize - input.offset as isize;
+            if shared(&output, &input) && K::reach(operator, i).is_none_or(|reach| distance > reach) {
+                return Err(Fault::Aliasing);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn shared(a: &Tensor, b: &Tensor) -> bool {
+    let (a_start, b_start) = (a.offset as usize, b.offset as usize);
+    a.place == b.place && a_start < b_start + b.bytes() && b_start < a_start + a.bytes()
+}
+
+/// Checks one operator: the scratch bytes that it needs, or what is wrong; none when `O` does not have it.
+pub(crate) fn check<O: OpSet>(operator: &Operator<'_>) -> Option<Result<usize, Fault>> {
+    O::visit(operator.kind, Check(operator))
+}
+
+/// What the host's planner asks of an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// Scratch bytes.
+    pub scratch: usize,
+    /// Multiply-accumulates at the bound.
+    pub macs: u64,
+    /// For every input, how far behind its start the output may begin; none for no sharing. See [`Kernel::reach`].
+    pub reach: [Option<isize>; crate::plan::operator::MAX_OPERANDS],
+}
+
+struct Ask<'a, 'p>(&'a Operator<'p>);
+
+impl Visitor for Ask<'_, '_> {
+    type Answer = Result<Needs, Fault>;
+
+    fn kernel<K: Kernel>(self) -> Self::Answer {
+        K::check(self.0)?;
+        let mut reach = [None; crate::plan::operator::MAX_OPERANDS];
+        for (input, reach) in reach.iter_mut().enumerate().take(self.0.inputs as usize) {
+            *reach = K::reach(self.0, input);
+        }
+        Ok(Needs { scratch: K::scratch(self.0), macs: K::macs(self.0), reach })
+    }
+}
+
+/// Memory and work of an operator of a plan that may still be a draft (operands without their final offsets).
+///
+/// # Errors
+/// What is wrong with its operands or parameters.
+pub fn needs(operator: &Operator<'_>) -> Result<Needs, Fault> {
+    All::visit(operator.kind, Ask(operator)).unwrap_or(Err(Fault::Code))
+}
+
+pub(crate) struct Execute<'r>(pub Run<'r>);
+
+impl Visitor for Execute<'_> {
+    type Answer = ();
+
+    fn kernel<K: Kernel>(self) {
+        K::run(&self.0);
+    }
+}

@@ -1,0 +1,197 @@
+//! The one rounding rule (docs/numerics.md). No other code of mixel rounds quantized values on a device.
+//!
+//! `(value * multiplier + 2^(shift-1)) >> shift` in 64 bits: one rounding, half towards plus infinity. It is the family
+//! of LiteRT with XNNPACK; gemmlowp's two roundings differ from it.
+
+use crate::arch::view::{Element, In};
+use crate::plan::Operator;
+use crate::plan::cursor::Cursor;
+
+/// A real factor as `multiplier / 2^shift`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scale {
+    /// Numerator, 0 to 2^31 - 1 (negative for a negative factor).
+    pub multiplier: i32,
+    /// Power of two of the denominator, 1 to 62.
+    pub shift: u8,
+}
+
+impl Scale {
+    /// Whether the fields are in range.
+    pub fn valid(self) -> bool {
+        (1..=62).contains(&self.shift)
+    }
+
+    /// `value` times this factor, rounded once.
+    #[inline(always)]
+    pub fn apply(self, value: i32) -> i64 {
+        round_shift(value as i64 * self.multiplier as i64, self.shift)
+    }
+}
+
+/// `value / 2^shift`, rounded half towards plus infinity; `shift` is 1 to 62 (taken modulo 64 otherwise).
+#[inline(always)]
+pub fn round_shift(value: i64, shift: u8) -> i64 {
+    let half = 1i64.wrapping_shl(shift.wrapping_sub(1) as u32);
+    value.wrapping_add(half).wrapping_shr(shift as u32)
+}
+
+/// `numerator / denominator`, rounded half towards plus infinity; 0 when the denominator is not positive.
+#[inline(always)]
+pub fn round_div(numerator: i64, denominator: i64) -> i64 {
+    if denominator <= 0 {
+        return 0;
+    }
+    numerator
+        .wrapping_mul(2)
+        .wrapping_add(denominator)
+        .checked_div_euclid(denominator.wrapping_mul(2))
+        .unwrap_or(0)
+}
+
+/// Quantized element types of activations.
+pub trait Quantized: Element {
+    /// Smallest value.
+    const MIN: i32;
+    /// Largest value.
+    const MAX: i32;
+
+    /// As a wide integer.
+    fn widen(self) -> i32;
+
+    /// The low bits of a value that is already in range.
+    fn narrow(value: i32) -> Self;
+}
+
+impl Quantized for i8 {
+    const MIN: i32 = i8::MIN as i32;
+    const MAX: i32 = i8::MAX as i32;
+
+    #[inline(always)]
+    fn widen(self) -> i32 {
+        self as i32
+    }
+
+    #[inline(always)]
+    fn narrow(value: i32) -> Self {
+        value as i8
+    }
+}
+
+impl Quantized for i16 {
+    const MIN: i32 = i16::MIN as i32;
+    const MAX: i32 = i16::MAX as i32;
+
+    #[inline(always)]
+    fn widen(self) -> i32 {
+        self as i32
+    }
+
+    #[inline(always)]
+    fn narrow(value: i32) -> Self {
+        value as i16
+    }
+}
+
+/// The last step of an operator: zero point and range of its output. The range is that of a fused activation, within
+/// the type's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clamp {
+    /// The integer that stands for zero.
+    pub zero_point: i32,
+    /// Smallest result.
+    pub min: i32,
+    /// Largest result.
+    pub max: i32,
+}
+
+impl Clamp {
+    /// The whole range of `T`.
+    pub fn full<T: Quantized>(zero_point: i32) -> Self {
+        Self { zero_point, min: T::MIN, max: T::MAX }
+    }
+
+    /// Whether the range is one of `T` and not empty.
+    pub fn valid<T: Quantized>(self) -> bool {
+        T::MIN <= self.min && self.min <= self.max && self.max <= T::MAX
+    }
+
+    /// `value` in steps of the output, shifted to its zero point and saturated.
+    #[inline(always)]
+    pub fn apply<T: Quantized>(self, value: i64) -> T {
+        let shifted = value.saturating_add(self.zero_point as i64);
+        T::narrow(shifted.max(self.min as i64).min(self.max as i64) as i32)
+    }
+}
+
+/// Bias and output factor of every output channel: `i32` bias (with the input's zero point times the weight sum folded
+/// in), `i32` multiplier, `u8` shift.
+#[derive(Clone, Copy)]
+pub struct Channels<'p> {
+    /// Bias in accumulator steps.
+    pub bias: In<'p, i32>,
+    /// Numerators.
+    pub multiplier: In<'p, i32>,
+    /// Shifts.
+    pub shift: In<'p, u8>,
+}
+
+impl<'p> Channels<'p> {
+    /// Reads the reference to the block (byte offset u32, bytes u32) from `cursor`; empty unless it has `count` channels.
+    pub fn read(operator: &Operator<'p>, cursor: &mut Cursor<'_>, count: usize) -> Self {
+        let block = operator.constant::<u8>(cursor);
+        let block = if block.len() == Self::bytes(count) { block } else { In::new(&[]) };
+        let count = block.len() / 9;
+        Self {
+            bias: block.window(0, 4 * count).cast(),
+            multiplier: block.window(4 * count, 4 * count).cast(),
+            shift: block.window(8 * count, count),
+        }
+    }
+
+    /// Bytes of the block for `count` channels: the three arrays one after the other.
+    pub const fn bytes(count: usize) -> usize {
+        count * 9
+    }
+
+    /// Whether there are `count` channels with shifts in range.
+    pub fn valid(&self, count: usize) -> bool {
+        let complete =
+            self.bias.len() == count && self.multiplier.len() == count && self.shift.len() == count;
+        complete && (0..count).all(|channel| self.scale(channel).valid())
+    }
+
+    /// The factor of one channel.
+    #[inline(always)]
+    pub fn scale(&self, channel: usize) -> Scale {
+        Scale { multiplier: self.multiplier.get(channel), shift: self.shift.get(channel) }
+    }
+
+    /// The output of one channel from its accumulator, which does not contain the bias yet.
+    #[inline(always)]
+    pub fn finish<T: Quantized>(&self, channel: usize, accumulator: i32, clamp: Clamp) -> T {
+        let sum = accumulator.wrapping_add(self.bias.get(channel));
+        clamp.apply(self.scale(channel).apply(sum))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_round_up() {
+        let half = Scale { multiplier: 1 << 30, shift: 31 };
+        let rounded = [-3, -2, -1, 0, 1, 2, 3].map(|value| half.apply(value));
+        assert_eq!(rounded, [-1, -1, 0, 0, 1, 1, 2]);
+        assert_eq!([-3, -1, 1, 3].map(|value| round_div(value, 2)), [-1, 0, 1, 2]);
+    }
+
+    #[test]
+    fn extremes_do_not_overflow() {
+        let scale = Scale { multiplier: i32::MAX, shift: 62 };
+        assert_eq!(scale.apply(i32::MIN), -1);
+        assert_eq!(Clamp::full::<i8>(127).apply::<i8>(i64::MAX), 127);
+        assert_eq!(round_div(5, 0), 0);
+    }
+}

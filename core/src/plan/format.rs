@@ -1,0 +1,120 @@
+//! The bytes of a plan file, as docs/format.md lays them down: positions, sizes and number codes.
+
+/// First four bytes of every plan.
+pub const MAGIC: [u8; 4] = *b"MIXL";
+/// The format version that this code reads and writes.
+pub const VERSION: u16 = 1;
+/// A plan must lie in memory, and its sections in the file, at multiples of this.
+pub const ALIGN: usize = 16;
+/// "No string" in name fields.
+pub const NO_NAME: u32 = u32::MAX;
+
+/// Byte positions of the header's fields.
+pub mod header {
+    #![allow(missing_docs)]
+    pub const VERSION: usize = 4;
+    pub const LAYOUT: usize = 6;
+    pub const LENGTH: usize = 8;
+    pub const CHECKSUM: usize = 12;
+    pub const TENSOR_BYTES: usize = 16;
+    pub const SCRATCH_BYTES: usize = 20;
+    pub const STATE_BYTES: usize = 24;
+    pub const MAX_ROWS: usize = 28;
+    pub const SECTIONS: usize = 32;
+    /// Size of the whole header.
+    pub const SIZE: usize = SECTIONS + 8 * super::Section::COUNT;
+}
+
+/// The sections in the order of the header's directory; each entry is offset u32, length u32 (bytes).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[repr(u8)]
+pub enum Section {
+    /// Tensor records.
+    Tensors = 0,
+    /// Operator records.
+    Operators = 1,
+    /// Operand lists: u16 tensor indices.
+    Operands = 2,
+    /// Operator parameters.
+    Params = 3,
+    /// Weights, tables and other constants.
+    Data = 4,
+    /// Inputs and outputs.
+    Ports = 5,
+    /// Names: u16 length and UTF-8 bytes each.
+    Strings = 6,
+    /// What turns raw input into input tensors, and labels.
+    FrontEnd = 7,
+}
+
+impl Section {
+    /// Number of sections.
+    pub const COUNT: usize = 8;
+    /// All sections, in the order of the directory.
+    pub const ALL: [Section; Self::COUNT] = [
+        Section::Tensors,
+        Section::Operators,
+        Section::Operands,
+        Section::Params,
+        Section::Data,
+        Section::Ports,
+        Section::Strings,
+        Section::FrontEnd,
+    ];
+}
+
+/// Bytes of one tensor record: dtype u8, place u8, dynamic-dimension mask u8, rank u8, dims 4 x u32, offset u32,
+/// scale f32, zero point i32.
+pub const TENSOR_SIZE: usize = 32;
+/// Bytes of one operator record: kind u16, inputs u8, outputs u8, first operand u32, parameters offset u32,
+/// parameters length u32, name u32.
+pub const OPERATOR_SIZE: usize = 20;
+/// Bytes of one port record: tensor u16, direction u16 (0 input, 1 output), name u32.
+pub const PORT_SIZE: usize = 8;
+
+/// CRC-32 (IEEE 802.3, reflected) of the plan with its checksum field taken as zero.
+///
+/// Four bits a step from a 16-entry table: 64 bytes of flash instead of 1 KiB, fast enough for one pass at load.
+pub fn checksum(plan: &[u8]) -> u32 {
+    let field = header::CHECKSUM..header::CHECKSUM + 4;
+    !plan.iter().enumerate().fold(!0, |crc, (at, &byte)| {
+        let byte = if field.contains(&at) { 0 } else { byte };
+        crc32_step(crc, byte)
+    })
+}
+
+/// CRC-32 (IEEE 802.3, reflected) of `bytes`; what conformance runs use to compare tensors.
+pub fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc, &byte| crc32_step(crc, byte))
+}
+
+fn crc32_step(crc: u32, byte: u8) -> u32 {
+    const TABLE: [u32; 16] = {
+        let mut table = [0; 16];
+        let mut index = 0;
+        while index < 16 {
+            let mut value = index as u32;
+            let mut bit = 0;
+            while bit < 4 {
+                value = if value & 1 == 1 { (value >> 1) ^ 0xEDB8_8320 } else { value >> 1 };
+                bit += 1;
+            }
+            table[index] = value;
+            index += 1;
+        }
+        table
+    };
+    let crc = crc ^ byte as u32;
+    let crc = (crc >> 4) ^ TABLE[(crc & 15) as usize];
+    (crc >> 4) ^ TABLE[(crc & 15) as usize]
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn crc32_check_value() {
+        // The check value that the CRC catalogue gives for CRC-32/ISO-HDLC.
+        assert_eq!(super::crc32(b"123456789"), 0xCBF4_3926);
+    }
+}

@@ -1,0 +1,365 @@
+//! The plan: one file with everything that a model needs on a device.
+//!
+//! [`Plan::new_checked`] takes untrusted bytes and verifies all of them; what comes after cannot fail on account of the
+//! plan. Nothing is copied: a plan is a view of the bytes in flash. docs/format.md lays the file down.
+
+pub mod cursor;
+pub mod error;
+pub mod format;
+pub mod front_end;
+pub mod operator;
+pub mod tensor;
+pub mod write;
+
+use core::marker::PhantomData;
+
+pub use error::{Fault, PlanError};
+pub use front_end::{FrontEnd, TextHead};
+pub use operator::Operator;
+pub use tensor::{DType, Place, Tensor};
+
+use crate::kernels::{self, All, OpKind, OpSet};
+use crate::pack::Layout;
+use cursor::Cursor;
+use format::{OPERATOR_SIZE, PORT_SIZE, Section, TENSOR_SIZE, header};
+
+/// A verified plan, whose operators are all in the set `O`.
+pub struct Plan<'p, O = All> {
+    raw: RawPlan<'p>,
+    operators: PhantomData<O>,
+}
+
+impl<O> Clone for Plan<'_, O> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<O> Copy for Plan<'_, O> {}
+
+impl<'p> Plan<'p> {
+    /// Verifies `bytes`, which must lie at a multiple of 16, against every operator that this crate has.
+    ///
+    /// Firmware that carries one model saves flash with [`Plan::with_ops`] and the operator set that the host generates.
+    ///
+    /// # Errors
+    /// The first thing found wrong; see [`PlanError`].
+    pub fn new_checked(bytes: &'p [u8]) -> Result<Self, PlanError> {
+        Self::with_ops(bytes)
+    }
+}
+
+impl<'p, O: OpSet> Plan<'p, O> {
+    /// Verifies `bytes`, which must lie at a multiple of 16, against the operators of the set `O` only.
+    ///
+    /// # Errors
+    /// As [`Plan::new_checked`], and [`PlanError::NotLinked`] for an operator outside `O`.
+    pub fn with_ops(bytes: &'p [u8]) -> Result<Self, PlanError> {
+        let raw = RawPlan::open(bytes)?;
+        raw.check_tables()?;
+        for index in 0..raw.operator_count() {
+            raw.check_operator::<O>(index)?;
+        }
+        Ok(Self { raw, operators: PhantomData })
+    }
+}
+
+impl<'p, O> core::ops::Deref for Plan<'p, O> {
+    type Target = RawPlan<'p>;
+
+    fn deref(&self) -> &RawPlan<'p> {
+        &self.raw
+    }
+}
+
+/// A plan's tables, readable without panics whether they make sense or not. [`Plan`] is the verified form; tools that
+/// build plans use this one on drafts.
+#[derive(Clone, Copy)]
+pub struct RawPlan<'p> {
+    bytes: &'p [u8],
+    sections: [(u32, u32); Section::COUNT],
+}
+
+/// Whether a port takes data in or gives it out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// The caller writes it before a run.
+    Input,
+    /// The caller reads it after a run.
+    Output,
+}
+
+fn port_code(direction: Direction) -> u16 {
+    match direction {
+        Direction::Input => 0,
+        Direction::Output => 1,
+    }
+}
+
+/// An input or output of the model.
+#[derive(Clone, Copy, Debug)]
+pub struct Port<'p> {
+    /// Index of its tensor.
+    pub tensor: u16,
+    /// In or out.
+    pub direction: Direction,
+    /// The name that the model gives it; empty if stripped.
+    pub name: &'p str,
+}
+
+impl<'p> RawPlan<'p> {
+    /// Checks header, length, checksum and section bounds, and nothing else.
+    ///
+    /// # Errors
+    /// Everything up to [`PlanError::Section`].
+    pub fn open(bytes: &'p [u8]) -> Result<Self, PlanError> {
+        if bytes.as_ptr().align_offset(format::ALIGN) != 0 {
+            return Err(PlanError::Misaligned);
+        }
+        let magic = bytes.first_chunk::<4>().ok_or(PlanError::Truncated)?;
+        if *magic != format::MAGIC {
+            return Err(PlanError::Magic);
+        }
+        if bytes.len() < header::SIZE {
+            return Err(PlanError::Truncated);
+        }
+        let mut cursor = Cursor::new(&bytes[header::VERSION..]);
+        let (version, layout, length, checksum) = (cursor.u16(), cursor.u16(), cursor.u32(), cursor.u32());
+        if version != format::VERSION {
+            return Err(PlanError::Version(version));
+        }
+        let bytes = bytes.get(..length as usize).ok_or(PlanError::Truncated)?;
+        if bytes.len() < header::SIZE {
+            return Err(PlanError::Truncated);
+        }
+        if format::checksum(bytes) != checksum {
+            return Err(PlanError::Checksum);
+        }
+        match Layout::from_code(layout) {
+            Some(layout) if crate::arch::accepts(layout) => {}
+            _ => return Err(PlanError::Layout(layout)),
+        }
+        let mut cursor = Cursor::new(&bytes[header::SECTIONS..]);
+        let mut sections = [(0, 0); Section::COUNT];
+        for section in Section::ALL {
+            let (offset, len) = (cursor.u32(), cursor.u32());
+            let end = offset.checked_add(len).filter(|&end| end <= length);
+            if end.is_none()
+                || (offset as usize) < header::SIZE
+                || !(offset as usize).is_multiple_of(format::ALIGN)
+            {
+                return Err(PlanError::Section(section));
+            }
+            sections[section as usize] = (offset, len);
+        }
+        Ok(Self { bytes, sections })
+    }
+
+    /// All bytes of the plan.
+    pub fn bytes(&self) -> &'p [u8] {
+        self.bytes
+    }
+
+    /// The bytes of one section.
+    pub fn section(&self, section: Section) -> &'p [u8] {
+        let (offset, len) = self.sections[section as usize];
+        self.bytes.get(offset as usize..(offset + len) as usize).unwrap_or(&[])
+    }
+
+    fn header_u32(&self, position: usize) -> usize {
+        Cursor::new(self.bytes.get(position..).unwrap_or(&[])).u32() as usize
+    }
+
+    /// Target whose weight order the plan has.
+    pub fn layout(&self) -> Layout {
+        let code = Cursor::new(self.bytes.get(header::LAYOUT..).unwrap_or(&[])).u16();
+        Layout::from_code(code).unwrap_or(Layout::Generic)
+    }
+
+    /// Bytes of the arena's tensor region.
+    pub fn tensor_bytes(&self) -> usize {
+        self.header_u32(header::TENSOR_BYTES)
+    }
+
+    /// Bytes of the arena's scratch region, which follows the tensors.
+    pub fn scratch_bytes(&self) -> usize {
+        self.header_u32(header::SCRATCH_BYTES)
+    }
+
+    /// Bytes of the arena's state region, which follows the scratch memory.
+    pub fn state_bytes(&self) -> usize {
+        self.header_u32(header::STATE_BYTES)
+    }
+
+    /// All memory that a session needs: tensors, scratch and state.
+    pub fn arena_bytes(&self) -> usize {
+        self.tensor_bytes() + self.scratch_bytes() + self.state_bytes()
+    }
+
+    /// Bound of the dimension that varies at run time; 0 when every shape is static.
+    pub fn max_rows(&self) -> usize {
+        self.header_u32(header::MAX_ROWS)
+    }
+
+    /// Number of tensors.
+    pub fn tensor_count(&self) -> usize {
+        self.section(Section::Tensors).len() / TENSOR_SIZE
+    }
+
+    /// Tensor `index`.
+    ///
+    /// # Errors
+    /// [`Fault::Operands`] when there is none, or what its record has wrong.
+    pub fn tensor(&self, index: u16) -> Result<Tensor, Fault> {
+        let record = self.section(Section::Tensors).chunks_exact(TENSOR_SIZE).nth(index as usize);
+        Tensor::parse(record.ok_or(Fault::Operands)?)
+    }
+
+    /// Number of operators.
+    pub fn operator_count(&self) -> usize {
+        self.section(Section::Operators).len() / OPERATOR_SIZE
+    }
+
+    /// Operator `index` in execution order; none past the end or with an unknown kind.
+    pub fn operator(&self, index: usize) -> Option<Operator<'p>> {
+        Operator::read(*self, index)
+    }
+
+    /// All operators in execution order.
+    pub fn operators(&self) -> impl Iterator<Item = Operator<'p>> + use<'p> {
+        let plan = *self;
+        (0..self.operator_count()).filter_map(move |index| plan.operator(index))
+    }
+
+    /// Number of inputs and outputs together.
+    pub fn port_count(&self) -> usize {
+        self.section(Section::Ports).len() / PORT_SIZE
+    }
+
+    /// All inputs and outputs, in the model's order.
+    pub fn ports(&self) -> impl Iterator<Item = Port<'p>> + use<'p> {
+        let plan = *self;
+        self.section(Section::Ports).chunks_exact(PORT_SIZE).filter_map(move |record| {
+            let mut cursor = Cursor::new(record);
+            let (tensor, direction, name) = (cursor.u16(), cursor.u16(), cursor.u32());
+            let direction = match direction {
+                0 => Direction::Input,
+                1 => Direction::Output,
+                _ => return None,
+            };
+            Some(Port { tensor, direction, name: plan.string(name) })
+        })
+    }
+
+    /// The inputs, in the model's order.
+    pub fn inputs(&self) -> impl Iterator<Item = Port<'p>> + use<'p> {
+        self.ports().filter(|port| port.direction == Direction::Input)
+    }
+
+    /// The outputs, in the model's order.
+    pub fn outputs(&self) -> impl Iterator<Item = Port<'p>> + use<'p> {
+        self.ports().filter(|port| port.direction == Direction::Output)
+    }
+
+    /// The string at `offset` of the strings section; empty for [`format::NO_NAME`] or a broken one.
+    pub fn string(&self, offset: u32) -> &'p str {
+        self.try_string(offset).unwrap_or("")
+    }
+
+    fn try_string(&self, offset: u32) -> Option<&'p str> {
+        if offset == format::NO_NAME {
+            return Some("");
+        }
+        let rest = self.section(Section::Strings).get(offset as usize..)?;
+        let (len, rest) = rest.split_first_chunk()?;
+        core::str::from_utf8(rest.get(..u16::from_le_bytes(*len) as usize)?).ok()
+    }
+
+    /// What turns raw input into the input tensors; [`FrontEnd::None`] when the caller fills them.
+    pub fn front_end(&self) -> FrontEnd {
+        FrontEnd::read(self.section(Section::FrontEnd)).map_or(FrontEnd::None, |(front_end, _)| front_end)
+    }
+
+    /// Names of the classes that the first output scores, in order; none when the model has no labels.
+    pub fn labels(&self) -> impl Iterator<Item = &'p str> + use<'p> {
+        let plan = *self;
+        let labels = FrontEnd::read(self.section(Section::FrontEnd)).map_or(&[][..], |(_, labels)| labels);
+        labels.chunks_exact(4).map(move |offset| plan.string(Cursor::new(offset).u32()))
+    }
+
+    /// Checks all tables against each other, but no operator.
+    fn check_tables(&self) -> Result<(), PlanError> {
+        let sizes = [self.tensor_bytes(), self.scratch_bytes(), self.state_bytes()];
+        let aligned = sizes.iter().all(|size| size.is_multiple_of(format::ALIGN));
+        let total = sizes.iter().try_fold(0u32, |sum, &size| sum.checked_add(size as u32));
+        if !aligned || total.is_none_or(|total| total > i32::MAX as u32) {
+            return Err(PlanError::Memory);
+        }
+        for (section, size) in [
+            (Section::Tensors, TENSOR_SIZE),
+            (Section::Operators, OPERATOR_SIZE),
+            (Section::Ports, PORT_SIZE),
+        ] {
+            let len = self.section(section).len();
+            if !len.is_multiple_of(size) || len / size > u16::MAX as usize {
+                return Err(PlanError::Section(section));
+            }
+        }
+        let data = self.section(Section::Data).len();
+        for index in 0..self.tensor_count() as u16 {
+            let tensor = self.tensor(index).map_err(|fault| PlanError::Tensor(index, fault))?;
+            let region = match tensor.place {
+                Place::Arena => self.tensor_bytes(),
+                Place::Data => data,
+                Place::State => self.state_bytes(),
+            };
+            let end = (tensor.offset as usize).checked_add(tensor.bytes());
+            let aligned = (tensor.offset as usize).is_multiple_of(tensor.dtype.size());
+            if !aligned || end.is_none_or(|end| end > region) {
+                return Err(PlanError::Tensor(index, Fault::Bounds));
+            }
+            let bound_kept = (0..4)
+                .filter(|axis| tensor.dynamic >> axis & 1 == 1)
+                .all(|axis| tensor.dims[axis] as usize == self.max_rows());
+            if !bound_kept || (tensor.dynamic != 0 && tensor.place == Place::Data) {
+                return Err(PlanError::Tensor(index, Fault::Dynamic));
+            }
+        }
+        if self.ports().count() != self.port_count() {
+            return Err(PlanError::Section(Section::Ports));
+        }
+        for (index, port) in self.ports().enumerate() {
+            let tensor = self.tensor(port.tensor).map_err(|_| PlanError::Port(index as u16))?;
+            if tensor.place != Place::Arena {
+                return Err(PlanError::Port(index as u16));
+            }
+        }
+        for record in self.section(Section::Ports).chunks_exact(PORT_SIZE) {
+            let name = Cursor::new(&record[4..]).u32();
+            self.try_string(name).ok_or(PlanError::String(name))?;
+        }
+        self.check_front_end()
+    }
+
+    fn check_front_end(&self) -> Result<(), PlanError> {
+        let (front_end, labels) =
+            FrontEnd::read(self.section(Section::FrontEnd)).ok_or(PlanError::FrontEnd)?;
+        for label in labels.chunks_exact(4) {
+            let offset = Cursor::new(label).u32();
+            self.try_string(offset).ok_or(PlanError::String(offset))?;
+        }
+        let input = self.inputs().next().and_then(|port| self.tensor(port.tensor).ok());
+        if front_end.fits(input) { Ok(()) } else { Err(PlanError::FrontEnd) }
+    }
+
+    fn check_operator<O: OpSet>(&self, index: usize) -> Result<(), PlanError> {
+        let record = Operator::record(*self, index);
+        let at = index as u16;
+        let kind = OpKind::from_code(record.kind).ok_or(PlanError::UnknownOperator(at, record.kind))?;
+        let refuse = |fault| PlanError::Operator(at, kind, fault);
+        let operator = record.check(*self).map_err(refuse)?;
+        self.try_string(record.name).ok_or(PlanError::String(record.name))?;
+        let scratch =
+            kernels::check::<O>(&operator).ok_or(PlanError::NotLinked(at, kind))?.map_err(refuse)?;
+        if scratch > self.scratch_bytes() { Err(refuse(Fault::Scratch)) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,170 @@
+//! Operators as a plan lists them.
+
+use super::RawPlan;
+use super::cursor::Cursor;
+use super::error::Fault;
+use super::format::{OPERATOR_SIZE, Section};
+use super::tensor::{Place, Tensor};
+use crate::arch::view::{Element, In};
+use crate::kernels::OpKind;
+
+/// Most operands that one operator has, inputs and outputs together.
+pub const MAX_OPERANDS: usize = 8;
+
+/// An operator record as it stands in the file.
+pub(super) struct Record {
+    pub kind: u16,
+    inputs: u8,
+    outputs: u8,
+    first_operand: u32,
+    params: (u32, u32),
+    pub name: u32,
+    index: u16,
+}
+
+/// One operator of a plan: its kind, operands and parameters.
+#[derive(Clone, Copy)]
+pub struct Operator<'p> {
+    /// What it does.
+    pub kind: OpKind,
+    /// Its place in the execution order.
+    pub index: u16,
+    /// Number of inputs.
+    pub inputs: u8,
+    /// Number of outputs.
+    pub outputs: u8,
+    plan: RawPlan<'p>,
+    operands: &'p [u8],
+    params: &'p [u8],
+    name: u32,
+}
+
+impl Record {
+    /// Looks the operands up and checks their number and place.
+    pub fn check<'p>(&self, plan: RawPlan<'p>) -> Result<Operator<'p>, Fault> {
+        let kind = OpKind::from_code(self.kind).ok_or(Fault::Code)?;
+        let count = self.inputs as usize + self.outputs as usize;
+        let first = self.first_operand as usize * 2;
+        let operands =
+            first.checked_add(count * 2).and_then(|end| plan.section(Section::Operands).get(first..end));
+        let start = self.params.0 as usize;
+        let params = start
+            .checked_add(self.params.1 as usize)
+            .and_then(|end| plan.section(Section::Params).get(start..end));
+        let operator = Operator {
+            kind,
+            index: self.index,
+            inputs: self.inputs,
+            outputs: self.outputs,
+            plan,
+            operands: operands.ok_or(Fault::Operands)?,
+            params: params.ok_or(Fault::Params)?,
+            name: self.name,
+        };
+        if count > MAX_OPERANDS || self.outputs == 0 {
+            return Err(Fault::Operands);
+        }
+        for operand in 0..count {
+            plan.tensor(operator.tensor_index(operand))?;
+        }
+        for output in 0..operator.outputs as usize {
+            if operator.output(output)?.place == Place::Data {
+                return Err(Fault::Bounds);
+            }
+        }
+        Ok(operator)
+    }
+}
+
+impl<'p> Operator<'p> {
+    pub(super) fn record(plan: RawPlan<'p>, index: usize) -> Record {
+        let records = plan.section(Section::Operators);
+        let mut cursor = Cursor::new(records.chunks_exact(OPERATOR_SIZE).nth(index).unwrap_or(&[]));
+        Record {
+            kind: cursor.u16(),
+            inputs: cursor.u8(),
+            outputs: cursor.u8(),
+            first_operand: cursor.u32(),
+            params: (cursor.u32(), cursor.u32()),
+            name: cursor.u32(),
+            index: index as u16,
+        }
+    }
+
+    pub(super) fn read(plan: RawPlan<'p>, index: usize) -> Option<Self> {
+        (index < plan.operator_count()).then(|| Self::record(plan, index).check(plan).ok()).flatten()
+    }
+
+    /// The model's name for it; empty when the plan was stripped.
+    pub fn name(&self) -> &'p str {
+        self.plan.string(self.name)
+    }
+
+    /// The plan that it is part of.
+    pub fn plan(&self) -> RawPlan<'p> {
+        self.plan
+    }
+
+    /// Index in the tensor table of operand `operand`, inputs first.
+    pub fn tensor_index(&self, operand: usize) -> u16 {
+        Cursor::new(self.operands.get(operand * 2..).unwrap_or(&[])).u16()
+    }
+
+    /// Input `index`.
+    ///
+    /// # Errors
+    /// [`Fault::Operands`] when there is none.
+    pub fn input(&self, index: usize) -> Result<Tensor, Fault> {
+        if index >= self.inputs as usize {
+            return Err(Fault::Operands);
+        }
+        self.plan.tensor(self.tensor_index(index))
+    }
+
+    /// Output `index`.
+    ///
+    /// # Errors
+    /// [`Fault::Operands`] when there is none.
+    pub fn output(&self, index: usize) -> Result<Tensor, Fault> {
+        if index >= self.outputs as usize {
+            return Err(Fault::Operands);
+        }
+        self.plan.tensor(self.tensor_index(self.inputs as usize + index))
+    }
+
+    /// The one input and the one output of an operator that has just these.
+    ///
+    /// # Errors
+    /// [`Fault::Operands`] when the numbers differ.
+    pub fn unary(&self) -> Result<(Tensor, Tensor), Fault> {
+        if (self.inputs, self.outputs) != (1, 1) {
+            return Err(Fault::Operands);
+        }
+        Ok((self.input(0)?, self.output(0)?))
+    }
+
+    /// The two inputs and the one output of an operator that has just these.
+    ///
+    /// # Errors
+    /// [`Fault::Operands`] when the numbers differ.
+    pub fn binary(&self) -> Result<(Tensor, Tensor, Tensor), Fault> {
+        if (self.inputs, self.outputs) != (2, 1) {
+            return Err(Fault::Operands);
+        }
+        Ok((self.input(0)?, self.input(1)?, self.output(0)?))
+    }
+
+    /// Its parameters, to be read field by field.
+    pub fn params(&self) -> Cursor<'p> {
+        Cursor::new(self.params)
+    }
+
+    /// Reads (byte offset u32, elements u32) from `cursor` and gives that part of the data section; empty when it does
+    /// not lie in the section or is not aligned for `T`.
+    pub fn constant<T: Element>(&self, cursor: &mut Cursor<'_>) -> In<'p, T> {
+        let (offset, count) = (cursor.u32() as usize, cursor.u32() as usize);
+        let end = count.checked_mul(size_of::<T>()).and_then(|bytes| bytes.checked_add(offset));
+        let bytes = end.and_then(|end| self.plan.section(Section::Data).get(offset..end));
+        In::from_bytes(bytes.unwrap_or(&[]))
+    }
+}

@@ -1,0 +1,189 @@
+//! Tensors as a plan describes them.
+
+use super::cursor::Cursor;
+use super::error::Fault;
+
+/// Element type of a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[repr(u8)]
+pub enum DType {
+    /// Quantized, 8 bits, asymmetric.
+    I8 = 0,
+    /// Quantized, 16 bits.
+    I16 = 1,
+    /// Plain 32-bit integers.
+    I32 = 2,
+    /// Plain bytes.
+    U8 = 3,
+    /// Plain 16-bit indices (fingerprint bins).
+    U16 = 4,
+}
+
+impl DType {
+    /// The type with this code.
+    pub fn from_code(code: u8) -> Option<Self> {
+        [Self::I8, Self::I16, Self::I32, Self::U8, Self::U16].into_iter().find(|dtype| *dtype as u8 == code)
+    }
+
+    /// Bytes of one element.
+    pub const fn size(self) -> usize {
+        match self {
+            Self::I8 | Self::U8 => 1,
+            Self::I16 | Self::U16 => 2,
+            Self::I32 => 4,
+        }
+    }
+
+    /// Smallest and largest value.
+    pub const fn range(self) -> (i32, i32) {
+        match self {
+            Self::I8 => (i8::MIN as i32, i8::MAX as i32),
+            Self::I16 => (i16::MIN as i32, i16::MAX as i32),
+            Self::I32 => (i32::MIN, i32::MAX),
+            Self::U8 => (0, u8::MAX as i32),
+            Self::U16 => (0, u16::MAX as i32),
+        }
+    }
+}
+
+/// Where a tensor's elements lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[repr(u8)]
+pub enum Place {
+    /// In the arena, at a byte offset, only while it is needed.
+    Arena = 0,
+    /// In the plan's data section; never written.
+    Data = 1,
+    /// In the arena's state region; kept from run to run until `reset`.
+    State = 2,
+}
+
+/// One tensor: row-major, last dimension contiguous, channels last (N, H, W, C for images).
+///
+/// Shapes with fewer than four dimensions have leading ones. Memory and strides are those of the bound, also where a
+/// dimension varies at run time; only the counts follow the rows present.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tensor {
+    /// Element type.
+    pub dtype: DType,
+    /// Memory region.
+    pub place: Place,
+    /// Bit i says that `dims[i]` is the number of rows present, with `dims[i]` as its bound.
+    pub dynamic: u8,
+    /// Number of dimensions of the model's own shape (1 to 4); `dims` is filled with ones in front.
+    pub rank: u8,
+    /// Bounds of the four dimensions.
+    pub dims: [u32; 4],
+    /// Byte offset in its region.
+    pub offset: u32,
+    /// Real value of one step; 1 for plain integers.
+    pub scale: f32,
+    /// The integer that stands for zero.
+    pub zero_point: i32,
+}
+
+impl Tensor {
+    pub(crate) fn parse(record: &[u8]) -> Result<Self, Fault> {
+        let mut cursor = Cursor::new(record);
+        let dtype = DType::from_code(cursor.u8()).ok_or(Fault::Code)?;
+        let place = match cursor.u8() {
+            0 => Place::Arena,
+            1 => Place::Data,
+            2 => Place::State,
+            _ => return Err(Fault::Code),
+        };
+        let (dynamic, rank) = (cursor.u8(), cursor.u8());
+        let dims = [cursor.u32(), cursor.u32(), cursor.u32(), cursor.u32()];
+        let offset = cursor.u32();
+        let scale = f32::from_bits(cursor.u32());
+        let zero_point = cursor.i32();
+        let (low, high) = dtype.range();
+        if !(1..=4).contains(&rank) || dynamic > 0b1111 || zero_point < low || zero_point > high {
+            return Err(Fault::Code);
+        }
+        // 2^28 elements keep every index and byte offset in 32 bits.
+        let elements = dims
+            .iter()
+            .try_fold(1u32, |all, &dim| all.checked_mul(dim).filter(|&all| dim > 0 && all <= 1 << 28));
+        elements.ok_or(Fault::Dims)?;
+        Ok(Self { dtype, place, dynamic, rank, dims, offset, scale, zero_point })
+    }
+
+    /// Number of elements at the bound.
+    pub fn elements(&self) -> usize {
+        self.dims.iter().map(|&dim| dim as usize).product()
+    }
+
+    /// Bytes at the bound.
+    pub fn bytes(&self) -> usize {
+        self.elements() * self.dtype.size()
+    }
+
+    /// Length of the last dimension.
+    pub fn inner(&self) -> usize {
+        self.dims[3] as usize
+    }
+
+    /// Product of all dimensions but the last, at the bound.
+    pub fn outer(&self) -> usize {
+        self.dims[..3].iter().map(|&dim| dim as usize).product()
+    }
+
+    /// The dimensions with `rows` rows present.
+    pub fn dims_with(&self, rows: usize) -> [usize; 4] {
+        let mut dims = self.dims.map(|dim| dim as usize);
+        for (axis, dim) in dims.iter_mut().enumerate() {
+            if self.dynamic >> axis & 1 == 1 {
+                *dim = rows.min(*dim);
+            }
+        }
+        dims
+    }
+
+    /// The parts of the tensor that are present, as (first row, rows) with a row being one last dimension: one part
+    /// for a static shape, one for each index in front of the first dynamic dimension otherwise.
+    ///
+    /// A last dimension that varies is passed whole; operators that care look at [`Tensor::dims_with`].
+    pub fn row_spans(&self, rows: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let dims = self.dims.map(|dim| dim as usize);
+        let present = self.dims_with(rows);
+        let axis = (0..3).find(|axis| self.dynamic >> axis & 1 == 1).unwrap_or(0);
+        let outer: usize = dims[..axis].iter().product();
+        let below: usize = dims[axis + 1..3].iter().product();
+        (0..outer).map(move |index| (index * dims[axis] * below, present[axis] * below))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tensor(dims: [u32; 4], dynamic: u8) -> Tensor {
+        Tensor {
+            dtype: DType::I8,
+            place: Place::Arena,
+            dynamic,
+            rank: 4,
+            dims,
+            offset: 0,
+            scale: 1.0,
+            zero_point: 0,
+        }
+    }
+
+    #[test]
+    fn spans_of_static_and_dynamic_shapes() {
+        let all = |t: Tensor, rows| {
+            let mut spans = heapless::Vec::<_, 8>::new();
+            spans.extend(t.row_spans(rows));
+            spans
+        };
+        assert_eq!(all(tensor([1, 2, 3, 4], 0), 9)[..], [(0, 6)]);
+        assert_eq!(all(tensor([1, 1, 8, 4], 0b0100), 5)[..], [(0, 5)]);
+        assert_eq!(all(tensor([1, 2, 8, 4], 0b0100), 5)[..], [(0, 5), (8, 5)]);
+        assert_eq!(all(tensor([1, 8, 2, 4], 0b0010), 3)[..], [(0, 6)]);
+        assert_eq!(all(tensor([1, 2, 8, 8], 0b1100), 0)[..], [(0, 0), (8, 0)]);
+    }
+}

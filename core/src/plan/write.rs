@@ -1,0 +1,316 @@
+//! Writing a plan into memory that the caller provides: used by the host's emitter and, on devices too, by the
+//! conformance cases, so that one writer meets one reader.
+
+use super::Direction;
+use super::format::{self, Section, header};
+use super::front_end::{FrontEnd, TextHead};
+use super::operator::MAX_OPERANDS;
+use super::port_code;
+use super::tensor::Tensor;
+use crate::kernels::OpKind;
+use crate::pack::Layout;
+
+/// Why nothing more could be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteError {
+    /// The memory given for this section, or for the whole file (none), is used up.
+    Full(Option<Section>),
+    /// More operands than an operator may have.
+    Operands,
+}
+
+impl core::fmt::Display for WriteError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Full(Some(section)) => write!(f, "no room left in section {section:?}"),
+            Self::Full(None) => f.write_str("no room left for the plan"),
+            Self::Operands => write!(f, "an operator has more than {MAX_OPERANDS} operands"),
+        }
+    }
+}
+
+impl core::error::Error for WriteError {}
+
+/// Sizes of the arena's three regions in bytes, and the bound of the dynamic dimension.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemorySizes {
+    /// Tensor region.
+    pub tensors: u32,
+    /// Scratch region.
+    pub scratch: u32,
+    /// State region.
+    pub state: u32,
+    /// Bound of rows; 0 when all shapes are static.
+    pub max_rows: u32,
+}
+
+/// A plan under construction: one growing part a section.
+pub struct Writer<'m> {
+    parts: [Part<'m>; Section::COUNT],
+}
+
+struct Part<'m> {
+    section: Section,
+    memory: &'m mut [u8],
+    used: usize,
+}
+
+impl Part<'_> {
+    fn reserve(&mut self, len: usize) -> Result<&mut [u8], WriteError> {
+        let full = WriteError::Full(Some(self.section));
+        let end = self.used.checked_add(len).ok_or(full)?;
+        let room = self.memory.get_mut(self.used..end).ok_or(full)?;
+        self.used = end;
+        Ok(room)
+    }
+
+    fn push(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        self.reserve(bytes.len())?.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn align(&mut self, to: usize) -> Result<(), WriteError> {
+        self.reserve(self.used.next_multiple_of(to) - self.used)?.fill(0);
+        Ok(())
+    }
+
+    fn written(&self) -> &[u8] {
+        self.memory.get(..self.used).unwrap_or(&[])
+    }
+}
+
+impl<'m> Writer<'m> {
+    /// Splits `memory` among the sections, `room[section]` bytes each, in the order of [`Section::ALL`]; a section whose
+    /// room is not there gets what is left.
+    pub fn new(memory: &'m mut [u8], room: [usize; Section::COUNT]) -> Self {
+        let mut rest = memory;
+        let parts = Section::ALL.map(|section| {
+            let len = room[section as usize].min(rest.len());
+            let (memory, after) = core::mem::take(&mut rest).split_at_mut(len);
+            rest = after;
+            Part { section, memory, used: 0 }
+        });
+        Self { parts }
+    }
+
+    fn part(&mut self, section: Section) -> &mut Part<'m> {
+        &mut self.parts[section as usize]
+    }
+
+    /// Adds a tensor and gives its index.
+    ///
+    /// # Errors
+    /// [`WriteError::Full`].
+    pub fn tensor(&mut self, tensor: &Tensor) -> Result<u16, WriteError> {
+        let part = self.part(Section::Tensors);
+        let index = (part.used / format::TENSOR_SIZE) as u16;
+        part.push(&[tensor.dtype as u8, tensor.place as u8, tensor.dynamic, tensor.rank])?;
+        for dim in tensor.dims {
+            part.push(&dim.to_le_bytes())?;
+        }
+        part.push(&tensor.offset.to_le_bytes())?;
+        part.push(&tensor.scale.to_le_bytes())?;
+        part.push(&tensor.zero_point.to_le_bytes())?;
+        Ok(index)
+    }
+
+    /// Adds constants at a multiple of 16 bytes and gives their offset in the data section.
+    ///
+    /// # Errors
+    /// [`WriteError::Full`].
+    pub fn data(&mut self, bytes: &[u8]) -> Result<u32, WriteError> {
+        let len = bytes.len();
+        self.data_with(len, |room| room.copy_from_slice(bytes))
+    }
+
+    /// Adds `len` bytes of constants, filled in place by `fill`, at a multiple of 16 bytes.
+    ///
+    /// # Errors
+    /// [`WriteError::Full`].
+    pub fn data_with(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<u32, WriteError> {
+        let part = self.part(Section::Data);
+        part.align(format::ALIGN)?;
+        let offset = part.used as u32;
+        fill(part.reserve(len)?);
+        Ok(offset)
+    }
+
+    /// Adds a name and gives its offset.
+    ///
+    /// # Errors
+    /// [`WriteError::Full`].
+    pub fn string(&mut self, text: &str) -> Result<u32, WriteError> {
+        let part = self.part(Section::Strings);
+        let offset = part.used as u32;
+        // Longer names are cut at a character boundary; 64 KiB is beyond any name.
+        let len = text.floor_char_boundary(u16::MAX as usize);
+        part.push(&(len as u16).to_le_bytes())?;
+        part.push(&text.as_bytes()[..len])?;
+        Ok(offset)
+    }
+
+    /// Adds an operator at the end of the execution order. `name` is the offset of a string or [`format::NO_NAME`].
+    ///
+    /// # Errors
+    /// [`WriteError::Full`], [`WriteError::Operands`].
+    pub fn operator(
+        &mut self,
+        kind: OpKind,
+        inputs: &[u16],
+        outputs: &[u16],
+        params: &[u8],
+        name: u32,
+    ) -> Result<(), WriteError> {
+        if inputs.len() + outputs.len() > MAX_OPERANDS {
+            return Err(WriteError::Operands);
+        }
+        let first = (self.part(Section::Operands).used / 2) as u32;
+        for operand in inputs.iter().chain(outputs) {
+            self.part(Section::Operands).push(&operand.to_le_bytes())?;
+        }
+        let at = self.part(Section::Params).used as u32;
+        self.part(Section::Params).push(params)?;
+        let part = self.part(Section::Operators);
+        part.push(&(kind as u16).to_le_bytes())?;
+        part.push(&[inputs.len() as u8, outputs.len() as u8])?;
+        for field in [first, at, params.len() as u32, name] {
+            part.push(&field.to_le_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Declares tensor `tensor` an input or output called by the string at `name`.
+    ///
+    /// # Errors
+    /// [`WriteError::Full`].
+    pub fn port(&mut self, tensor: u16, direction: Direction, name: u32) -> Result<(), WriteError> {
+        let part = self.part(Section::Ports);
+        part.push(&tensor.to_le_bytes())?;
+        part.push(&port_code(direction).to_le_bytes())?;
+        part.push(&name.to_le_bytes())
+    }
+
+    /// Describes the front end and the labels (offsets of strings). Called at most once.
+    ///
+    /// # Errors
+    /// [`WriteError::Full`].
+    pub fn front_end(&mut self, front_end: &FrontEnd, labels: &[u32]) -> Result<(), WriteError> {
+        let part = self.part(Section::FrontEnd);
+        match front_end {
+            FrontEnd::None => part.push(&0u32.to_le_bytes())?,
+            FrontEnd::Text { text, head } => {
+                part.push(&1u32.to_le_bytes())?;
+                let head = match head {
+                    TextHead::Sequence => 0,
+                    TextHead::Tokens => 1,
+                };
+                for field in [text.n(), text.m(), text.window(), text.length(), head, 0] {
+                    part.push(&(field as u16).to_le_bytes())?;
+                }
+            }
+        }
+        for label in labels {
+            part.push(&label.to_le_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Writes the whole file to the beginning of `out` and gives its length.
+    ///
+    /// # Errors
+    /// [`WriteError::Full`] with no section when `out` is too short.
+    pub fn finish(&self, layout: Layout, memory: MemorySizes, out: &mut [u8]) -> Result<usize, WriteError> {
+        let full = WriteError::Full(None);
+        let mut end = header::SIZE;
+        for part in &self.parts {
+            let section = part.section as usize;
+            let start = end.next_multiple_of(format::ALIGN);
+            out.get_mut(end..start).ok_or(full)?.fill(0);
+            end = start + part.used;
+            out.get_mut(start..end).ok_or(full)?.copy_from_slice(part.written());
+            put(out, header::SECTIONS + 8 * section, start as u32);
+            put(out, header::SECTIONS + 8 * section + 4, part.used as u32);
+        }
+        let (head, _) = out.split_at_mut(header::SECTIONS);
+        head.fill(0);
+        put(head, 0, u32::from_le_bytes(format::MAGIC));
+        put(head, header::VERSION, format::VERSION as u32 | (layout as u32) << 16);
+        put(head, header::LENGTH, end as u32);
+        put(head, header::TENSOR_BYTES, memory.tensors);
+        put(head, header::SCRATCH_BYTES, memory.scratch);
+        put(head, header::STATE_BYTES, memory.state);
+        put(head, header::MAX_ROWS, memory.max_rows);
+        let plan = out.get_mut(..end).ok_or(full)?;
+        let checksum = format::checksum(plan);
+        put(plan, header::CHECKSUM, checksum);
+        Ok(end)
+    }
+}
+
+/// Recomputes the checksum of an edited plan, for tests that go past it.
+pub fn seal(plan: &mut [u8]) {
+    if plan.len() >= header::SIZE {
+        let checksum = format::checksum(plan);
+        put(plan, header::CHECKSUM, checksum);
+    }
+}
+
+fn put(out: &mut [u8], at: usize, value: u32) {
+    if let Some(field) = out.get_mut(at..at + 4) {
+        field.copy_from_slice(&value.to_le_bytes());
+    }
+}
+
+/// The parameters of one operator, field after field.
+#[derive(Clone, Debug, Default)]
+pub struct Params {
+    bytes: heapless::Vec<u8, 160>,
+}
+
+impl Params {
+    /// No fields yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The bytes to pass to [`Writer::operator`].
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn push(mut self, field: &[u8]) -> Self {
+        // The longest parameter list (Move, 108 bytes) fits; a longer one would be refused by the reader as cut off.
+        let _ = self.bytes.extend_from_slice(field);
+        self
+    }
+
+    /// Appends one byte.
+    pub fn u8(self, value: u8) -> Self {
+        self.push(&[value])
+    }
+
+    /// Appends two bytes.
+    pub fn u16(self, value: u16) -> Self {
+        self.push(&value.to_le_bytes())
+    }
+
+    /// Appends four bytes.
+    pub fn u32(self, value: u32) -> Self {
+        self.push(&value.to_le_bytes())
+    }
+
+    /// Appends four bytes, signed.
+    pub fn i32(self, value: i32) -> Self {
+        self.push(&value.to_le_bytes())
+    }
+
+    /// Appends eight bytes, signed.
+    pub fn i64(self, value: i64) -> Self {
+        self.push(&value.to_le_bytes())
+    }
+
+    /// Appends a reference to `count` elements at `offset` of the data section.
+    pub fn constant(self, offset: u32, count: usize) -> Self {
+        self.u32(offset).u32(count as u32)
+    }
+}

@@ -1,0 +1,161 @@
+//! Running a plan: an arena, inputs, a run, outputs.
+
+use crate::arch::view::Arena;
+use crate::kernels::{Execute, OpSet, Run};
+use crate::plan::{Direction, FrontEnd, Place, Plan, Tensor};
+use crate::profile::{Observer, Unobserved};
+use crate::text::Words;
+
+/// Why a session does not start or does not take an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum SessionError {
+    /// The arena is too small; the number of bytes that the plan needs.
+    ArenaTooSmall(usize),
+    /// The arena does not lie at a multiple of 16 bytes.
+    ArenaMisaligned,
+    /// More rows than the plan's bound, which is given.
+    TooManyRows(usize),
+    /// The plan has no text front end; fill its inputs instead.
+    NotText,
+}
+
+impl core::fmt::Display for SessionError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::ArenaTooSmall(needed) => write!(f, "the arena is too small: the plan needs {needed} bytes"),
+            Self::ArenaMisaligned => f.write_str("the arena must lie at a multiple of 16 bytes"),
+            Self::TooManyRows(bound) => write!(f, "more rows than the plan's bound of {bound}"),
+            Self::NotText => f.write_str("the plan has no text front end; fill its inputs instead"),
+        }
+    }
+}
+
+impl core::error::Error for SessionError {}
+
+/// A plan with the memory to run it.
+pub struct Session<'p, 'a, O> {
+    plan: Plan<'p, O>,
+    arena: Arena<'a>,
+    rows: usize,
+}
+
+impl<'p, 'a, O: OpSet> Session<'p, 'a, O> {
+    /// Takes `arena`, at least [`crate::plan::RawPlan::arena_bytes`] long and aligned to 16 bytes, and resets the state.
+    ///
+    /// # Errors
+    /// [`SessionError::ArenaTooSmall`], [`SessionError::ArenaMisaligned`].
+    pub fn new(plan: Plan<'p, O>, arena: &'a mut [u8]) -> Result<Self, SessionError> {
+        let needed = plan.arena_bytes();
+        let arena = arena.get_mut(..needed).ok_or(SessionError::ArenaTooSmall(needed))?;
+        if arena.as_ptr().align_offset(crate::plan::format::ALIGN) != 0 {
+            return Err(SessionError::ArenaMisaligned);
+        }
+        let mut session = Self { plan, arena: Arena::new(arena), rows: plan.max_rows() };
+        session.reset();
+        Ok(session)
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan<'p, O> {
+        &self.plan
+    }
+
+    /// Sets all state back to what it is before the first run: zero, that is, each tensor's zero point.
+    pub fn reset(&mut self) {
+        for index in 0..self.plan.tensor_count() as u16 {
+            let Ok(tensor) = self.plan.tensor(index) else { continue };
+            if tensor.place == Place::State {
+                let zero = tensor.zero_point.to_le_bytes();
+                let zeros = zero.iter().take(tensor.dtype.size()).cycle();
+                self.bytes_mut(&tensor).iter_mut().zip(zeros).for_each(|(byte, zero)| *byte = *zero);
+            }
+        }
+    }
+
+    /// Rows present in the dimensions that vary at run time, from now on. At the start it is the bound.
+    ///
+    /// # Errors
+    /// [`SessionError::TooManyRows`].
+    pub fn set_rows(&mut self, rows: usize) -> Result<(), SessionError> {
+        if rows > self.plan.max_rows() {
+            return Err(SessionError::TooManyRows(self.plan.max_rows()));
+        }
+        self.rows = rows;
+        Ok(())
+    }
+
+    /// Input `index` as little-endian bytes of its tensor, row-major, at the bound of its shape; empty when there is none.
+    /// Its memory is used for other tensors during a run: write it whole before each one.
+    pub fn input(&mut self, index: usize) -> &mut [u8] {
+        match self.port(Direction::Input, index) {
+            Some(tensor) => self.bytes_mut(&tensor),
+            None => &mut [],
+        }
+    }
+
+    /// Output `index` of the last run, as [`Session::input`].
+    pub fn output(&self, index: usize) -> &[u8] {
+        match self.port(Direction::Output, index) {
+            Some(tensor) => self.bytes(&tensor),
+            None => &[],
+        }
+    }
+
+    /// Fills the first input from text, any bytes, through the plan's text front end. Rows without a word hold
+    /// [`crate::text::ABSENT`]. Words beyond the model's length are cut off and counted in the answer.
+    ///
+    /// # Errors
+    /// [`SessionError::NotText`].
+    pub fn set_text(&mut self, text: &[u8]) -> Result<Words, SessionError> {
+        let input = self.port(Direction::Input, 0);
+        let (FrontEnd::Text { text: front_end, .. }, Some(input)) = (self.plan.front_end(), input) else {
+            return Err(SessionError::NotText);
+        };
+        let bins = self.arena.u16_mut(input.offset as usize, input.elements());
+        let words = front_end.encode(text, bins).map_err(|_| SessionError::NotText)?;
+        let absent = bins.get_mut(words.present * front_end.n()..).unwrap_or_default();
+        absent.fill(crate::text::ABSENT);
+        Ok(words)
+    }
+
+    /// Runs all operators.
+    pub fn run(&mut self) {
+        self.run_observed(&mut Unobserved);
+    }
+
+    /// Runs all operators and tells `observer` of each.
+    pub fn run_observed(&mut self, observer: &mut impl Observer) {
+        for index in 0..self.plan.operator_count() {
+            let Some(operator) = self.plan.operator(index) else { continue };
+            observer.begin(index);
+            {
+                let lease = self.arena.lease();
+                O::visit(operator.kind, Execute(Run { operator, lease: &lease, rows: self.rows }));
+            }
+            let output = operator.output(0).map_or(&[][..], |tensor| self.bytes(&tensor));
+            observer.end(index, output);
+        }
+    }
+
+    fn port(&self, direction: Direction, index: usize) -> Option<Tensor> {
+        let port = self.plan.ports().filter(|port| port.direction == direction).nth(index)?;
+        self.plan.tensor(port.tensor).ok()
+    }
+
+    fn base(&self, tensor: &Tensor) -> usize {
+        let region = match tensor.place {
+            Place::State => self.plan.tensor_bytes() + self.plan.scratch_bytes(),
+            Place::Arena | Place::Data => 0,
+        };
+        region + tensor.offset as usize
+    }
+
+    fn bytes(&self, tensor: &Tensor) -> &[u8] {
+        self.arena.bytes(self.base(tensor), tensor.bytes())
+    }
+
+    fn bytes_mut(&mut self, tensor: &Tensor) -> &mut [u8] {
+        self.arena.bytes_mut(self.base(tensor), tensor.bytes())
+    }
+}
