@@ -1,0 +1,84 @@
+//! Checks of the emulated board itself, before anything is believed that it measures.
+//!
+//! Run by `cargo xtask test` under `-icount shift=6`, with a file `input` of 5 bytes "mixel" in the
+//! working directory. The exit code is the verdict.
+
+#![no_std]
+#![no_main]
+
+use core::hint::black_box;
+
+use cortex_m_rt::entry;
+use mixel_emulated::{Clock, Exit, RecordFile, TICK_PICOSECONDS, bulk, exit, read};
+use mixel_gauge::stack_of;
+
+/// Nanoseconds of virtual time that an instruction takes, as `-icount shift=6` says.
+const NANOSECONDS: u64 = 64;
+
+#[entry]
+fn main() -> ! {
+    let clock = Clock::start();
+    let mut passed = true;
+    let mut check = |name: &'static str, ok: bool| {
+        if ok {
+            defmt::info!("{=str}: ok", name);
+        } else {
+            defmt::error!("{=str}: failed", name);
+            passed = false;
+        }
+    };
+    check("instructions of a loop of known length", counts_instructions(&clock));
+    check("stack of a frame of known size", gauges_stack());
+    check("large memory", uses_bulk());
+    check("files", copies_a_file());
+    exit(if passed { Exit::Done } else { Exit::Refused })
+}
+
+/// 200,000 rounds of three instructions; the readings add the overhead and a few around the loop.
+fn counts_instructions(clock: &Clock) -> bool {
+    let overhead = clock.overhead();
+    let start = clock.now();
+    // SAFETY: counts a register down.
+    unsafe {
+        core::arch::asm!("2:", "nop", "subs {n}, #1", "bne 2b", n = inout(reg) 200_000 => _, options(nomem, nostack));
+    }
+    let ticks = clock.now().wrapping_sub(start).wrapping_sub(overhead);
+    let instructions = u64::from(ticks) * u64::from(TICK_PICOSECONDS) / 1000 / NANOSECONDS;
+    defmt::info!("{=u64} instructions, {=u32} ticks of overhead", instructions, overhead);
+    (600_000..600_010).contains(&instructions)
+}
+
+fn gauges_stack() -> bool {
+    #[inline(never)]
+    fn frame<const N: usize>() -> u8 {
+        let mut bytes = [0u8; N];
+        black_box(&mut bytes);
+        bytes[N / 2]
+    }
+    let (_, nothing) = stack_of(|| ());
+    let (_, small) = stack_of(frame::<1024>);
+    let (_, large) = stack_of(frame::<20_000>);
+    defmt::info!("stack {=u32}, {=u32}, {=u32} bytes", nothing, small, large);
+    nothing == 0 && (1024..1100).contains(&small) && (20_000..20_100).contains(&large)
+}
+
+fn uses_bulk() -> bool {
+    let Some(memory) = bulk() else { return false };
+    let (first, last) = (memory.as_ptr() as usize, memory.len() - 1);
+    memory[0] = 17;
+    memory[last] = 42;
+    black_box(&mut *memory);
+    first % 16 == 0 && memory[0] == 17 && memory[last] == 42 && memory.len() == 16 << 20 && bulk().is_none()
+}
+
+fn copies_a_file() -> bool {
+    let mut bytes = [0; 8];
+    let Ok(len) = read(c"input", &mut bytes) else { return false };
+    let missing = read(c"no such file", &mut []).is_err();
+    let too_large = read(c"input", &mut [0; 4]).is_err();
+    let written = RecordFile::create(c"output").and_then(|mut file| {
+        file.write(&bytes[..2])?;
+        file.write(&bytes[2..len])
+    });
+    &bytes[..len] == b"mixel" && missing && too_large && written.is_ok()
+}
