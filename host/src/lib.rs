@@ -7,5 +7,6 @@
 
 pub mod error;
 pub mod graph;
+pub mod program;
 
 pub use error::{Error, ErrorKind, Result};

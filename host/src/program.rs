@@ -1,0 +1,65 @@
+//! A lowered model: operators, tensors and constants of a plan, before memory is assigned.
+
+use mixel_core::kernels::OpKind;
+use mixel_core::pack::Layout;
+use mixel_core::plan::{Direction, Tensor};
+
+use crate::graph::{FrontEndSpec, ValueId};
+
+/// Everything that a plan will hold. Arena offsets are zero until the memory planner sets them.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// Target whose weight orders the constants have.
+    pub layout: Layout,
+    /// Tensors; `Place::Data` ones have their final offset in `data`.
+    pub tensors: Vec<ProgramTensor>,
+    /// Operators in execution order.
+    pub operators: Vec<ProgramOperator>,
+    /// The data section: weights, tables, constant operands. Each constant begins at a multiple of 16 bytes.
+    pub data: Vec<u8>,
+    /// Inputs and outputs in the model's order.
+    pub ports: Vec<ProgramPort>,
+    /// Front end and labels.
+    pub front_end: FrontEndSpec,
+    /// Bound of the dynamic dimension; 0 when all shapes are static.
+    pub max_rows: usize,
+}
+
+/// A tensor of a program.
+#[derive(Clone, Debug)]
+pub struct ProgramTensor {
+    /// As the plan stores it.
+    pub tensor: Tensor,
+    /// Name for reports.
+    pub name: String,
+    /// The graph value that it holds, if it is one.
+    pub value: Option<ValueId>,
+    /// The tensor whose memory this one is another view of (a reshape); it has no memory of its own.
+    pub alias_of: Option<u16>,
+}
+
+/// An operator of a program.
+#[derive(Clone, Debug)]
+pub struct ProgramOperator {
+    /// Kind.
+    pub kind: OpKind,
+    /// Indices into [`Program::tensors`].
+    pub inputs: Vec<u16>,
+    /// Indices into [`Program::tensors`].
+    pub outputs: Vec<u16>,
+    /// Parameters as the kernel reads them.
+    pub params: Vec<u8>,
+    /// The graph node's name.
+    pub name: String,
+}
+
+/// An input or output.
+#[derive(Clone, Debug)]
+pub struct ProgramPort {
+    /// Index into [`Program::tensors`].
+    pub tensor: u16,
+    /// In or out.
+    pub direction: Direction,
+    /// The model's name for it.
+    pub name: String,
+}
