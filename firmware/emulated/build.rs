@@ -53,9 +53,7 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     let chosen: Vec<&Machine> = MACHINES
         .iter()
-        .filter(|machine| {
-            env::var_os(format!("CARGO_FEATURE_{}", machine.name.to_uppercase())).is_some()
-        })
+        .filter(|machine| env::var_os(format!("CARGO_FEATURE_{}", machine.name.to_uppercase())).is_some())
         .collect();
     let [machine] = chosen[..] else {
         println!(

@@ -25,7 +25,7 @@ pub fn stack_of<R>(work: impl FnOnce() -> R) -> (R, u32) {
     let floor = (&raw const _stack_end) as usize;
     let top = paint(floor);
     let result = work();
-    let low = lowest_touched(floor.max(top - WINDOW), top);
+    let low = lowest_touched(floor.max(top.saturating_sub(WINDOW)), top);
     (result, (top - low) as u32)
 }
 
@@ -35,7 +35,7 @@ fn paint(floor: usize) -> usize {
     let top: usize;
     // SAFETY: reads a register.
     unsafe { asm!("mov {}, sp", out(reg) top, options(nomem, nostack, preserves_flags)) };
-    let from = floor.max(top - WINDOW);
+    let from = floor.max(top.saturating_sub(WINDOW));
     // SAFETY: everything from `_stack_end` up to the stack pointer is free stack: no live object is
     // there, and the loop neither calls nor pushes. An interrupt may use the same memory meanwhile; its
     // frames are dead when it returns.

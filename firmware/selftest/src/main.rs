@@ -9,6 +9,7 @@
 use core::hint::black_box;
 
 use cortex_m_rt::entry;
+use embedded_io::Write;
 use mixel_emulated::{Clock, Exit, RecordFile, TICK_PICOSECONDS, bulk, exit, read};
 use mixel_gauge::stack_of;
 
@@ -77,8 +78,8 @@ fn copies_a_file() -> bool {
     let missing = read(c"no such file", &mut []).is_err();
     let too_large = read(c"input", &mut [0; 4]).is_err();
     let written = RecordFile::create(c"output").and_then(|mut file| {
-        file.write(&bytes[..2])?;
-        file.write(&bytes[2..len])
+        file.write_all(&bytes[..2])?;
+        file.write_all(&bytes[2..len])
     });
     &bytes[..len] == b"mixel" && missing && too_large && written.is_ok()
 }

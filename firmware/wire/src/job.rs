@@ -39,12 +39,7 @@ pub struct Request {
 impl Default for Request {
     /// Outputs only.
     fn default() -> Self {
-        Self {
-            runs: 0,
-            checksums: false,
-            keep_state: false,
-            dump: None,
-        }
+        Self { runs: 0, checksums: false, keep_state: false, dump: None }
     }
 }
 
@@ -58,14 +53,8 @@ impl Request {
         if self.keep_state {
             flags |= FLAG_KEEP_STATE;
         }
-        let words = [
-            u32::from_le_bytes(MAGIC),
-            VERSION,
-            self.runs,
-            flags,
-            self.dump.unwrap_or(NO_DUMP),
-            samples,
-        ];
+        let words =
+            [u32::from_le_bytes(MAGIC), VERSION, self.runs, flags, self.dump.unwrap_or(NO_DUMP), samples];
         let mut head = [0; HEAD_BYTES];
         for (bytes, word) in head.chunks_exact_mut(4).zip(words) {
             bytes.copy_from_slice(&word.to_le_bytes());
@@ -152,11 +141,7 @@ impl<'a> Job<'a> {
         for _ in 0..samples {
             take_sample(&mut rest)?;
         }
-        Ok(Self {
-            request,
-            samples,
-            bytes,
-        })
+        Ok(Self { request, samples, bytes })
     }
 
     /// What is asked for.
@@ -184,12 +169,7 @@ fn take_sample<'a>(bytes: &mut &'a [u8]) -> Result<Sample<'a>, JobError> {
     for _ in 0..parts {
         take_part(bytes).ok_or(JobError::Truncated)?;
     }
-    Ok(Sample {
-        kind,
-        rows: (rows != ALL_ROWS).then_some(rows),
-        parts,
-        bytes: start,
-    })
+    Ok(Sample { kind, rows: (rows != ALL_ROWS).then_some(rows), parts, bytes: start })
 }
 
 fn take_part<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
@@ -233,17 +213,11 @@ mod tests {
     use std::vec::Vec;
 
     fn two_samples() -> Vec<u8> {
-        let request = Request {
-            runs: 3,
-            checksums: true,
-            keep_state: false,
-            dump: Some(7),
-        };
+        let request = Request { runs: 3, checksums: true, keep_state: false, dump: Some(7) };
         let mut bytes = request.head(2).to_vec();
-        for (kind, rows, parts) in [
-            (Kind::Tensors, ALL_ROWS, &[&b"abc"[..], &b""[..]][..]),
-            (Kind::Text, 5, &[b"play"]),
-        ] {
+        for (kind, rows, parts) in
+            [(Kind::Tensors, ALL_ROWS, &[&b"abc"[..], &b""[..]][..]), (Kind::Text, 5, &[b"play"])]
+        {
             for word in [kind.code(), rows, parts.len() as u32] {
                 bytes.extend(word.to_le_bytes());
             }

@@ -53,8 +53,6 @@ pub enum Unit {
     EmulatedTicks = 0,
     /// Clock cycles of the core.
     Cycles = 1,
-    /// Microseconds of a timer, where the core has no cycle counter.
-    Microseconds = 2,
 }
 
 /// The first record: the plan was taken.
@@ -62,8 +60,10 @@ pub enum Unit {
 pub struct Hello {
     /// [`crate::VERSION`] of the runner.
     pub version: u32,
-    /// Unit of all ticks, a [`Unit`].
+    /// What the clock counts, a [`Unit`].
     pub unit: u32,
+    /// Length of a tick in picoseconds of virtual time; 0 on a board that counts cycles.
+    pub tick_picoseconds: u32,
     /// Arena of the plan in bytes.
     pub arena_bytes: u32,
     /// Operators of the plan.
@@ -83,13 +83,13 @@ pub enum Record<'a> {
     Checksums(u32, Words<'a>),
     /// The output of the operator asked for: sample, operator, bytes.
     Dump(u32, u32, &'a [u8]),
-    /// A timed run with its total, then ticks of every operator.
+    /// A timed run: its number, ticks of a whole run that nobody watches, ticks of every operator in another.
     Ticks {
         /// Number of the run, from 0.
         run: u32,
-        /// Ticks of a whole run without observation.
+        /// Ticks of a whole run that nobody watches.
         total: u32,
-        /// Ticks of the operators in the plan's order.
+        /// Ticks of the operators in the plan's order, from another run.
         ops: Words<'a>,
     },
     /// Bytes of stack that a run takes.
@@ -182,6 +182,7 @@ fn take_record<'a>(bytes: &mut &'a [u8]) -> Result<Record<'a>, RecordError> {
         tag::HELLO => Record::Hello(Hello {
             version: word()?,
             unit: word()?,
+            tick_picoseconds: word()?,
             arena_bytes: word()?,
             ops: word()?,
             overhead: word()?,
@@ -200,11 +201,7 @@ fn take_record<'a>(bytes: &mut &'a [u8]) -> Result<Record<'a>, RecordError> {
         }
         tag::TICKS => {
             let (run, total) = (word()?, word()?);
-            Record::Ticks {
-                run,
-                total,
-                ops: Words(payload),
-            }
+            Record::Ticks { run, total, ops: Words(payload) }
         }
         tag::STACK => Record::Stack(word()?),
         tag::REFUSED => {
@@ -232,7 +229,7 @@ mod tests {
     #[test]
     fn reads_back_what_was_written() {
         let bytes = [
-            record(tag::HELLO, &[1, 0, 16_000, 12, 3], &[]),
+            record(tag::HELLO, &[1, 0, 40_000, 16_000, 12, 3], &[]),
             record(tag::OUTPUT, &[0, 1], b"xyz"),
             record(tag::TICKS, &[2, 90, 40, 50], &[]),
             record(tag::REFUSED, &[Refusal::Plan as u32], b"checksum"),
@@ -240,14 +237,7 @@ mod tests {
         ]
         .concat();
         let records: Vec<_> = read(&bytes).map(Result::unwrap).collect();
-        let Record::Ticks {
-            run: 2,
-            total: 90,
-            ops,
-        } = records[2]
-        else {
-            panic!("{:?}", records[2])
-        };
+        let Record::Ticks { run: 2, total: 90, ops } = records[2] else { panic!("{:?}", records[2]) };
         assert_eq!(ops.iter().collect::<Vec<_>>(), [40, 50]);
         assert_eq!(records[1], Record::Output(0, 1, b"xyz"));
         assert_eq!(records[3], Record::Refused(2, b"checksum"));
@@ -262,10 +252,7 @@ mod tests {
             assert_eq!(records, vec![Err(RecordError::Truncated)], "{len}");
         }
         let short = record(tag::STACK, &[], &[]);
-        assert_eq!(
-            read(&short).next(),
-            Some(Err(RecordError::Payload(tag::STACK)))
-        );
+        assert_eq!(read(&short).next(), Some(Err(RecordError::Payload(tag::STACK))));
         let foreign = record(99, &[], &[]);
         assert_eq!(read(&foreign).next(), Some(Err(RecordError::Tag(99))));
     }
@@ -273,10 +260,7 @@ mod tests {
     #[test]
     fn refusals_keep_their_numbers() {
         for code in 1..=7 {
-            assert_eq!(
-                Refusal::from_code(code).map(|refusal| refusal as u32),
-                Some(code)
-            );
+            assert_eq!(Refusal::from_code(code).map(|refusal| refusal as u32), Some(code));
         }
         assert_eq!(Refusal::from_code(8), None);
     }

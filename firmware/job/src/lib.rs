@@ -1,0 +1,223 @@
+//! Does a job of the host, on any board.
+//!
+//! The board brings the plan, the job, memory, a clock and a way out for the records; see `mixel_wire`
+//! for what the bytes mean. Nothing is sent while something is timed.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod observers;
+mod records;
+
+use core::fmt::Write as _;
+
+use embedded_io::Write;
+use mixel_core::{All, Plan, Session, profile::Clock};
+use mixel_wire::{
+    job::{Job, Kind, Sample},
+    record::{Refusal, Unit},
+};
+use observers::{Compare, Times};
+use records::Records;
+
+/// What a board can measure.
+pub trait Board: Clock {
+    /// What its clock counts.
+    const UNIT: Unit;
+    /// Length of a tick in picoseconds of virtual time; 0 where ticks are cycles.
+    const TICK_PICOSECONDS: u32;
+
+    /// Runs `work` and gives the bytes of stack that it took.
+    fn stack_of(&mut self, work: impl FnOnce()) -> u32;
+
+    /// Ticks between two readings with nothing between them.
+    fn overhead(&mut self) -> u32 {
+        let start = self.now();
+        self.now().wrapping_sub(start)
+    }
+}
+
+/// Why a job was not done: for the record, and for the log.
+pub struct Refused {
+    /// Its number.
+    pub refusal: Refusal,
+    /// A sentence, cut off at the length of the buffer.
+    pub text: heapless::String<192>,
+}
+
+impl Refused {
+    /// A refusal with the sentence that `reason` displays.
+    pub fn new(refusal: Refusal, reason: impl core::fmt::Display) -> Self {
+        let mut text = heapless::String::new();
+        // A sentence that does not fit is cut off, which is better than none.
+        let _ = write!(text, "{reason}");
+        Self { refusal, text }
+    }
+}
+
+/// How a job ended.
+pub enum Outcome {
+    /// All samples were run and sent.
+    Done,
+    /// The host asked for something that cannot be done; it was told so.
+    Refused(Refused),
+}
+
+/// Runs `job` on `plan` and sends the records to `out`.
+///
+/// `plan` and `memory` lie at multiples of 16 bytes; `memory` takes the arena and one word for every
+/// operator.
+///
+/// # Errors
+/// What `out` gives. Everything else is an [`Outcome`].
+pub fn execute<B: Board, W: Write>(
+    plan: &[u8],
+    job: &[u8],
+    memory: &mut [u8],
+    board: &mut B,
+    out: W,
+) -> Result<Outcome, W::Error> {
+    let mut records = Records(out);
+    match work(plan, job, memory, board, &mut records) {
+        Ok(samples) => {
+            records.end(samples)?;
+            Ok(Outcome::Done)
+        }
+        Err(Stop::Refused(refused)) => {
+            records.refused(&refused)?;
+            Ok(Outcome::Refused(refused))
+        }
+        Err(Stop::Lost(error)) => Err(error),
+    }
+}
+
+/// Why the work stops early.
+enum Stop<E> {
+    Refused(Refused),
+    /// Records cannot be sent any more.
+    Lost(E),
+}
+
+impl<E> From<Refused> for Stop<E> {
+    fn from(refused: Refused) -> Self {
+        Stop::Refused(refused)
+    }
+}
+
+/// Every operator is linked: the runner takes any plan.
+type AnySession<'p, 'a> = Session<'p, 'a, All>;
+
+fn work<B: Board, W: Write>(
+    plan: &[u8],
+    job: &[u8],
+    memory: &mut [u8],
+    board: &mut B,
+    records: &mut Records<W>,
+) -> Result<u32, Stop<W::Error>> {
+    let plan = Plan::new_checked(plan).map_err(|error| Refused::new(Refusal::Plan, error))?;
+    let job = Job::new_checked(job).map_err(|error| Refused::new(Refusal::Job, error))?;
+    let request = job.request();
+    let ops = plan.operator_count();
+
+    let room = memory.len();
+    let too_small = || {
+        let need = plan.arena_bytes() + ops * 4;
+        Refused::new(
+            Refusal::Memory,
+            format_args!("the plan needs {need} bytes of memory, the board has {room}"),
+        )
+    };
+    let (arena, rest) = memory.split_at_mut_checked(plan.arena_bytes()).ok_or_else(too_small)?;
+    let words = rest.get_mut(..ops * 4).ok_or_else(too_small)?;
+    let mut session = AnySession::new(plan, arena).map_err(|error| Refused::new(Refusal::Session, error))?;
+
+    let lost = Stop::Lost;
+    records.hello::<B>(&plan, board.overhead()).map_err(lost)?;
+    let mut done = 0;
+    for (number, sample) in (0u32..).zip(job.samples()) {
+        if !request.keep_state {
+            session.reset();
+        }
+        load(&mut session, &sample, number)?;
+        if request.checksums || request.dump.is_some() {
+            let mut compare = Compare::new(words, records, number, request.dump);
+            session.run_observed(&mut compare);
+            compare.finish().map_err(lost)?;
+            if request.checksums {
+                records.checksums(number, words).map_err(lost)?;
+            }
+        } else {
+            session.run();
+        }
+        for output in 0..session.plan().outputs().count() {
+            records.output(number, output as u32, session.output(output)).map_err(lost)?;
+        }
+        done = number + 1;
+    }
+    if let (1.., Some(sample)) = (request.runs, job.samples().next()) {
+        measure(&mut session, &sample, request.runs, words, board, records)?;
+    }
+    Ok(done)
+}
+
+/// Stack of one run, then `runs` timed ones, all from the same state and inputs.
+fn measure<B: Board, W: Write>(
+    session: &mut AnySession<'_, '_>,
+    sample: &Sample<'_>,
+    runs: u32,
+    words: &mut [u8],
+    board: &mut B,
+    records: &mut Records<W>,
+) -> Result<(), Stop<W::Error>> {
+    let afresh = |session: &mut AnySession<'_, '_>| {
+        session.reset();
+        load(session, sample, 0)
+    };
+    afresh(session)?;
+    let stack = board.stack_of(|| session.run());
+    records.stack(stack).map_err(Stop::Lost)?;
+    for run in 0..runs {
+        afresh(session)?;
+        let start = board.now();
+        session.run();
+        let total = board.now().wrapping_sub(start);
+        afresh(session)?;
+        session.run_observed(&mut Times::new(board, words));
+        records.ticks(run, total, words).map_err(Stop::Lost)?;
+    }
+    Ok(())
+}
+
+/// Puts a sample into the session's inputs.
+fn load(session: &mut AnySession<'_, '_>, sample: &Sample<'_>, number: u32) -> Result<(), Refused> {
+    let refuse = |reason: core::fmt::Arguments<'_>| {
+        Refused::new(Refusal::Sample, format_args!("sample {number}: {reason}"))
+    };
+    if let Some(rows) = sample.rows {
+        session.set_rows(rows as usize).map_err(|error| refuse(format_args!("{error}")))?;
+    }
+    match sample.kind {
+        Kind::Text => {
+            let text = sample.parts().next().unwrap_or_default();
+            session.set_text(text).map_err(|error| refuse(format_args!("{error}")))?;
+        }
+        Kind::Tensors => {
+            let inputs = session.plan().inputs().count();
+            if sample.len() != inputs {
+                return Err(refuse(format_args!("{} arrays for {inputs} inputs", sample.len())));
+            }
+            for (index, part) in sample.parts().enumerate() {
+                let input = session.input(index);
+                if part.len() != input.len() {
+                    return Err(refuse(format_args!(
+                        "{} bytes for input {index}, which takes {}",
+                        part.len(),
+                        input.len()
+                    )));
+                }
+                input.copy_from_slice(part);
+            }
+        }
+    }
+    Ok(())
+}

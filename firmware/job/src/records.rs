@@ -1,0 +1,57 @@
+//! Sending records.
+
+use embedded_io::Write;
+use mixel_core::Plan;
+use mixel_wire::{
+    VERSION,
+    record::{head, tag},
+};
+
+use crate::{Board, Refused};
+
+/// Where records go.
+pub struct Records<W>(pub W);
+
+impl<W: Write> Records<W> {
+    fn send(&mut self, tag: u32, words: &[u32], tail: &[u8]) -> Result<(), W::Error> {
+        self.0.write_all(&head(tag, words.len(), tail.len()))?;
+        for word in words {
+            self.0.write_all(&word.to_le_bytes())?;
+        }
+        self.0.write_all(tail)
+    }
+
+    pub fn hello<B: Board>(&mut self, plan: &Plan<'_>, overhead: u32) -> Result<(), W::Error> {
+        let (arena, ops) = (plan.arena_bytes() as u32, plan.operator_count() as u32);
+        self.send(tag::HELLO, &[VERSION, B::UNIT as u32, B::TICK_PICOSECONDS, arena, ops, overhead], &[])
+    }
+
+    pub fn output(&mut self, sample: u32, output: u32, bytes: &[u8]) -> Result<(), W::Error> {
+        self.send(tag::OUTPUT, &[sample, output], bytes)
+    }
+
+    pub fn checksums(&mut self, sample: u32, words: &[u8]) -> Result<(), W::Error> {
+        self.send(tag::CHECKSUMS, &[sample], words)
+    }
+
+    pub fn dump(&mut self, sample: u32, op: u32, bytes: &[u8]) -> Result<(), W::Error> {
+        self.send(tag::DUMP, &[sample, op], bytes)
+    }
+
+    pub fn ticks(&mut self, run: u32, total: u32, words: &[u8]) -> Result<(), W::Error> {
+        self.send(tag::TICKS, &[run, total], words)
+    }
+
+    pub fn stack(&mut self, bytes: u32) -> Result<(), W::Error> {
+        self.send(tag::STACK, &[bytes], &[])
+    }
+
+    pub fn refused(&mut self, refused: &Refused) -> Result<(), W::Error> {
+        self.send(tag::REFUSED, &[refused.refusal as u32], refused.text.as_bytes())
+    }
+
+    pub fn end(&mut self, samples: u32) -> Result<(), W::Error> {
+        self.send(tag::END, &[samples], &[])?;
+        self.0.flush()
+    }
+}
