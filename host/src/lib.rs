@@ -5,6 +5,7 @@
 //! runs the float model with tract, [`validate`] compares, [`device`] runs plans on boards, [`cli`] is the command.
 #![deny(unsafe_code)]
 
+pub mod device;
 pub mod error;
 pub mod graph;
 pub mod program;
