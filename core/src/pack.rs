@@ -37,6 +37,19 @@ impl Layout {
             Self::Aarch64 => MatrixOrder { channels: 4, depth: 4 },
         }
     }
+
+    /// Elements that depthwise weights of `taps` x `channels` take.
+    pub const fn depthwise_len(self, taps: usize, channels: usize) -> usize {
+        taps * channels
+    }
+
+    /// Packs depthwise `weights` (`[kh][kw][channels]`) into `out`, which has
+    /// [`Layout::depthwise_len`] elements.
+    pub fn pack_depthwise(self, weights: &[i8], out: &mut [i8]) {
+        for (place, &value) in out.iter_mut().zip(weights) {
+            *place = value;
+        }
+    }
 }
 
 /// Order of a weight matrix `[outputs][depth]`: blocks of `channels` outputs, in them groups of `depth` inputs, in them

@@ -7,10 +7,35 @@ use super::requant::{Channels, Clamp, Quantized};
 use super::{Kernel, OpKind, Run};
 use crate::arch::view::{In, Out};
 use crate::pack::MatrixOrder;
+use crate::plan::write::{self, Constant};
 use crate::plan::{DType, Fault, Operator, Tensor};
 
 /// The operator, int8 to int8.
 pub struct Linear;
+
+/// The parameters as the plan stores them.
+#[derive(Clone, Copy, Debug)]
+pub struct LinearParams {
+    /// `[outputs][depth]` i8 in the layout's matrix order ([`MatrixOrder::pack`]).
+    pub weights: Constant,
+    /// [`Channels`] block of `outputs` channels; the count is in bytes ([`Channels::bytes`]).
+    pub channels: Constant,
+    /// Smallest output.
+    pub min: i32,
+    /// Largest output.
+    pub max: i32,
+}
+
+impl LinearParams {
+    /// The bytes that the operator reads.
+    pub fn encode(&self) -> write::Params {
+        write::Params::new()
+            .constant(self.weights.offset, self.weights.count)
+            .constant(self.channels.offset, self.channels.count)
+            .i32(self.min)
+            .i32(self.max)
+    }
+}
 
 struct Params<'p> {
     weights: In<'p, i8>,

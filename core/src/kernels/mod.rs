@@ -6,9 +6,16 @@
 //! Which operators are linked is a type, an [`OpSet`]: [`All`] for tools and tests, one made by [`crate::op_set!`] for
 //! firmware that carries one model.
 
+pub mod conv;
+pub mod conv_transpose;
+pub mod depthwise;
 pub mod linear;
 pub mod lut;
+pub mod matmul;
+pub mod pool;
+pub mod projection;
 pub mod requant;
+pub mod window;
 
 pub use linear::Linear;
 pub use lut::Lut;
@@ -26,11 +33,59 @@ pub enum OpKind {
     Linear = 1,
     /// Look-up table over all 256 values: any function of one int8 value.
     Lut = 2,
+    /// Convolution in two dimensions, with groups.
+    Conv = 3,
+    /// Convolution of every channel on its own.
+    Depthwise = 4,
+    /// Transposed convolution.
+    ConvTranspose = 5,
+    /// Largest value of a window.
+    MaxPool = 6,
+    /// Mean of a window.
+    AveragePool = 7,
+    /// Product of two activations.
+    MatMul = 8,
+    /// Sum of the weight rows that fingerprint bins name.
+    Projection = 9,
+    /// [`OpKind::Linear`] with 16-bit input or output.
+    Linear16 = 65,
+    /// [`OpKind::Conv`] with 16-bit input or output.
+    Conv16 = 67,
+    /// [`OpKind::Depthwise`] with 16-bit input or output.
+    Depthwise16 = 68,
+    /// [`OpKind::ConvTranspose`] with 16-bit input or output.
+    ConvTranspose16 = 69,
+    /// [`OpKind::MaxPool`] on 16-bit values.
+    MaxPool16 = 70,
+    /// [`OpKind::AveragePool`] with 16-bit input or output.
+    AveragePool16 = 71,
+    /// [`OpKind::MatMul`] with a 16-bit input or output.
+    MatMul16 = 72,
+    /// [`OpKind::Projection`] with 16-bit output.
+    Projection16 = 73,
 }
 
 impl OpKind {
     /// All kinds.
-    pub const ALL: &'static [OpKind] = &[Self::Linear, Self::Lut];
+    pub const ALL: &'static [OpKind] = &[
+        Self::Linear,
+        Self::Lut,
+        Self::Conv,
+        Self::Depthwise,
+        Self::ConvTranspose,
+        Self::MaxPool,
+        Self::AveragePool,
+        Self::MatMul,
+        Self::Projection,
+        Self::Linear16,
+        Self::Conv16,
+        Self::Depthwise16,
+        Self::ConvTranspose16,
+        Self::MaxPool16,
+        Self::AveragePool16,
+        Self::MatMul16,
+        Self::Projection16,
+    ];
 
     /// The kind with this code.
     pub fn from_code(code: u16) -> Option<Self> {

@@ -261,6 +261,16 @@ fn put(out: &mut [u8], at: usize, value: u32) {
     }
 }
 
+/// A constant of the data section as operators refer to it: where it begins, and its elements (for blocks such as
+/// [`crate::kernels::requant::Channels`], its bytes).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Constant {
+    /// Byte offset in the data section.
+    pub offset: u32,
+    /// Number of elements.
+    pub count: usize,
+}
+
 /// The parameters of one operator, field after field.
 #[derive(Clone, Debug, Default)]
 pub struct Params {
