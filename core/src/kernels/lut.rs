@@ -2,7 +2,39 @@
 
 use super::{Kernel, OpKind, Run};
 use crate::arch::view::In;
+use crate::plan::write::{self, Constant};
 use crate::plan::{DType, Fault, Operator};
+
+/// The parameters of [`Lut`] as the plan stores them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LutParams {
+    /// 256 i8: the outputs for -128 .. 127.
+    pub table: Constant,
+}
+
+impl LutParams {
+    /// The bytes that the operator reads.
+    pub fn encode(&self) -> write::Params {
+        write::Params::new().constant(self.table.offset, self.table.count)
+    }
+}
+
+/// The parameters of [`OpKind::Lut16`], input or output int16 or both, as the plan stores them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lut16Params {
+    /// i16, each an output times `2^shift`. For 16-bit input 513 of them, at -32768, -32640 .. 32640, 32768; between two
+    /// the line through them holds. For 8-bit input the 256 for -128 .. 127.
+    pub table: Constant,
+    /// 0 for 16-bit output, up to 8 for 8-bit output.
+    pub shift: u8,
+}
+
+impl Lut16Params {
+    /// The bytes that the operator reads.
+    pub fn encode(&self) -> write::Params {
+        write::Params::new().constant(self.table.offset, self.table.count).u8(self.shift)
+    }
+}
 
 /// The operator, int8 to int8 of the same shape. The table has 256 entries in the order -128 .. 127.
 pub struct Lut;

@@ -6,15 +6,27 @@
 //! Which operators are linked is a type, an [`OpSet`]: [`All`] for tools and tests, one made by [`crate::op_set!`] for
 //! firmware that carries one model.
 
+pub mod add;
 pub mod conv;
 pub mod conv_transpose;
 pub mod depthwise;
+pub mod div;
+pub mod gather;
+pub mod group_norm;
+pub mod l2_norm;
+pub mod layer_norm;
 pub mod linear;
 pub mod lut;
 pub mod matmul;
+pub mod movement;
+pub mod mul;
 pub mod pool;
 pub mod projection;
+pub mod reduce;
 pub mod requant;
+pub mod requantize;
+pub mod resize;
+pub mod softmax;
 pub mod window;
 
 pub use linear::Linear;
@@ -47,6 +59,30 @@ pub enum OpKind {
     MatMul = 8,
     /// Sum of the weight rows that fingerprint bins name.
     Projection = 9,
+    /// Sum of two tensors.
+    Add = 10,
+    /// Product of two tensors, element by element.
+    Mul = 11,
+    /// Quotient of two tensors, element by element.
+    Div = 12,
+    /// The same values under another quantization.
+    Requantize = 13,
+    /// Softmax along one axis.
+    Softmax = 14,
+    /// Layer normalisation over the last axis.
+    LayerNorm = 15,
+    /// Normalisation of groups of channels over all positions.
+    GroupNorm = 16,
+    /// Division by the Euclidean norm.
+    L2Norm = 17,
+    /// Mean, sum or largest value over axes.
+    Reduce = 18,
+    /// Elements from one place to another: transpose, slice, pad, concatenate.
+    Move = 19,
+    /// Slices by constant indices.
+    Gather = 20,
+    /// Bilinear or nearest resampling of images.
+    Resize = 21,
     /// [`OpKind::Linear`] with 16-bit input or output.
     Linear16 = 65,
     /// [`OpKind::Conv`] with 16-bit input or output.
@@ -63,6 +99,26 @@ pub enum OpKind {
     MatMul16 = 72,
     /// [`OpKind::Projection`] with 16-bit output.
     Projection16 = 73,
+    /// [`OpKind::Lut`] with a 16-bit input or output.
+    Lut16 = 66,
+    /// [`OpKind::Add`] with a 16-bit input or output.
+    Add16 = 74,
+    /// [`OpKind::Mul`] with a 16-bit input or output.
+    Mul16 = 75,
+    /// [`OpKind::Div`] with a 16-bit input or output.
+    Div16 = 76,
+    /// [`OpKind::Softmax`] with a 16-bit input or output.
+    Softmax16 = 78,
+    /// [`OpKind::LayerNorm`] with a 16-bit input or output.
+    LayerNorm16 = 79,
+    /// [`OpKind::GroupNorm`] with a 16-bit input or output.
+    GroupNorm16 = 80,
+    /// [`OpKind::L2Norm`] with a 16-bit input or output.
+    L2Norm16 = 81,
+    /// [`OpKind::Reduce`] with a 16-bit input or output.
+    Reduce16 = 82,
+    /// [`OpKind::Resize`] with a 16-bit input or output.
+    Resize16 = 85,
 }
 
 impl OpKind {
@@ -85,6 +141,28 @@ impl OpKind {
         Self::AveragePool16,
         Self::MatMul16,
         Self::Projection16,
+        Self::Add,
+        Self::Mul,
+        Self::Div,
+        Self::Requantize,
+        Self::Softmax,
+        Self::LayerNorm,
+        Self::GroupNorm,
+        Self::L2Norm,
+        Self::Reduce,
+        Self::Move,
+        Self::Gather,
+        Self::Resize,
+        Self::Lut16,
+        Self::Add16,
+        Self::Mul16,
+        Self::Div16,
+        Self::Softmax16,
+        Self::LayerNorm16,
+        Self::GroupNorm16,
+        Self::L2Norm16,
+        Self::Reduce16,
+        Self::Resize16,
     ];
 
     /// The kind with this code.

@@ -6,6 +6,7 @@
 use crate::arch::view::{Element, In};
 use crate::plan::Operator;
 use crate::plan::cursor::Cursor;
+use crate::plan::write;
 
 /// A real factor as `multiplier / 2^shift`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,16 @@ impl Scale {
     /// Whether the fields are in range.
     pub fn valid(self) -> bool {
         (1..=62).contains(&self.shift)
+    }
+
+    /// Appends multiplier i32 and shift u8 to `params`.
+    pub fn encode(self, params: write::Params) -> write::Params {
+        params.i32(self.multiplier).u8(self.shift)
+    }
+
+    /// Reads what [`Scale::encode`] writes.
+    pub fn read(cursor: &mut Cursor<'_>) -> Self {
+        Self { multiplier: cursor.i32(), shift: cursor.u8() }
     }
 
     /// `value` times this factor, rounded once.

@@ -5,6 +5,7 @@ use super::cursor::Cursor;
 use super::error::Fault;
 use super::format::{OPERATOR_SIZE, Section};
 use super::tensor::{Place, Tensor};
+use super::write::Constant;
 use crate::arch::view::{Element, In};
 use crate::kernels::OpKind;
 
@@ -162,7 +163,12 @@ impl<'p> Operator<'p> {
     /// Reads (byte offset u32, elements u32) from `cursor` and gives that part of the data section; empty when it does
     /// not lie in the section or is not aligned for `T`.
     pub fn constant<T: Element>(&self, cursor: &mut Cursor<'_>) -> In<'p, T> {
-        let (offset, count) = (cursor.u32() as usize, cursor.u32() as usize);
+        self.slice(Constant::read(cursor))
+    }
+
+    /// A part of the data section; empty when it does not lie in it or is not aligned for `T`.
+    pub fn slice<T: Element>(&self, constant: Constant) -> In<'p, T> {
+        let (offset, count) = (constant.offset as usize, constant.count);
         let end = count.checked_mul(size_of::<T>()).and_then(|bytes| bytes.checked_add(offset));
         let bytes = end.and_then(|end| self.plan.section(Section::Data).get(offset..end));
         In::from_bytes(bytes.unwrap_or(&[]))

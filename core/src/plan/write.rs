@@ -2,6 +2,7 @@
 //! conformance cases, so that one writer meets one reader.
 
 use super::Direction;
+use super::cursor::Cursor;
 use super::format::{self, Section, header};
 use super::front_end::{FrontEnd, TextHead};
 use super::operator::MAX_OPERANDS;
@@ -269,6 +270,13 @@ pub struct Constant {
     pub offset: u32,
     /// Number of elements.
     pub count: usize,
+}
+
+impl Constant {
+    /// Reads what [`Params::constant`] writes.
+    pub fn read(cursor: &mut Cursor<'_>) -> Self {
+        Self { offset: cursor.u32(), count: cursor.u32() as usize }
+    }
 }
 
 /// The parameters of one operator, field after field.
