@@ -5,7 +5,8 @@
 //! instruction and 32 bits hold 2,684 million of them (40 ns ticks) or 3,355 million (50 ns).
 //! Two readings always cost the same; [`Clock::overhead`] says how much.
 
-include!(concat!(env!("OUT_DIR"), "/machine.rs"));
+use mixel_machine::FPGAIO;
+pub use mixel_machine::TICK_PICOSECONDS;
 
 const COUNTER: *const u32 = (FPGAIO + 0x18) as *const u32;
 const PRESCALE: *mut u32 = (FPGAIO + 0x1C) as *mut u32;

@@ -1,7 +1,6 @@
 //! QEMU's Arm boards as mixel's programs see them.
 //!
-//! One of the features `an385` (Cortex-M3), `an386` (M4), `an500` (M7), `an505` (M33), `an547` (M55)
-//! chooses the machine. Logs are defmt frames on semihosting's standard output, data goes through
+//! Features choose the machine, see `mixel_machine`. Logs are defmt frames on semihosting's standard output, data goes through
 //! semihosting files in QEMU's working directory, and the verdict is the [exit code](Exit).
 
 #![no_std]

@@ -70,7 +70,7 @@ fn main() {
         flash.0, flash.1, ram.0, ram.1, bulk.0, bulk.1
     );
     let clock = format!(
-        "/// Address of the FPGAIO block.\nconst FPGAIO: usize = {:#x};\n/// Length of a tick of its counter in \
+        "/// Address of the FPGAIO block.\npub const FPGAIO: usize = {:#x};\n/// Length of a tick of its counter in \
          picoseconds of virtual time.\npub const TICK_PICOSECONDS: u32 = {};\n",
         machine.fpgaio, machine.tick_picoseconds
     );
