@@ -9,7 +9,7 @@ mod clock;
 mod files;
 mod memory;
 
-pub use clock::{Clock, TICK_PICOSECONDS};
+pub use clock::{Clock, TICK_PICOSECONDS, unwrap};
 pub use files::{FileError, RecordFile, read};
 pub use memory::bulk;
 

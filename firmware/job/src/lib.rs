@@ -30,6 +30,13 @@ pub trait Board: Clock {
     /// Runs `work` and gives the bytes of stack that it took.
     fn stack_of(&mut self, work: impl FnOnce()) -> u32;
 
+    /// Ticks that `work` takes.
+    fn ticks_of(&mut self, work: impl FnOnce()) -> u64 {
+        let start = self.now();
+        work();
+        u64::from(self.now().wrapping_sub(start))
+    }
+
     /// Ticks between two readings with nothing between them.
     fn overhead(&mut self) -> u32 {
         let start = self.now();
@@ -178,9 +185,7 @@ fn measure<B: Board, W: Write>(
     records.stack(stack).map_err(Stop::Lost)?;
     for run in 0..runs {
         afresh(session)?;
-        let start = board.now();
-        session.run();
-        let total = board.now().wrapping_sub(start);
+        let total = board.ticks_of(|| session.run());
         afresh(session)?;
         session.run_observed(&mut Times::new(board, words));
         records.ticks(run, total, words).map_err(Stop::Lost)?;

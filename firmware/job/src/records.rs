@@ -38,8 +38,8 @@ impl<W: Write> Records<W> {
         self.send(tag::DUMP, &[sample, op], bytes)
     }
 
-    pub fn ticks(&mut self, run: u32, total: u32, words: &[u8]) -> Result<(), W::Error> {
-        self.send(tag::TICKS, &[run, total], words)
+    pub fn ticks(&mut self, run: u32, total: u64, words: &[u8]) -> Result<(), W::Error> {
+        self.send(tag::TICKS, &[run, total as u32, (total >> 32) as u32], words)
     }
 
     pub fn stack(&mut self, bytes: u32) -> Result<(), W::Error> {

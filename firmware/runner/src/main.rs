@@ -26,6 +26,10 @@ impl Board for Emulated {
     const UNIT: Unit = Unit::EmulatedTicks;
     const TICK_PICOSECONDS: u32 = TICK_PICOSECONDS;
 
+    fn ticks_of(&mut self, work: impl FnOnce()) -> u64 {
+        self.0.ticks_of(work)
+    }
+
     fn stack_of(&mut self, work: impl FnOnce()) -> u32 {
         mixel_gauge::stack_of(work).1
     }

@@ -1,6 +1,6 @@
 //! Checks of the emulated board itself, before anything is believed that it measures.
 //!
-//! Run by `cargo xtask test` under `-icount shift=6`, with a file `input` of 5 bytes "mixel" in the
+//! Run by `cargo xtask test` under `-icount shift=8`, with a file `input` of 5 bytes "mixel" in the
 //! working directory. The exit code is the verdict.
 
 #![no_std]
@@ -10,11 +10,11 @@ use core::hint::black_box;
 
 use cortex_m_rt::entry;
 use embedded_io::Write;
-use mixel_emulated::{Clock, Exit, RecordFile, TICK_PICOSECONDS, bulk, exit, read};
+use mixel_emulated::{Clock, Exit, RecordFile, TICK_PICOSECONDS, bulk, exit, read, unwrap};
 use mixel_gauge::stack_of;
 
-/// Nanoseconds of virtual time that an instruction takes, as `-icount shift=6` says.
-const NANOSECONDS: u64 = 64;
+/// Nanoseconds of virtual time that an instruction takes, as `-icount shift=8` says.
+const NANOSECONDS: u64 = 256;
 
 #[entry]
 fn main() -> ! {
@@ -29,24 +29,38 @@ fn main() -> ! {
         }
     };
     check("instructions of a loop of known length", counts_instructions(&clock));
+    check("times beyond the counter", counts_rounds());
     check("stack of a frame of known size", gauges_stack());
     check("large memory", uses_bulk());
     check("files", copies_a_file());
     exit(if passed { Exit::Done } else { Exit::Refused })
 }
 
-/// 200,000 rounds of three instructions; the readings add the overhead and a few around the loop.
+/// 200,000 rounds of three instructions, and up to three to begin with; what the readings themselves take is
+/// taken away.
 fn counts_instructions(clock: &Clock) -> bool {
-    let overhead = clock.overhead();
-    let start = clock.now();
-    // SAFETY: counts a register down.
-    unsafe {
-        core::arch::asm!("2:", "nop", "subs {n}, #1", "bne 2b", n = inout(reg) 200_000 => _, options(nomem, nostack));
-    }
-    let ticks = clock.now().wrapping_sub(start).wrapping_sub(overhead);
-    let instructions = u64::from(ticks) * u64::from(TICK_PICOSECONDS) / 1000 / NANOSECONDS;
-    defmt::info!("{=u64} instructions, {=u32} ticks of overhead", instructions, overhead);
-    (600_000..600_010).contains(&instructions)
+    let overhead = clock.ticks_of(|| ());
+    let ticks = clock.ticks_of(|| {
+        // SAFETY: counts a register down.
+        unsafe {
+            core::arch::asm!("2:", "nop", "subs {n}, #1", "bne 2b", n = inout(reg) 200_000 => _, options(nomem, nostack));
+        }
+    });
+    let picoseconds = (ticks - overhead) * u64::from(TICK_PICOSECONDS);
+    let instructions = (picoseconds + 500 * NANOSECONDS) / (1000 * NANOSECONDS);
+    defmt::info!("{=u64} instructions, {=u64} ticks of overhead", instructions, overhead);
+    (600_000..=600_003).contains(&instructions)
+}
+
+/// Times longer than the 32-bit counter holds: the slow counter is right within two hundredths.
+fn counts_rounds() -> bool {
+    let hundredth = 10_000_000_000 / u64::from(TICK_PICOSECONDS);
+    [5, hundredth, (1 << 32) - 1, 1 << 32, (7 << 32) + 12_345, (9 << 32) - 1].into_iter().all(|ticks| {
+        let hundredths = ticks / hundredth;
+        [hundredths.saturating_sub(1), hundredths, hundredths + 1]
+            .into_iter()
+            .all(|about| unwrap(ticks as u32, about as u32) == ticks)
+    })
 }
 
 fn gauges_stack() -> bool {

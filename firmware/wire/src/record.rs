@@ -87,8 +87,8 @@ pub enum Record<'a> {
     Ticks {
         /// Number of the run, from 0.
         run: u32,
-        /// Ticks of a whole run that nobody watches.
-        total: u32,
+        /// Ticks of a whole run that nobody watches, low word first on the way.
+        total: u64,
         /// Ticks of the operators in the plan's order, from another run.
         ops: Words<'a>,
     },
@@ -200,7 +200,8 @@ fn take_record<'a>(bytes: &mut &'a [u8]) -> Result<Record<'a>, RecordError> {
             Record::Dump(sample, op, payload)
         }
         tag::TICKS => {
-            let (run, total) = (word()?, word()?);
+            let (run, low, high) = (word()?, word()?, word()?);
+            let total = u64::from(high) << 32 | u64::from(low);
             Record::Ticks { run, total, ops: Words(payload) }
         }
         tag::STACK => Record::Stack(word()?),
@@ -231,13 +232,15 @@ mod tests {
         let bytes = [
             record(tag::HELLO, &[1, 0, 40_000, 16_000, 12, 3], &[]),
             record(tag::OUTPUT, &[0, 1], b"xyz"),
-            record(tag::TICKS, &[2, 90, 40, 50], &[]),
+            record(tag::TICKS, &[2, 90, 1, 40, 50], &[]),
             record(tag::REFUSED, &[Refusal::Plan as u32], b"checksum"),
             record(tag::END, &[1], &[]),
         ]
         .concat();
         let records: Vec<_> = read(&bytes).map(Result::unwrap).collect();
-        let Record::Ticks { run: 2, total: 90, ops } = records[2] else { panic!("{:?}", records[2]) };
+        let Record::Ticks { run: 2, total: 0x1_0000_005A, ops } = records[2] else {
+            panic!("{:?}", records[2])
+        };
         assert_eq!(ops.iter().collect::<Vec<_>>(), [40, 50]);
         assert_eq!(records[1], Record::Output(0, 1, b"xyz"));
         assert_eq!(records[3], Record::Refused(2, b"checksum"));

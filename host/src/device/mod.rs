@@ -5,8 +5,8 @@
 //! takes. The firmware is built when it is needed, from the `firmware/` folder of mixel's sources.
 //! [`doctor`] says what is missing on this machine for it.
 //!
-//! On an emulated board the clock follows executed instructions (QEMU `-icount shift=6`: 64 ns of
-//! virtual time each); a tick of its counter is 40 or 50 ns, so a count is right to one instruction.
+//! On an emulated board the clock follows executed instructions (QEMU `-icount shift=8`: 256 ns of virtual
+//! time each). A tick of its counter is 40 or 50 ns, so counts are exact.
 
 mod board;
 pub mod doctor;

@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{Error, ErrorKind, Result};
 
-/// `-icount shift`: every instruction moves virtual time by 2^6 ns.
-pub const ICOUNT_SHIFT: u32 = 6;
+/// `-icount shift`: every instruction moves virtual time by 2^8 ns.
+pub const ICOUNT_SHIFT: u32 = 8;
 
 /// A program that ran on an emulated board.
 #[derive(Debug)]

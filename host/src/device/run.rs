@@ -238,7 +238,7 @@ impl Answer {
                 Ok(Record::Ticks { total, ops, .. }) => {
                     let hello = hello.ok_or_else(|| broken("no first record".into()))?;
                     self.totals.push(count(&hello, total));
-                    self.ops.push(ops.iter().map(|ticks| count(&hello, ticks)).collect());
+                    self.ops.push(ops.iter().map(|ticks| count(&hello, u64::from(ticks))).collect());
                 }
                 Ok(Record::Stack(bytes)) => self.stack_bytes = bytes,
                 Ok(Record::Refused(code, text)) => {
@@ -301,8 +301,8 @@ impl Answer {
 }
 
 /// Instructions or cycles between two readings of the clock.
-fn count(hello: &Hello, ticks: u32) -> u64 {
-    let ticks = u64::from(ticks.saturating_sub(hello.overhead));
+fn count(hello: &Hello, ticks: u64) -> u64 {
+    let ticks = ticks.saturating_sub(u64::from(hello.overhead));
     if hello.tick_picoseconds == 0 {
         return ticks;
     }
@@ -371,7 +371,10 @@ mod tests {
     fn ticks_become_instructions() {
         let hello =
             Hello { version: 1, unit: 0, tick_picoseconds: 40_000, arena_bytes: 0, ops: 0, overhead: 8 };
-        assert_eq!(count(&hello, 1608), 1000);
+        // 1,000 instructions of 6.4 ticks, with every error that two readings can have.
+        for ticks in 6407..=6409 {
+            assert_eq!(count(&hello, ticks), 1000);
+        }
         assert_eq!(count(&hello, 3), 0);
         assert_eq!(count(&Hello { tick_picoseconds: 0, ..hello }, 1608), 1600);
     }
