@@ -160,6 +160,21 @@ impl<'a, T: Element> Out<'a, T> {
         }
     }
 
+    /// Copies as many elements of `source` as both have; they may share memory.
+    #[inline]
+    pub fn copy_from(&self, source: &In<'_, T>) {
+        // SAFETY: both windows were made from live allocations of at least that many elements; copy allows overlap.
+        unsafe { self.pointer.copy_from(source.pointer, self.len.min(source.len)) }
+    }
+
+    /// The same memory as elements of another type; empty when it is not aligned for it.
+    #[inline]
+    pub fn cast<U: Element>(&self) -> Out<'a, U> {
+        let aligned = (self.pointer as usize).is_multiple_of(align_of::<U>());
+        let len = if aligned { self.len * size_of::<T>() / size_of::<U>() } else { 0 };
+        Out { pointer: self.pointer.cast(), len, memory: PhantomData }
+    }
+
     /// The part of the window from `start`, `len` elements long, cut off where the window ends.
     #[inline(always)]
     pub fn window(&self, start: usize, len: usize) -> Self {

@@ -3,9 +3,21 @@
 //! Every dimension of `a` and `b` is that of the output or 1, and is then repeated. Either may be a constant. A difference
 //! is a sum with a negative multiplier.
 
-use super::requant::Clamp;
+use core::marker::PhantomData;
+
+use super::nest::{broadcast, check_broadcast, elementwise_reach};
+use super::requant::{Clamp, round_shift, round_shift32};
+use super::width::{Bits8, Bits16, Sink, Source, Width, check_clamp, check_types};
+use super::{Kernel, OpKind, Run};
 use crate::plan::cursor::Cursor;
-use crate::plan::write;
+use crate::plan::{Fault, Operator, write};
+
+/// The operator on the types of `W`.
+pub struct AddOf<W>(PhantomData<W>);
+/// The operator on int8.
+pub type Add = AddOf<Bits8>;
+/// The operator on any of int8 and int16.
+pub type Add16 = AddOf<Bits16>;
 
 /// The parameters of [`super::OpKind::Add`] and [`super::OpKind::Add16`] as the plan stores them. Zero points are those of
 /// the tensors.
@@ -47,5 +59,81 @@ impl AddParams {
 
     fn clamp(&self, zero_point: i32) -> Clamp {
         Clamp { zero_point, min: self.min, max: self.max }
+    }
+}
+
+impl<W: Width> Kernel for AddOf<W> {
+    const KIND: OpKind = if W::WIDE { OpKind::Add16 } else { OpKind::Add };
+
+    fn check(operator: &Operator<'_>) -> Result<(), Fault> {
+        let (a, b, y) = operator.binary()?;
+        check_types::<W>(&[&a, &b, &y])?;
+        check_broadcast(&a, &b, &y)?;
+        let params = AddParams::read(operator.params()).ok_or(Fault::Params)?;
+        let (most, shifts) = if W::WIDE { (i32::MAX, 1..=62) } else { (1 << 21, 1..=30) };
+        let in_range = |factor: i32| -most <= factor && factor <= most;
+        if !in_range(params.a) || !in_range(params.b) || !shifts.contains(&params.shift) {
+            return Err(Fault::Params);
+        }
+        check_clamp(params.clamp(y.zero_point), &y)
+    }
+
+    fn reach(operator: &Operator<'_>, input: usize) -> Option<isize> {
+        elementwise_reach(&operator.input(input).ok()?, &operator.output(0).ok()?)
+    }
+
+    fn run(run: &Run<'_>) {
+        let Ok((a, b, y)) = run.operator().binary() else { return };
+        let Some(params) = AddParams::read(run.operator().params()) else { return };
+        let clamp = params.clamp(y.zero_point);
+        if W::WIDE {
+            combine::<W>(run, |x, y| {
+                let a = (x - a.zero_point) as i64 * params.a as i64;
+                let b = (y - b.zero_point) as i64 * params.b as i64;
+                clamp.limit(round_shift(a + b, params.shift))
+            });
+        } else {
+            // The zero points' share is the same for all. Parts may wrap, the sum fits: 2 * 255 * 2^21 + 2^29 < 2^31.
+            let (a_share, b_share) =
+                (params.a.wrapping_mul(a.zero_point), params.b.wrapping_mul(b.zero_point));
+            let zero = 0i32.wrapping_sub(a_share).wrapping_sub(b_share);
+            combine::<W>(run, |x, y| {
+                let sum = zero.wrapping_add(x.wrapping_mul(params.a)).wrapping_add(y.wrapping_mul(params.b));
+                clamp.limit32(round_shift32(sum, params.shift))
+            });
+        }
+    }
+}
+
+/// Sets every element of the output to `function` of the elements of the two inputs, repeated to its shape.
+#[inline(always)]
+pub(super) fn combine<W: Width>(run: &Run<'_>, function: impl Fn(i32, i32) -> i32) {
+    let Ok((a, b, y)) = run.operator().binary() else { return };
+    let nest = broadcast(&a, &b, &y, run.rows());
+    let (a, b, y) = (W::read(run, &a), W::read(run, &b), W::write(run, &y));
+    let (count, steps) = (nest.inner().count, nest.inner().steps);
+    nest.each([0; 3], |[from_a, from_b, to]| {
+        let y = y.window(to, count);
+        if steps == [1, 1, 1] {
+            let (a, b) = (a.window(from_a, count), b.window(from_b, count));
+            for index in 0..y.elements().min(a.elements()).min(b.elements()) {
+                y.set(index, function(a.get(index), b.get(index)));
+            }
+        } else {
+            let [step_a, step_b, _] = steps.map(|step| step as usize);
+            for index in 0..y.elements() {
+                let (a, b) = (a.get(from_a + index * step_a), b.get(from_b + index * step_b));
+                y.set(index, function(a, b));
+            }
+        }
+    });
+}
+
+/// The specification, for operands of the same shape, with the zero points of `a`, `b` and the output.
+pub fn reference(a: &[i32], b: &[i32], params: &AddParams, zero_points: [i32; 3], y: &mut [i32]) {
+    let [za, zb, zy] = zero_points.map(i64::from);
+    for ((a, b), y) in a.iter().zip(b).zip(y) {
+        let sum = (*a as i64 - za) * params.a as i64 + (*b as i64 - zb) * params.b as i64;
+        *y = (zy + round_shift(sum, params.shift)).clamp(params.min as i64, params.max as i64) as i32;
     }
 }

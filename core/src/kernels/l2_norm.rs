@@ -1,8 +1,22 @@
 //! Division by the Euclidean norm: `y = x / max(|x|, epsilon)`, the norm taken over neighbouring axes.
 
-use super::requant::Scale;
+use core::marker::PhantomData;
+
+use super::fixed::high;
+use super::layer_norm::Standard;
+use super::nest::{Lanes, blocks, elementwise_reach};
+use super::requant::{Clamp, Scale, round_shift, round_shift32};
+use super::width::{Bits8, Bits16, Sink, Source, Width, check_clamp, check_types};
+use super::{Kernel, OpKind, Run};
 use crate::plan::cursor::Cursor;
-use crate::plan::write;
+use crate::plan::{Fault, Operator, Tensor, write};
+
+/// The operator on the types of `W`.
+pub struct L2NormOf<W>(PhantomData<W>);
+/// The operator on int8.
+pub type L2Norm = L2NormOf<Bits8>;
+/// The operator on any of int8 and int16.
+pub type L2Norm16 = L2NormOf<Bits16>;
 
 /// The parameters of [`super::OpKind::L2Norm`] (int8 throughout) and [`super::OpKind::L2Norm16`] (any of int8 and int16)
 /// as the plan stores them. Zero points are those of the tensors. At most 2^22 elements share a norm.
@@ -10,9 +24,9 @@ use crate::plan::write;
 pub struct L2NormParams {
     /// Bit i for dimension i (of the four); neighbouring bits only.
     pub axes: u8,
-    /// `(epsilon / scale_x)^2`, multiplier not negative.
+    /// `(epsilon / scale_x)^2`, multiplier not negative. Below 1 it only matters where all elements are zero.
     pub epsilon: Scale,
-    /// One by the scale of the output: `y = clamp(zy + round(x / norm * scale))`; shift at least 2.
+    /// One by the scale of the output: `y = clamp(zy + round(x / norm * scale))`; shift 5 to 34.
     pub scale: Scale,
     /// Smallest output.
     pub min: i32,
@@ -36,5 +50,99 @@ impl L2NormParams {
             max: cursor.i32(),
         };
         cursor.finished().then_some(params)
+    }
+}
+
+impl L2NormParams {
+    /// First and last axis.
+    fn axes(&self) -> Option<(usize, usize)> {
+        let (first, last) = (self.axes.trailing_zeros() as usize, self.axes.checked_ilog2()? as usize);
+        (self.axes.count_ones() as usize == last - first + 1 && last < 4).then_some((first, last))
+    }
+
+    fn lanes(&self, input: &Tensor, rows: usize) -> Result<(usize, Lanes), Fault> {
+        let (first, last) = self.axes().ok_or(Fault::Params)?;
+        Ok((first, Lanes::new(input, first, last, rows)?))
+    }
+}
+
+/// Fraction bits of the normalised value, which lies within -1 and 1.
+const Z_BITS: u8 = 28;
+/// Fraction bits of the squared norm, which is below 2^38 for 8-bit and 2^54 for 16-bit elements.
+const fn fraction<W: Width>() -> u8 {
+    if W::WIDE { 8 } else { 24 }
+}
+/// Words of scratch memory a lane.
+const WORDS: usize = 3;
+
+impl<W: Width> Kernel for L2NormOf<W> {
+    const KIND: OpKind = if W::WIDE { OpKind::L2Norm16 } else { OpKind::L2Norm };
+
+    fn check(operator: &Operator<'_>) -> Result<(), Fault> {
+        let (x, y) = operator.unary()?;
+        check_types::<W>(&[&x, &y])?;
+        if (x.dims, x.dynamic) != (y.dims, y.dynamic) {
+            return Err(Fault::Shapes);
+        }
+        let params = L2NormParams::read(operator.params()).ok_or(Fault::Params)?;
+        let (_, lanes) = params.lanes(&x, 0)?;
+        let fits = lanes.bound <= 1 << 22
+            && params.epsilon.valid()
+            && params.epsilon.multiplier >= 0
+            && (5..=34).contains(&params.scale.shift);
+        if !fits {
+            return Err(Fault::Params);
+        }
+        check_clamp(Clamp { zero_point: y.zero_point, min: params.min, max: params.max }, &y)
+    }
+
+    fn scratch(operator: &Operator<'_>) -> usize {
+        let (Ok(input), Some(params)) = (operator.input(0), L2NormParams::read(operator.params())) else {
+            return 0;
+        };
+        params.lanes(&input, 0).map_or(0, |(_, lanes)| lanes.stride * WORDS * 4)
+    }
+
+    fn reach(operator: &Operator<'_>, input: usize) -> Option<isize> {
+        elementwise_reach(&operator.input(input).ok()?, &operator.output(0).ok()?)
+    }
+
+    fn run(run: &Run<'_>) {
+        let Ok((input, output)) = run.operator().unary() else { return };
+        let Some(params) = L2NormParams::read(run.operator().params()) else { return };
+        let Ok((first, lanes)) = params.lanes(&input, run.rows()) else { return };
+        let clamp = Clamp { zero_point: output.zero_point, min: params.min, max: params.max };
+        let Scale { multiplier, shift } = params.scale;
+        let least = (params.epsilon.multiplier as i64) << fraction::<W>();
+        let least = round_shift(least, params.epsilon.shift) as u64;
+        let (x, y) = (W::read(run, &input), W::write(run, &output));
+        let scratch = run.scratch::<i32>(0, lanes.stride * WORDS);
+        for block in blocks(&input, first, run.rows()) {
+            let start = block * lanes.block();
+            let (x, y) = (x.window(start, lanes.block()), y.window(start, lanes.block()));
+            for lane in 0..lanes.stride {
+                let mut square = 0u64;
+                for row in 0..lanes.count {
+                    let x = (x.get(row * lanes.stride + lane) - input.zero_point) as i64;
+                    square = square.wrapping_add((x * x) as u64);
+                }
+                let square = square.wrapping_shl(fraction::<W>() as u32).max(least);
+                let standard = Standard::new(1, input.zero_point, square, fraction::<W>(), Z_BITS);
+                let words = standard.pack();
+                words
+                    .into_iter()
+                    .enumerate()
+                    .for_each(|(word, value)| scratch.set(lane * WORDS + word, value));
+            }
+            // In the order of memory, so that the output may overlap the input from behind.
+            for row in 0..lanes.count {
+                for lane in 0..lanes.stride {
+                    let words = core::array::from_fn(|word| scratch.get(lane * WORDS + word));
+                    let z = Standard::unpack(1, words).apply(x.get(row * lanes.stride + lane));
+                    let value = round_shift32(high(z, multiplier), shift + Z_BITS - 32);
+                    y.set(row * lanes.stride + lane, clamp.limit32(value));
+                }
+            }
+        }
     }
 }

@@ -1,9 +1,24 @@
 //! Layer normalisation over the last axis: `y = (x - mean) / sqrt(var + epsilon) * gamma + beta` in integers, from the
 //! exact variance, rounded once at the end (docs/numerics.md).
 
-use super::requant::Scale;
+use core::marker::PhantomData;
+
+use super::fixed::{high, reciprocal_root};
+use super::nest::elementwise_reach;
+use super::requant::{Clamp, Scale, round_shift32};
+use super::width::{Bits8, Bits16, Sink, Source, Width, check_clamp, check_types};
+use super::{Kernel, OpKind, Run};
+use crate::arch::view::In;
 use crate::plan::cursor::Cursor;
 use crate::plan::write::{self, Constant};
+use crate::plan::{DType, Fault, Operator, Tensor};
+
+/// The operator on the types of `W`.
+pub struct LayerNormOf<W>(PhantomData<W>);
+/// The operator on int8.
+pub type LayerNorm = LayerNormOf<Bits8>;
+/// The operator on any of int8 and int16.
+pub type LayerNorm16 = LayerNormOf<Bits16>;
 
 /// The parameters of [`super::OpKind::LayerNorm`], [`super::OpKind::GroupNorm`] and their 16-bit variants as the plan
 /// stores them. `n` is the number of elements that share a mean: the last dimension, or positions times channels of one
@@ -36,8 +51,7 @@ pub struct NormParams {
 
 /// Fraction bits of the normalised value when `n` elements share a mean: all that a 32-bit integer has room for.
 pub const fn z_bits(n: usize) -> u8 {
-    let bits = usize::BITS - n.saturating_sub(1).leading_zeros();
-    (28 - bits.div_ceil(2)) as u8
+    28u32.saturating_sub(bits(n).div_ceil(2)) as u8
 }
 
 impl NormParams {
@@ -65,5 +79,183 @@ impl NormParams {
             max: cursor.i32(),
         };
         cursor.finished().then_some(params)
+    }
+}
+
+/// Bits that bound the variance of a type: 2^14 for 8 and 2^30 for 16 bits.
+fn variance_bits(dtype: DType) -> u32 {
+    if dtype == DType::I16 { 30 } else { 14 }
+}
+
+/// `ceil(log2(n))`.
+const fn bits(n: usize) -> u32 {
+    usize::BITS - n.saturating_sub(1).leading_zeros()
+}
+
+/// Checks everything that LayerNorm and GroupNorm have in common; `n` elements share a mean.
+pub(super) fn check_norm<W: Width>(operator: &Operator<'_>, n: usize) -> Result<(), Fault> {
+    let (x, y) = operator.unary()?;
+    check_types::<W>(&[&x, &y])?;
+    if (x.dims, x.dynamic) != (y.dims, y.dynamic) {
+        return Err(Fault::Shapes);
+    }
+    if x.dynamic & 0b1000 != 0 {
+        return Err(Fault::Dynamic);
+    }
+    let params = NormParams::read(operator.params()).ok_or(Fault::Params)?;
+    let variance = variance_bits(x.dtype);
+    let fits = bits(n) <= if variance == 14 { 22 } else { 14 }
+        && 2 * bits(n) + variance + params.fraction as u32 <= 62
+        && params.fraction.is_multiple_of(2)
+        && (1..=30).contains(&params.shift)
+        && params.epsilon.valid()
+        && params.epsilon.multiplier >= 0;
+    if !fits {
+        return Err(Fault::Params);
+    }
+    let (gamma, beta) = (operator.slice::<i32>(params.gamma), operator.slice::<i32>(params.beta));
+    let bounded = |index| beta.get(index).unsigned_abs() <= 1 << 30;
+    if (gamma.len(), beta.len()) != (x.inner(), x.inner()) || !(0..beta.len()).all(bounded) {
+        return Err(Fault::Constants);
+    }
+    check_clamp(Clamp { zero_point: y.zero_point, min: params.min, max: params.max }, &y)
+}
+
+/// Elements that share a mean, gathered one by one.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Moments {
+    sum: i32,
+    squares: i64,
+}
+
+impl Moments {
+    #[inline(always)]
+    pub fn add(&mut self, x: i32) {
+        self.sum = self.sum.wrapping_add(x);
+        self.squares = self.squares.wrapping_add((x * x) as i64);
+    }
+
+    /// The standard form of `n` elements with these moments.
+    pub fn standard(self, n: usize, params: &NormParams, z_bits: u8) -> Standard {
+        let (count, sum) = (n as i64, self.sum as i64);
+        let variance = count.wrapping_mul(self.squares).wrapping_sub(sum.wrapping_mul(sum));
+        let variance = (variance as u64).wrapping_shl(params.fraction as u32);
+        let epsilon = scaled_square(count as u64, params.epsilon, params.fraction);
+        Standard::new(n as i32, self.sum, variance.wrapping_add(epsilon), params.fraction, z_bits)
+    }
+}
+
+/// `count^2 * factor * 2^fraction`, at most 2^62, right to 30 bits; `count` is below 2^32.
+fn scaled_square(count: u64, factor: Scale, fraction: u8) -> u64 {
+    let square = count.wrapping_mul(count).max(1);
+    let leading = square.leading_zeros() as i32;
+    // square = top * 2^(32 - leading)
+    let product = (square << leading >> 32) * factor.multiplier.max(0) as u64;
+    let exponent = 32 - leading + fraction as i32 - factor.shift as i32;
+    let most = 1 << 62;
+    match exponent {
+        0.. if exponent < product.leading_zeros() as i32 => (product << exponent).min(most),
+        0.. => most.min(product.saturating_mul(most)),
+        _ => product.checked_shr(exponent.unsigned_abs()).unwrap_or(0).min(most),
+    }
+}
+
+/// `z = (n * x - sum) / sqrt(d)` for every x, as one shift and one product.
+#[derive(Clone, Copy)]
+pub(super) struct Standard {
+    n: i32,
+    sum: i32,
+    inverse: i32,
+    left: u8,
+    right: u8,
+}
+
+impl Standard {
+    /// `square` is `d * 2^fraction`; z gets `z_bits` fraction bits. |z| is at most the square root of n, as it is by its
+    /// meaning, so `n * x - sum` shifted stays within +-2^30.
+    pub fn new(n: i32, sum: i32, square: u64, fraction: u8, z_bits: u8) -> Self {
+        let (inverse, exponent) = reciprocal_root(square);
+        // inverse = 2^(exponent + fraction / 2) / sqrt(d), and the high half of a product is 2^32 less.
+        let shift = 32 + z_bits as i32 - exponent as i32 + fraction as i32 / 2;
+        let left = shift.clamp(0, 31) as u8;
+        let right = (-shift).clamp(0, 31) as u8;
+        Self { n, sum, inverse, left, right }
+    }
+
+    /// z of one element.
+    #[inline(always)]
+    pub fn apply(self, x: i32) -> i32 {
+        let centred = self.n.wrapping_mul(x).wrapping_sub(self.sum);
+        high(centred.wrapping_shl(self.left as u32).wrapping_shr(self.right as u32), self.inverse)
+    }
+
+    /// To three words of scratch memory.
+    pub fn pack(self) -> [i32; 3] {
+        [self.sum, self.inverse, (self.left as i32) << 8 | self.right as i32]
+    }
+
+    /// Back from [`Standard::pack`].
+    #[inline(always)]
+    pub fn unpack(n: i32, [sum, inverse, shifts]: [i32; 3]) -> Self {
+        Self { n, sum, inverse, left: (shifts >> 8) as u8, right: shifts as u8 }
+    }
+}
+
+/// The last step of a normalisation: gain and offset of every channel.
+#[derive(Clone, Copy)]
+pub(super) struct Affine<'p> {
+    gamma: In<'p, i32>,
+    beta: In<'p, i32>,
+    shift: u8,
+    clamp: Clamp,
+}
+
+impl<'p> Affine<'p> {
+    pub fn new(operator: &Operator<'p>, params: &NormParams, output: &Tensor) -> Self {
+        Self {
+            gamma: operator.slice(params.gamma),
+            beta: operator.slice(params.beta),
+            shift: params.shift,
+            clamp: Clamp { zero_point: output.zero_point, min: params.min, max: params.max },
+        }
+    }
+
+    /// Output of a channel from its z. |z| < 2^28, so the sum stays below 2^27 + 2^30 + 2^29.
+    #[inline(always)]
+    pub fn apply(&self, channel: usize, z: i32) -> i32 {
+        let value = high(z, self.gamma.get(channel)).wrapping_add(self.beta.get(channel));
+        self.clamp.limit32(round_shift32(value, self.shift))
+    }
+}
+
+impl<W: Width> Kernel for LayerNormOf<W> {
+    const KIND: OpKind = if W::WIDE { OpKind::LayerNorm16 } else { OpKind::LayerNorm };
+
+    fn check(operator: &Operator<'_>) -> Result<(), Fault> {
+        check_norm::<W>(operator, operator.input(0)?.inner())
+    }
+
+    fn reach(operator: &Operator<'_>, input: usize) -> Option<isize> {
+        elementwise_reach(&operator.input(input).ok()?, &operator.output(0).ok()?)
+    }
+
+    fn run(run: &Run<'_>) {
+        let Ok((input, output)) = run.operator().unary() else { return };
+        let Some(params) = NormParams::read(run.operator().params()) else { return };
+        let affine = Affine::new(run.operator(), &params, &output);
+        let (x, y) = (W::read(run, &input), W::write(run, &output));
+        let n = input.inner();
+        let z_bits = z_bits(n);
+        for (first, count) in input.row_spans(run.rows()) {
+            for row in first..first + count {
+                let (x, y) = (x.window(row * n, n), y.window(row * n, n));
+                let mut moments = Moments::default();
+                (0..x.elements()).for_each(|index| moments.add(x.get(index)));
+                let standard = moments.standard(n, &params, z_bits);
+                for index in 0..x.elements().min(y.elements()) {
+                    y.set(index, affine.apply(index, standard.apply(x.get(index))));
+                }
+            }
+        }
     }
 }

@@ -1,5 +1,8 @@
 //! Any function of one int8 value, as a table of all 256 results: GELU, sigmoid, tanh, clips, changes of scale.
 
+use super::nest::elementwise_reach;
+use super::requant::round_shift32;
+use super::width::{Bits16, Sink, Source, Width, check_types};
 use super::{Kernel, OpKind, Run};
 use crate::arch::view::In;
 use crate::plan::write::{self, Constant};
@@ -81,5 +84,75 @@ impl Kernel for Lut {
 pub fn reference(x: &[i8], table: &[i8; 256], y: &mut [i8]) {
     for (&x, y) in x.iter().zip(y) {
         *y = table[(x as i32 + 128) as usize];
+    }
+}
+
+/// The operator with int16 on one side or both.
+pub struct Lut16;
+
+impl Lut16Params {
+    fn read(operator: &Operator<'_>) -> Option<Self> {
+        let mut cursor = operator.params();
+        let params = Self { table: Constant::read(&mut cursor), shift: cursor.u8() };
+        cursor.finished().then_some(params)
+    }
+}
+
+impl Kernel for Lut16 {
+    const KIND: OpKind = OpKind::Lut16;
+
+    fn check(operator: &Operator<'_>) -> Result<(), Fault> {
+        let (x, y) = operator.unary()?;
+        check_types::<Bits16>(&[&x, &y])?;
+        if (x.dims, x.dynamic) != (y.dims, y.dynamic) {
+            return Err(Fault::Shapes);
+        }
+        let params = Lut16Params::read(operator).ok_or(Fault::Params)?;
+        if params.shift > 8 {
+            return Err(Fault::Params);
+        }
+        let entries = if x.dtype == DType::I16 { 513 } else { 256 };
+        if operator.slice::<i16>(params.table).len() == entries { Ok(()) } else { Err(Fault::Constants) }
+    }
+
+    fn reach(operator: &Operator<'_>, input: usize) -> Option<isize> {
+        elementwise_reach(&operator.input(input).ok()?, &operator.output(0).ok()?)
+    }
+
+    fn run(run: &Run<'_>) {
+        let Ok((input, output)) = run.operator().unary() else { return };
+        let Some(params) = Lut16Params::read(run.operator()) else { return };
+        let table = run.operator().slice::<i16>(params.table);
+        let (low, high) = output.dtype.range();
+        let (x, y) = (Bits16::read(run, &input), Bits16::write(run, &output));
+        let inner = input.inner();
+        // Entries lie 2^spacing inputs apart.
+        let (zero, spacing) = if input.dtype == DType::I16 { (1 << 15, 7) } else { (1 << 7, 0) };
+        for (first, count) in input.row_spans(run.rows()) {
+            for index in first * inner..(first + count) * inner {
+                let value = interpolate(table, x.get(index) + zero, spacing, params.shift);
+                y.set(index, value.max(low).min(high));
+            }
+        }
+    }
+}
+
+/// The line through the entries around `position`, rounded once.
+#[inline(always)]
+fn interpolate(table: In<'_, i16>, position: i32, spacing: u8, shift: u8) -> i32 {
+    let index = (position >> spacing) as usize;
+    let (here, next) = (table.get(index) as i32, table.get(index + 1) as i32);
+    let along = position & ((1 << spacing) - 1);
+    let value = (here << spacing) + (next - here) * along;
+    if spacing + shift == 0 { value } else { round_shift32(value, spacing + shift) }
+}
+
+/// The specification for 16-bit input and `bits` bits of output.
+pub fn reference16(x: &[i16], table: &[i16; 513], shift: u8, bits: u32, y: &mut [i32]) {
+    for (&x, y) in x.iter().zip(y) {
+        let (index, along) = ((x as i32 + 32768) / 128, (x as i32 + 32768) % 128);
+        let (here, next) = (table[index as usize] as i32, table[index as usize + 1] as i32);
+        let value = round_shift32(here * (128 - along) + next * along, 7 + shift);
+        *y = value.clamp(-(1 << (bits - 1)), (1 << (bits - 1)) - 1);
     }
 }

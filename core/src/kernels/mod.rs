@@ -11,6 +11,7 @@ pub mod conv;
 pub mod conv_transpose;
 pub mod depthwise;
 pub mod div;
+pub mod fixed;
 pub mod gather;
 pub mod group_norm;
 pub mod l2_norm;
@@ -20,6 +21,7 @@ pub mod lut;
 pub mod matmul;
 pub mod movement;
 pub mod mul;
+pub mod nest;
 pub mod pool;
 pub mod projection;
 pub mod reduce;
@@ -27,10 +29,23 @@ pub mod requant;
 pub mod requantize;
 pub mod resize;
 pub mod softmax;
+pub mod width;
 pub mod window;
 
+pub use add::{Add, Add16};
+pub use div::{Div, Div16};
+pub use gather::Gather;
+pub use group_norm::{GroupNorm, GroupNorm16};
+pub use l2_norm::{L2Norm, L2Norm16};
+pub use layer_norm::{LayerNorm, LayerNorm16};
 pub use linear::Linear;
-pub use lut::Lut;
+pub use lut::{Lut, Lut16};
+pub use movement::Move;
+pub use mul::{Mul, Mul16};
+pub use reduce::{Reduce, Reduce16};
+pub use requantize::Requantize;
+pub use resize::{Resize, Resize16};
+pub use softmax::{Softmax, Softmax16};
 
 use crate::arch::view::{Element, In, Lease, Out};
 use crate::plan::format::Section;
@@ -301,7 +316,9 @@ macro_rules! op_set {
 
 op_set! {
     /// Every operator of this crate.
-    pub struct All: Linear, Lut;
+    pub struct All: Linear, Lut, Lut16, Add, Add16, Mul, Mul16, Div, Div16, Requantize,
+        Softmax, Softmax16, LayerNorm, LayerNorm16, GroupNorm, GroupNorm16, L2Norm, L2Norm16, Reduce, Reduce16, Move,
+        Gather, Resize, Resize16;
 }
 
 struct Check<'a, 'p>(&'a Operator<'p>);

@@ -5,8 +5,14 @@
 //! elements. With a fill value the whole output is set to it first; without one the rest of the output is left alone, so
 //! a concatenation is one Move an input, all with the same output tensor.
 
+use super::nest::{Level, Nest};
+use super::{Kernel, OpKind, Run};
+use crate::arch::view::Element;
 use crate::plan::cursor::Cursor;
-use crate::plan::write;
+use crate::plan::{Fault, Operator, Tensor, write};
+
+/// The operator.
+pub struct Move;
 
 /// Most loops of one Move.
 pub const MAX_LOOPS: usize = 6;
@@ -67,5 +73,115 @@ impl MoveParams {
             loops.push(one).ok()?;
         }
         cursor.finished().then_some(Self { from, to, fill, dynamic, loops })
+    }
+}
+
+/// Whether all places from `start` on lie within `tensor`.
+fn inside(tensor: &Tensor, start: u32, steps: impl Iterator<Item = (u32, i32)>) -> bool {
+    let (mut least, mut most) = (start as i64, start as i64);
+    for (count, step) in steps {
+        // Counts are at most 2^28, so six of these stay far within 64 bits.
+        let way = (count as i64 - 1) * step as i64;
+        if way < 0 { least += way } else { most += way }
+    }
+    least >= 0 && most < tensor.elements() as i64
+}
+
+impl Kernel for Move {
+    const KIND: OpKind = OpKind::Move;
+
+    fn check(operator: &Operator<'_>) -> Result<(), Fault> {
+        let (x, y) = operator.unary()?;
+        if x.dtype != y.dtype {
+            return Err(Fault::Types);
+        }
+        let params = MoveParams::read(operator.params()).ok_or(Fault::Params)?;
+        let counts = params.loops.iter().all(|one| (1..=1 << 28).contains(&one.count));
+        if params.loops.is_empty() || !counts || params.dynamic >> params.loops.len() != 0 {
+            return Err(Fault::Params);
+        }
+        if params.dynamic != 0 && x.dynamic == 0 && y.dynamic == 0 {
+            return Err(Fault::Dynamic);
+        }
+        let from = inside(&x, params.from, params.loops.iter().map(|one| (one.count, one.from_step)));
+        let to = inside(&y, params.to, params.loops.iter().map(|one| (one.count, one.to_step)));
+        if from && to { Ok(()) } else { Err(Fault::Shapes) }
+    }
+
+    fn run(run: &Run<'_>) {
+        let Ok((input, output)) = run.operator().unary() else { return };
+        let Some(params) = MoveParams::read(run.operator().params()) else { return };
+        match output.dtype.size() {
+            1 => run_of::<u8>(run, &input, &output, &params),
+            2 => run_of::<u16>(run, &input, &output, &params),
+            _ => run_of::<u32>(run, &input, &output, &params),
+        }
+    }
+}
+
+fn run_of<T: Bits>(run: &Run<'_>, input: &Tensor, output: &Tensor, params: &MoveParams) {
+    let (x, y) = (run.read::<T>(input), run.write::<T>(output));
+    if let Some(value) = params.fill {
+        y.fill(T::low(value));
+    }
+    let nest = Nest::new(params.loops.iter().enumerate().map(|(index, one)| {
+        let dynamic = params.dynamic >> index & 1 == 1;
+        let count = if dynamic { run.rows().min(one.count as usize) } else { one.count as usize };
+        Level { count, steps: [one.from_step as isize, one.to_step as isize] }
+    }));
+    let Level { count, steps } = *nest.inner();
+    nest.each([params.from as usize, params.to as usize], |[from, to]| {
+        if steps == [1, 1] {
+            y.window(to, count).copy_from(&x.window(from, count));
+            return;
+        }
+        let (mut from, mut to) = (from, to);
+        for _ in 0..count {
+            y.set(to, x.get(from));
+            from = from.wrapping_add_signed(steps[0]);
+            to = to.wrapping_add_signed(steps[1]);
+        }
+    });
+}
+
+/// Elements that are only moved.
+trait Bits: Element {
+    /// The low bits of `value`.
+    fn low(value: i32) -> Self;
+}
+
+impl Bits for u8 {
+    fn low(value: i32) -> Self {
+        value as u8
+    }
+}
+
+impl Bits for u16 {
+    fn low(value: i32) -> Self {
+        value as u16
+    }
+}
+
+impl Bits for u32 {
+    fn low(value: i32) -> Self {
+        value as u32
+    }
+}
+
+/// The specification.
+pub fn reference<T: Copy>(x: &[T], params: &MoveParams, fill: Option<T>, y: &mut [T]) {
+    if let Some(fill) = fill {
+        y.fill(fill);
+    }
+    let total: u64 = params.loops.iter().map(|one| one.count as u64).product();
+    for index in 0..total {
+        let (mut rest, mut from, mut to) = (index, params.from as i64, params.to as i64);
+        for one in params.loops.iter().rev() {
+            let i = (rest % one.count as u64) as i64;
+            rest /= one.count as u64;
+            from += i * one.from_step as i64;
+            to += i * one.to_step as i64;
+        }
+        y[to as usize] = x[from as usize];
     }
 }

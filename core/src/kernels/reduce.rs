@@ -4,9 +4,21 @@
 //! Where a reduced axis varies at run time only the rows present count, in the mean's divisor too; no rows give the
 //! output's zero point.
 
-use super::requant::Scale;
+use core::marker::PhantomData;
+
+use super::nest::{Level, Nest, strides};
+use super::requant::{Clamp, Scale, round_div};
+use super::width::{Bits8, Bits16, Sink, Source, Width, check_clamp, check_types};
+use super::{Kernel, OpKind, Run};
 use crate::plan::cursor::Cursor;
-use crate::plan::write;
+use crate::plan::{DType, Fault, Operator, Tensor, write};
+
+/// The operator on the types of `W`.
+pub struct ReduceOf<W>(PhantomData<W>);
+/// The operator on int8.
+pub type Reduce = ReduceOf<Bits8>;
+/// The operator on any of int8 and int16.
+pub type Reduce16 = ReduceOf<Bits16>;
 
 /// How elements are combined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,4 +72,111 @@ impl ReduceParams {
         };
         cursor.finished().then_some(params)
     }
+}
+
+/// Bit i: dimension i is reduced.
+fn reduced(axes: u8, axis: usize) -> bool {
+    axes >> axis & 1 == 1
+}
+
+/// Product of the dimensions that are reduced, or that stay.
+fn product(dims: [usize; 4], axes: u8, of_reduced: bool) -> usize {
+    (0..4).filter(|&axis| reduced(axes, axis) == of_reduced).map(|axis| dims[axis]).product()
+}
+
+/// Position in the input and in the output of every element that stays.
+fn kept(input: &Tensor, axes: u8, present: [usize; 4]) -> Nest<2> {
+    let steps = strides(input);
+    let dims = input.dims.map(|dim| dim as usize);
+    Nest::new((0..4).filter(|&axis| !reduced(axes, axis)).map(|axis| {
+        let behind = (axis + 1..4).filter(|&axis| !reduced(axes, axis)).map(|axis| dims[axis]);
+        let to = behind.product::<usize>() as isize;
+        Level { count: present[axis], steps: [steps[axis] as isize, to] }
+    }))
+}
+
+impl<W: Width> Kernel for ReduceOf<W> {
+    const KIND: OpKind = if W::WIDE { OpKind::Reduce16 } else { OpKind::Reduce };
+
+    fn check(operator: &Operator<'_>) -> Result<(), Fault> {
+        let (x, y) = operator.unary()?;
+        check_types::<W>(&[&x, &y])?;
+        let params = ReduceParams::read(operator.params()).ok_or(Fault::Params)?;
+        let dims = x.dims.map(|dim| dim as usize);
+        let most = if x.dtype == DType::I16 { 1 << 14 } else { 1 << 22 };
+        let fits = (1..16).contains(&params.axes)
+            && product(dims, params.axes, true) <= most
+            && params.scale.valid()
+            && (params.combine != Combine::Mean || params.scale.shift <= 38);
+        if !fits {
+            return Err(Fault::Params);
+        }
+        let dynamic = x.dynamic & !params.axes != 0;
+        if product(dims, params.axes, false) != y.elements() || dynamic != (y.dynamic != 0) {
+            return Err(Fault::Shapes);
+        }
+        check_clamp(Clamp { zero_point: y.zero_point, min: params.min, max: params.max }, &y)
+    }
+
+    fn run(run: &Run<'_>) {
+        let Ok((input, output)) = run.operator().unary() else { return };
+        let Some(params) = ReduceParams::read(run.operator().params()) else { return };
+        let clamp = Clamp { zero_point: output.zero_point, min: params.min, max: params.max };
+        let (x, y) = (W::read(run, &input), W::write(run, &output));
+        let (present, steps) = (input.dims_with(run.rows()), strides(&input));
+        let n = product(present, params.axes, true) as i32;
+        let inside = Nest::new(
+            (0..4)
+                .filter(|&axis| reduced(params.axes, axis))
+                .map(|axis| Level { count: present[axis], steps: [steps[axis] as isize] }),
+        );
+        let kept = kept(&input, params.axes, present);
+        let Level { count, steps: [from_step, to_step] } = *kept.inner();
+        kept.each([0; 2], |[from, to]| {
+            for index in 0..count {
+                let from = from + index * from_step as usize;
+                let (sum, max) = fold(x, &inside, from);
+                let value = match params.combine {
+                    _ if n == 0 => 0,
+                    Combine::Max => params.scale.apply(max - input.zero_point),
+                    Combine::Sum => params.scale.apply(sum.wrapping_sub(n.wrapping_mul(input.zero_point))),
+                    Combine::Mean => {
+                        let sum = sum.wrapping_sub(n.wrapping_mul(input.zero_point)) as i64;
+                        round_div(sum * params.scale.multiplier as i64, (n as i64) << params.scale.shift)
+                    }
+                };
+                y.set(to + index * to_step as usize, clamp.limit(value));
+            }
+        });
+    }
+}
+
+/// Sum and largest of the elements that `nest` visits from element `start`.
+#[inline]
+fn fold(x: impl Source, nest: &Nest<1>, start: usize) -> (i32, i32) {
+    let Level { count, steps: [step] } = *nest.inner();
+    let (mut sum, mut max) = (0i32, i32::from(i16::MIN));
+    nest.each([start], |[from]| {
+        for index in 0..count {
+            let value = x.get(from + index * step as usize);
+            sum = sum.wrapping_add(value);
+            max = max.max(value);
+        }
+    });
+    (sum, max)
+}
+
+/// The specification, for the elements that become one output.
+pub fn reference(x: &[i32], params: &ReduceParams, zero_points: [i32; 2]) -> i32 {
+    let clamp = Clamp { zero_point: zero_points[1], min: params.min, max: params.max };
+    let centred = || x.iter().map(|x| x - zero_points[0]);
+    let sum: i32 = centred().sum();
+    clamp.limit(match (params.combine, centred().max()) {
+        (_, None) => 0,
+        (Combine::Max, Some(max)) => params.scale.apply(max),
+        (Combine::Sum, _) => params.scale.apply(sum),
+        (Combine::Mean, _) => {
+            round_div(sum as i64 * params.scale.multiplier as i64, (x.len() as i64) << params.scale.shift)
+        }
+    })
 }

@@ -47,6 +47,14 @@ pub fn round_shift(value: i64, shift: u8) -> i64 {
     value.wrapping_add(half).wrapping_shr(shift as u32)
 }
 
+/// `value / 2^shift` in 32 bits, rounded half towards plus infinity; `shift` is 1 to 31 (taken modulo 32 otherwise) and
+/// `value + 2^(shift-1)` fits.
+#[inline(always)]
+pub fn round_shift32(value: i32, shift: u8) -> i32 {
+    let half = 1i32.wrapping_shl(shift.wrapping_sub(1) as u32);
+    value.wrapping_add(half).wrapping_shr(shift as u32)
+}
+
 /// `numerator / denominator`, rounded half towards plus infinity; 0 when the denominator is not positive.
 #[inline(always)]
 pub fn round_div(numerator: i64, denominator: i64) -> i64 {
@@ -130,8 +138,20 @@ impl Clamp {
     /// `value` in steps of the output, shifted to its zero point and saturated.
     #[inline(always)]
     pub fn apply<T: Quantized>(self, value: i64) -> T {
+        T::narrow(self.limit(value))
+    }
+
+    /// As [`Clamp::apply`], not narrowed to a type yet.
+    #[inline(always)]
+    pub fn limit(self, value: i64) -> i32 {
         let shifted = value.saturating_add(self.zero_point as i64);
-        T::narrow(shifted.max(self.min as i64).min(self.max as i64) as i32)
+        shifted.max(self.min as i64).min(self.max as i64) as i32
+    }
+
+    /// As [`Clamp::limit`] for values within +-2^30.
+    #[inline(always)]
+    pub fn limit32(self, value: i32) -> i32 {
+        value.wrapping_add(self.zero_point).max(self.min).min(self.max)
     }
 }
 

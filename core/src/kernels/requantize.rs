@@ -1,9 +1,15 @@
 //! The same values under another quantization: `y = clamp(zy + round((x - zx) * scale))`. int8 or int16 on either side; for
 //! int8 to int8 a [`super::lut`] is faster.
 
+use super::nest::elementwise_reach;
 use super::requant::{Clamp, Scale};
+use super::width::{Bits16, Sink, Source, Width, check_clamp, check_types};
+use super::{Kernel, OpKind, Run};
 use crate::plan::cursor::Cursor;
-use crate::plan::write;
+use crate::plan::{Fault, Operator, write};
+
+/// The operator.
+pub struct Requantize;
 
 /// A factor and a range: the parameters of [`super::OpKind::Requantize`], of [`super::mul`] and of [`super::div`] as the plan
 /// stores them. Zero points are those of the tensors.
@@ -31,5 +37,45 @@ impl RescaleParams {
 
     pub(super) fn clamp(&self, zero_point: i32) -> Clamp {
         Clamp { zero_point, min: self.min, max: self.max }
+    }
+}
+
+impl Kernel for Requantize {
+    const KIND: OpKind = OpKind::Requantize;
+
+    fn check(operator: &Operator<'_>) -> Result<(), Fault> {
+        let (x, y) = operator.unary()?;
+        check_types::<Bits16>(&[&x, &y])?;
+        if (x.dims, x.dynamic) != (y.dims, y.dynamic) {
+            return Err(Fault::Shapes);
+        }
+        let params = RescaleParams::read(operator.params()).ok_or(Fault::Params)?;
+        if !params.scale.valid() {
+            return Err(Fault::Params);
+        }
+        check_clamp(params.clamp(y.zero_point), &y)
+    }
+
+    fn reach(operator: &Operator<'_>, input: usize) -> Option<isize> {
+        elementwise_reach(&operator.input(input).ok()?, &operator.output(0).ok()?)
+    }
+
+    fn run(run: &Run<'_>) {
+        let Ok((input, output)) = run.operator().unary() else { return };
+        let Some(params) = RescaleParams::read(run.operator().params()) else { return };
+        let (x, y) = (Bits16::read(run, &input), Bits16::write(run, &output));
+        let (clamp, inner) = (params.clamp(output.zero_point), input.inner());
+        for (first, count) in input.row_spans(run.rows()) {
+            for index in first * inner..(first + count) * inner {
+                y.set(index, clamp.limit(params.scale.apply(x.get(index) - input.zero_point)));
+            }
+        }
+    }
+}
+
+/// The specification, with the zero points of input and output.
+pub fn reference(x: &[i32], params: &RescaleParams, zero_points: [i32; 2], y: &mut [i32]) {
+    for (x, y) in x.iter().zip(y) {
+        *y = params.clamp(zero_points[1]).limit(params.scale.apply(x - zero_points[0]));
     }
 }

@@ -5,9 +5,24 @@
 //! nothing beyond its end (weight 0), so it need not be longer than weights are above zero. 16-bit input splits
 //! `d = 256 * high + low` and multiplies the two tables' weights.
 
-use super::requant::Scale;
+use core::marker::PhantomData;
+
+use super::fixed::{high, reciprocal};
+use super::nest::{Lanes, blocks, elementwise_reach};
+use super::requant::{Clamp, Scale, round_shift, round_shift32};
+use super::width::{Bits8, Bits16, Sink, Source, Width, check_types};
+use super::{Kernel, OpKind, Run};
+use crate::arch::view::In;
 use crate::plan::cursor::Cursor;
 use crate::plan::write::{self, Constant};
+use crate::plan::{DType, Fault, Operator, Tensor};
+
+/// The operator on the types of `W`.
+pub struct SoftmaxOf<W>(PhantomData<W>);
+/// The operator on int8.
+pub type Softmax = SoftmaxOf<Bits8>;
+/// The operator on any of int8 and int16.
+pub type Softmax16 = SoftmaxOf<Bits16>;
 
 /// The parameters of [`super::OpKind::Softmax`] and [`super::OpKind::Softmax16`] as the plan stores them. Zero points are
 /// those of the tensors.
@@ -40,5 +55,180 @@ impl SoftmaxParams {
             scale: Scale::read(&mut cursor),
         };
         cursor.finished().then_some(params)
+    }
+}
+
+/// Weight of the largest element of a row.
+const ONE: u32 = 1 << 30;
+
+/// The weights of all differences to the largest element.
+#[derive(Clone, Copy)]
+struct Weights<'p, W> {
+    low: In<'p, u32>,
+    high: In<'p, u32>,
+    width: PhantomData<W>,
+}
+
+impl<'p, W: Width> Weights<'p, W> {
+    fn new(operator: &Operator<'p>, params: &SoftmaxParams) -> Self {
+        Self { low: operator.slice(params.table), high: operator.slice(params.high), width: PhantomData }
+    }
+
+    fn check(&self, input: DType) -> Result<(), Fault> {
+        let lengths = match input {
+            DType::I16 => {
+                (1..=256).contains(&self.high.len()) && (self.low.len() == 256 || self.high.len() == 1)
+            }
+            _ => self.high.is_empty(),
+        };
+        let bounded = |table: &In<'_, u32>| (0..table.len()).all(|index| table.get(index) <= ONE);
+        let first = self.low.get(0) == ONE && (self.high.is_empty() || self.high.get(0) == ONE);
+        let lengths = lengths && (1..=256).contains(&self.low.len());
+        if lengths && first && bounded(&self.low) && bounded(&self.high) {
+            Ok(())
+        } else {
+            Err(Fault::Constants)
+        }
+    }
+
+    #[inline(always)]
+    fn get(&self, difference: i32) -> u32 {
+        let difference = difference as u32 as usize;
+        if !W::WIDE || self.high.is_empty() {
+            return self.low.get(difference);
+        }
+        let (low, high) = (self.low.get(difference & 255), self.high.get(difference >> 8));
+        ((low as u64 * high as u64) >> 30) as u32
+    }
+}
+
+/// What one row is divided by, and its largest element.
+#[derive(Clone, Copy)]
+struct Divisor {
+    max: i32,
+    /// `2^(shift) / (sum of weights * scale of the output)`, below 2^31.
+    factor: i32,
+    /// 33 to 62.
+    shift: u8,
+}
+
+impl Divisor {
+    /// That of a row with largest element `max` and sum `sum` of weights, at least [`ONE`].
+    #[inline]
+    fn new(max: i32, sum: u64, scale: Scale) -> Self {
+        let leading = sum.leading_zeros();
+        let inverse = reciprocal((sum << leading >> 32) as u32);
+        let factor = (inverse as u64 * scale.multiplier as u64) >> 31;
+        // sum = m * 2^(32 - leading) and inverse = 2^62 / m: weights times factor are quotients times 2^shift.
+        let shift = 63 + scale.shift as u32 - leading;
+        Self { max, factor: factor.min(i32::MAX as u64) as i32, shift: shift.clamp(33, 62) as u8 }
+    }
+
+    #[inline(always)]
+    fn apply(self, weight: u32, clamp: Clamp) -> i32 {
+        clamp.limit32(round_shift32(high(weight as i32, self.factor), self.shift - 32))
+    }
+}
+
+fn geometry(input: &Tensor, axis: u8, rows: usize) -> Result<Lanes, Fault> {
+    Lanes::new(input, axis as usize, axis as usize, rows)
+}
+
+/// Bytes of scratch memory a lane: the largest element and shift, and the factor.
+const LANE: usize = 8;
+
+impl<W: Width> Kernel for SoftmaxOf<W> {
+    const KIND: OpKind = if W::WIDE { OpKind::Softmax16 } else { OpKind::Softmax };
+
+    fn check(operator: &Operator<'_>) -> Result<(), Fault> {
+        let (x, y) = operator.unary()?;
+        check_types::<W>(&[&x, &y])?;
+        if (x.dims, x.dynamic) != (y.dims, y.dynamic) {
+            return Err(Fault::Shapes);
+        }
+        let params = SoftmaxParams::read(operator.params()).ok_or(Fault::Params)?;
+        let Scale { multiplier, shift } = params.scale;
+        if multiplier <= 0 || !(3..=62).contains(&shift) {
+            return Err(Fault::Params);
+        }
+        geometry(&x, params.axis, 0)?;
+        Weights::<W>::new(operator, &params).check(x.dtype)
+    }
+
+    fn scratch(operator: &Operator<'_>) -> usize {
+        let (Ok(input), Some(params)) = (operator.input(0), SoftmaxParams::read(operator.params())) else {
+            return 0;
+        };
+        match geometry(&input, params.axis, 0) {
+            Ok(Lanes { stride, .. }) if stride > 1 => LANE * stride,
+            _ => 0,
+        }
+    }
+
+    fn reach(operator: &Operator<'_>, input: usize) -> Option<isize> {
+        elementwise_reach(&operator.input(input).ok()?, &operator.output(0).ok()?)
+    }
+
+    fn run(run: &Run<'_>) {
+        let Ok((input, output)) = run.operator().unary() else { return };
+        let Some(params) = SoftmaxParams::read(run.operator().params()) else { return };
+        let Ok(lanes) = geometry(&input, params.axis, run.rows()) else { return };
+        let weights = Weights::<W>::new(run.operator(), &params);
+        let (min, max) = output.dtype.range();
+        let clamp = Clamp { zero_point: output.zero_point, min, max };
+        let (x, y) = (W::read(run, &input), W::write(run, &output));
+        let scratch = run.scratch::<i32>(0, 2 * lanes.stride);
+        for block in blocks(&input, params.axis as usize, run.rows()) {
+            let start = block * lanes.block();
+            let (x, y) = (x.window(start, lanes.block()), y.window(start, lanes.block()));
+            if lanes.stride == 1 {
+                let (x, y) = (x.window(0, lanes.count), y.window(0, lanes.count));
+                let divisor = divisor(x, lanes, &weights, params.scale);
+                for index in 0..x.elements().min(y.elements()) {
+                    y.set(index, divisor.apply(weights.get(divisor.max.wrapping_sub(x.get(index))), clamp));
+                }
+                continue;
+            }
+            for lane in 0..lanes.stride {
+                let Divisor { max, factor, shift } =
+                    divisor(x.window(lane, lanes.block()), lanes, &weights, params.scale);
+                scratch.set(2 * lane, max << 8 | shift as i32);
+                scratch.set(2 * lane + 1, factor);
+            }
+            // In the order of memory, so that the output may overlap the input from behind.
+            for row in 0..lanes.count {
+                for lane in 0..lanes.stride {
+                    let packed = scratch.get(2 * lane);
+                    let divisor =
+                        Divisor { max: packed >> 8, factor: scratch.get(2 * lane + 1), shift: packed as u8 };
+                    let index = row * lanes.stride + lane;
+                    y.set(index, divisor.apply(weights.get(divisor.max.wrapping_sub(x.get(index))), clamp));
+                }
+            }
+        }
+    }
+}
+
+/// The divisor of the lane that begins at the first element of `x`.
+#[inline(always)]
+fn divisor<W: Width>(x: impl Source, lanes: Lanes, weights: &Weights<'_, W>, scale: Scale) -> Divisor {
+    let elements = || (0..lanes.count).map(|row| x.get(row * lanes.stride));
+    let max = elements().fold(i32::from(i16::MIN), i32::max);
+    let sum = elements().fold(0u64, |sum, x| sum.wrapping_add(weights.get(max.wrapping_sub(x)) as u64));
+    Divisor::new(max, sum.max(ONE as u64), scale)
+}
+
+/// The specification, for one row: `table` has the weight of every difference and zeros beyond; exact up to the division,
+/// which is `round(weight * 2^62 / sum * multiplier / 2^(62 + shift))` with the reciprocal rounded up in its 31st bit.
+pub fn reference(x: &[i32], weight: impl Fn(u32) -> u32, scale: Scale, clamp: Clamp, y: &mut [i32]) {
+    let max = x.iter().copied().max().unwrap_or(0);
+    let sum: u64 = x.iter().map(|x| weight((max - x) as u32) as u64).sum();
+    let leading = sum.leading_zeros();
+    let inverse = (1u64 << 62).div_ceil((sum << leading >> 32).max(1));
+    let factor = (inverse * scale.multiplier as u64) >> 31;
+    let shift = (63 + scale.shift as u32).saturating_sub(leading).clamp(33, 62);
+    for (x, y) in x.iter().zip(y) {
+        let quotient = weight((max - x) as u32) as u64 * factor;
+        *y = clamp.limit(round_shift(quotient as i64, shift as u8));
     }
 }
