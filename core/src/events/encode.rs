@@ -1,0 +1,326 @@
+//! Encoders: events in time order to the bytes of a format, for transcoding and for tests.
+//!
+//! Bytes go to a closure as they arise. The time encoders repeat TIME_HIGH at most every 16 us of event time, as sensors do, so that a
+//! reader can join anywhere, and in pauses send what a reader needs to follow the wraps. An event that goes back in time, or does
+//! not fit the format's fields, is refused: [`EncodeError`].
+
+use core::fmt;
+
+use super::evt21::WordOrder;
+use super::header::Encoding;
+use super::{Event, Geometry};
+
+/// Why an event cannot be written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum EncodeError {
+    /// It is earlier than the one before it.
+    TimeBack,
+    /// Its column or row does not fit the format.
+    Place,
+    /// The pause before it is longer than the format's clock can tell.
+    Pause,
+}
+
+impl fmt::Display for EncodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TimeBack => "the event is earlier than the one before it",
+            Self::Place => "the place of the event does not fit the format",
+            Self::Pause => "the pause before the event is longer than the format can tell",
+        })
+    }
+}
+
+impl core::error::Error for EncodeError {}
+
+/// Writes the text (and the two bytes of DAT) that goes in front of the words of `encoding`; nothing for formats without a header.
+pub fn header(encoding: Encoding, geometry: Geometry, out: &mut impl fmt::Write) -> fmt::Result {
+    let Geometry { width, height } = geometry;
+    let (version, format, order) = match encoding {
+        Encoding::Evt2 => ("2.0", "EVT2", ""),
+        Encoding::Evt21(WordOrder::Little) => ("2.1", "EVT21", ";endianness=little"),
+        Encoding::Evt21(WordOrder::Legacy) => ("2.1", "EVT21", ";endianness=legacy"),
+        Encoding::Evt3 => ("3.0", "EVT3", ""),
+        Encoding::Dat(_) => {
+            // Type 12, size 8.
+            return write!(
+                out,
+                "% Data file containing CD events\n% Version 2\n% Width {width}\n% Height {height}\n\u{c}\u{8}"
+            );
+        }
+        _ => return Ok(()),
+    };
+    write!(
+        out,
+        "% evt {version}\n% format {format};height={height};width={width}{order}\n% geometry {width}x{height}\n% end\n"
+    )
+}
+
+/// Writes events of one format.
+pub trait Encoder {
+    /// Takes the next event; its bytes may come later, with the event that ends a vector.
+    fn event(&mut self, event: Event, put: &mut impl FnMut(&[u8])) -> Result<(), EncodeError>;
+
+    /// Writes what is held back.
+    fn finish(&mut self, put: &mut impl FnMut(&[u8]));
+}
+
+/// Microseconds after which TIME_HIGH is repeated.
+const BEAT: u64 = 16;
+
+/// The time side of EVT2, EVT2.1 and EVT3.
+#[derive(Clone, Debug, Default)]
+struct TimeHigh {
+    /// Time of the last event with its wraps.
+    now: Option<u64>,
+    /// When TIME_HIGH was last written.
+    written: u64,
+}
+
+impl TimeHigh {
+    /// Moves to `t` and calls `word` with each TIME_HIGH to be written (with `bits` bits, above `low` others).
+    fn advance(
+        &mut self,
+        t: u32,
+        bits: u32,
+        low: u32,
+        mut word: impl FnMut(u32),
+    ) -> Result<u64, EncodeError> {
+        let Some(before) = self.now else {
+            let now = u64::from(t);
+            (self.now, self.written) = (Some(now), now);
+            word((now >> low) as u32 & ((1 << bits) - 1));
+            return Ok(now);
+        };
+        let rise = t.wrapping_sub(before as u32);
+        if rise >= 1 << 31 {
+            return Err(EncodeError::TimeBack);
+        }
+        let now = before + u64::from(rise);
+        // Steps that a reader does not take for a fall.
+        let quarter = 1u64 << (bits + low - 2);
+        let mut at = self.written;
+        while now - at > quarter {
+            at += quarter;
+            word((at >> low) as u32 & ((1 << bits) - 1));
+        }
+        if now >> low != self.written >> low || now - self.written >= BEAT {
+            let jump = (now >> low) - (at >> low) > 1;
+            // A reader with a step limit wants to see a jump twice.
+            for _ in 0..=u32::from(jump || at != self.written) {
+                word((now >> low) as u32 & ((1 << bits) - 1));
+            }
+            self.written = now;
+        }
+        self.now = Some(now);
+        Ok(now)
+    }
+}
+
+/// Events of one row, polarity and time in rising columns, collected into one mask.
+#[derive(Clone, Copy, Debug)]
+struct Vector {
+    t: u64,
+    y: u16,
+    on: bool,
+    base: u16,
+    mask: u32,
+}
+
+impl Vector {
+    fn of(t: u64, event: Event) -> Self {
+        Self { t, y: event.y(), on: event.on(), base: event.x(), mask: 1 }
+    }
+
+    /// True if the event went into the mask without changing the order of events.
+    fn join(&mut self, t: u64, event: Event) -> bool {
+        let bit = event.x().wrapping_sub(self.base);
+        let joins =
+            (t, event.y(), event.on()) == (self.t, self.y, self.on) && bit < 32 && self.mask >> bit == 0;
+        if joins {
+            self.mask |= 1 << bit;
+        }
+        joins
+    }
+}
+
+fn fits(event: Event, width: u16, height: u16) -> Result<(), EncodeError> {
+    if event.x() < width && event.y() < height { Ok(()) } else { Err(EncodeError::Place) }
+}
+
+/// EVT2.0.
+#[derive(Clone, Debug, Default)]
+pub struct Evt2Encoder {
+    time: TimeHigh,
+}
+
+impl Encoder for Evt2Encoder {
+    fn event(&mut self, event: Event, put: &mut impl FnMut(&[u8])) -> Result<(), EncodeError> {
+        fits(event, 2048, 2048)?;
+        let t = self.time.advance(event.t, 28, 6, |high| put(&(0x8 << 28 | high).to_le_bytes()))?;
+        let word = u32::from(event.on()) << 28
+            | (t as u32 & 0x3F) << 22
+            | u32::from(event.x()) << 11
+            | u32::from(event.y());
+        put(&word.to_le_bytes());
+        Ok(())
+    }
+
+    fn finish(&mut self, _put: &mut impl FnMut(&[u8])) {}
+}
+
+/// EVT2.1; pixels of a row at one time go into one word as long as their columns rise.
+#[derive(Clone, Debug, Default)]
+pub struct Evt21Encoder {
+    order: WordOrder,
+    time: TimeHigh,
+    vector: Option<Vector>,
+}
+
+impl Evt21Encoder {
+    /// An encoder with this order of the halves.
+    pub fn new(order: WordOrder) -> Self {
+        Self { order, ..Self::default() }
+    }
+
+    fn put(order: WordOrder, word: u64, put: &mut impl FnMut(&[u8])) {
+        let word = match order {
+            WordOrder::Little => word,
+            WordOrder::Legacy => word.rotate_left(32),
+        };
+        put(&word.to_le_bytes());
+    }
+}
+
+impl Encoder for Evt21Encoder {
+    fn event(&mut self, event: Event, put: &mut impl FnMut(&[u8])) -> Result<(), EncodeError> {
+        fits(event, 2048, 2048)?;
+        let t = self.time.now.map_or(event.t.into(), |now| now + u64::from(event.t.wrapping_sub(now as u32)));
+        if self.vector.as_mut().is_some_and(|v| v.join(t, event)) {
+            return Ok(());
+        }
+        self.finish(put);
+        let order = self.order;
+        let t = self
+            .time
+            .advance(event.t, 28, 6, |high| Self::put(order, 0x8 << 60 | u64::from(high) << 32, put))?;
+        self.vector = Some(Vector::of(t, event));
+        Ok(())
+    }
+
+    fn finish(&mut self, put: &mut impl FnMut(&[u8])) {
+        if let Some(v) = self.vector.take() {
+            let control =
+                u64::from(v.on) << 28 | (v.t & 0x3F) << 22 | u64::from(v.base) << 11 | u64::from(v.y);
+            Self::put(self.order, control << 32 | u64::from(v.mask), put);
+        }
+    }
+}
+
+/// EVT3.0; vectors (12, 12, 8) where they are shorter than single events.
+#[derive(Clone, Debug, Default)]
+pub struct Evt3Encoder {
+    time: TimeHigh,
+    /// The last TIME_LOW and the TIME_HIGH it belongs to.
+    low: Option<u64>,
+    row: Option<u16>,
+    vector: Option<Vector>,
+}
+
+impl Encoder for Evt3Encoder {
+    fn event(&mut self, event: Event, put: &mut impl FnMut(&[u8])) -> Result<(), EncodeError> {
+        fits(event, 2048, 2048)?;
+        let t = self.time.now.map_or(event.t.into(), |now| now + u64::from(event.t.wrapping_sub(now as u32)));
+        if self.vector.as_mut().is_some_and(|v| v.join(t, event)) {
+            return Ok(());
+        }
+        self.finish(put);
+        let written = self.time.written;
+        let t = self.time.advance(event.t, 12, 12, |high| put(&(0x8000 | high as u16).to_le_bytes()))?;
+        if self.low != Some(t) {
+            put(&(0x6000 | t as u16 & 0xFFF).to_le_bytes());
+            self.low = Some(t);
+        }
+        // With each TIME_HIGH, for readers that join here.
+        if self.row != Some(event.y()) || written != self.time.written {
+            put(&event.y().to_le_bytes());
+            self.row = Some(event.y());
+        }
+        self.vector = Some(Vector::of(t, event));
+        Ok(())
+    }
+
+    fn finish(&mut self, put: &mut impl FnMut(&[u8])) {
+        let Some(mut v) = self.vector.take() else { return };
+        let on = u16::from(v.on) << 11;
+        let vectors = match 32 - v.mask.leading_zeros() {
+            0..=12 => 1,
+            13..=24 => 2,
+            _ => 3,
+        };
+        if v.mask.count_ones() <= 1 + vectors {
+            while v.mask != 0 {
+                put(&(0x2000 | on | (v.base + v.mask.trailing_zeros() as u16)).to_le_bytes());
+                v.mask &= v.mask - 1;
+            }
+            return;
+        }
+        put(&(0x3000 | on | v.base).to_le_bytes());
+        for (kind, shift, bits) in
+            [(0x4000, 0, 0xFFF), (0x4000, 12, 0xFFF), (0x5000, 24, 0xFF)].into_iter().take(vectors as usize)
+        {
+            put(&(kind | (v.mask >> shift & bits) as u16).to_le_bytes());
+        }
+    }
+}
+
+/// DAT version 2 records, without a header ([`header`]).
+#[derive(Clone, Debug, Default)]
+pub struct DatEncoder {
+    last: Option<u32>,
+}
+
+impl Encoder for DatEncoder {
+    fn event(&mut self, event: Event, put: &mut impl FnMut(&[u8])) -> Result<(), EncodeError> {
+        fits(event, 1 << 14, 1 << 14)?;
+        if self.last.is_some_and(|last| event.t.wrapping_sub(last) >= 1 << 31) {
+            return Err(EncodeError::TimeBack);
+        }
+        self.last = Some(event.t);
+        let place = u32::from(event.on()) << 28 | u32::from(event.y()) << 14 | u32::from(event.x());
+        put(&(u64::from(place) << 32 | u64::from(event.t)).to_le_bytes());
+        Ok(())
+    }
+
+    fn finish(&mut self, _put: &mut impl FnMut(&[u8])) {}
+}
+
+/// 5-byte records; rows up to 239, so that no event is a marker in `.bin`.
+#[derive(Clone, Debug, Default)]
+pub struct Record5Encoder {
+    last: Option<u32>,
+}
+
+impl Encoder for Record5Encoder {
+    fn event(&mut self, event: Event, put: &mut impl FnMut(&[u8])) -> Result<(), EncodeError> {
+        fits(event, 256, 240)?;
+        const RANGE: u32 = 1 << 23;
+        let last = self.last.unwrap_or(0);
+        let (before, rise) = (last % RANGE, event.t.wrapping_sub(last));
+        if self.last.is_some() && rise >= 1 << 31 {
+            return Err(EncodeError::TimeBack);
+        }
+        // A reader sees a wrap as a fall by half the range.
+        let after = before.wrapping_add(rise) % RANGE;
+        if (before + rise) / RANGE != u32::from(after + RANGE / 2 <= before) {
+            return Err(EncodeError::Pause);
+        }
+        self.last = Some(event.t);
+        let [_, b2, b3, b4] = event.t.to_be_bytes();
+        put(&[event.x() as u8, event.y() as u8, u8::from(event.on()) << 7 | b2 & 0x7F, b3, b4]);
+        Ok(())
+    }
+
+    fn finish(&mut self, _put: &mut impl FnMut(&[u8])) {}
+}

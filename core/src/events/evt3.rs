@@ -1,0 +1,307 @@
+//! Prophesee EVT3.0: 16-bit little-endian words; time, row and vector base are state, 24-bit clock.
+//!
+//! ```text
+//! 15..12  11..0
+//! 0       [11] master / slave, [10:0] y          ADDR_Y: the row of what follows
+//! 2       [11] polarity, [10:0] x                ADDR_X: one event
+//! 3       [11] polarity, [10:0] x                VECT_BASE_X
+//! 4, 5    mask of 12, of 8                       VECT_12, VECT_8: event at base + bit; base += 12, 8
+//! 6, 8    t[11:0], t[23:12]                      TIME_LOW, TIME_HIGH
+//! A       [11:8] id, [0] value                   trigger
+//! 7, D, E, F  CONTINUED_4, IMU, OTHERS, CONTINUED_12: skipped by type
+//! ```
+
+use core::hint::select_unpredictable;
+use core::slice::Iter;
+
+use super::clock::{Clock, Step};
+use super::stream::columns;
+use super::{BATCH, Counts, Decoder, Event, Format, GapCause, Geometry, Out, Sink, Trigger};
+
+/// EVT3.0 decoder.
+pub type Evt3 = Decoder<Words>;
+
+/// Words between two looks at the free places of the batch; each gives at most one event without another look.
+const BLOCK: usize = BATCH / 2;
+
+/// Kinds that are skipped but not reserved: CONTINUED_4, IMU, OTHERS, CONTINUED_12.
+const OTHERS: u32 = 1 << 0x7 | 1 << 0xD | 1 << 0xE | 1 << 0xF;
+
+/// State between the words of EVT3.0.
+#[derive(Clone, Debug)]
+pub struct Words {
+    clock: Clock<12, 12>,
+    /// Time of the next event.
+    t: u64,
+    low: u32,
+    /// Time of an event, kept when the time was to go back.
+    floor: u64,
+    synced: bool,
+    seen_time: bool,
+    /// A changed TIME_HIGH was seen and no TIME_LOW since, so that the low bits are 0: the events given until then.
+    unsettled: Option<u64>,
+    /// The row, ready to be or-ed into an event; `None` until one is known.
+    row: Option<u32>,
+    /// Columns from here on are dropped: the width, or 0 where nothing may pass (no time, no row, row off the sensor).
+    limit: u32,
+    /// Next column of a vector and its polarity; `None` until a base is known.
+    base: Option<(u32, u32)>,
+}
+
+impl Evt3 {
+    /// A decoder for a sensor of this geometry, which waits for the first TIME_HIGH and the first row.
+    pub const fn new(geometry: Geometry) -> Self {
+        Self::with(
+            Words {
+                clock: Clock::new(),
+                t: 0,
+                low: 0,
+                floor: 0,
+                synced: false,
+                seen_time: false,
+                unsettled: None,
+                row: None,
+                limit: 0,
+                base: None,
+            },
+            geometry,
+        )
+    }
+
+    /// Believes a TIME_HIGH that rises by more than `us` only when the next one agrees with it. A live sensor sends TIME_HIGH
+    /// every 16 us, so that a limit of 12,288 us (3 words) rides out flipped bits; files may have true pauses (the default, no
+    /// limit).
+    pub fn with_max_step(mut self, us: u32) -> Self {
+        self.format.clock.set_max_step(us);
+        self
+    }
+
+    /// Tells the time from elsewhere. After a sleep of over 8 s the 24-bit clock may have wrapped unseen: the next TIME_HIGH is
+    /// read as the time nearest to `us`.
+    pub fn expect_time(&mut self, us: u64) {
+        self.resync(0);
+        self.format.clock.expect(us.max(self.format.t));
+    }
+}
+
+impl Words {
+    fn set_limit(&mut self, geometry: Geometry) {
+        self.limit = match self.row {
+            Some(row) if self.synced && row >> 16 < u32::from(geometry.height) => u32::from(geometry.width),
+            _ => 0,
+        };
+    }
+
+    /// Counts `n` events that were dropped because of time, row or base, or because they lie off the sensor.
+    fn drop_events<S: Sink + ?Sized>(&self, n: u32, known: bool, out: &mut Out<'_, S>) {
+        let counter = if known && self.synced && self.row.is_some() {
+            &mut out.counts.off_sensor
+        } else {
+            &mut out.counts.before_sync
+        };
+        *counter = counter.saturating_add(n);
+    }
+
+    /// At most [`BLOCK`] words.
+    ///
+    /// Events and rows follow each other in no order that a branch could be predicted from: both take the same way, on which
+    /// the word is written as if it were an event and kept if it was one, and the row is selected. A low time that moves on and
+    /// a repeated time word come next; all else, violations included, goes through [`word`](Self::word).
+    #[inline]
+    fn block<S: Sink + ?Sized>(&mut self, block: &[[u8; 2]], out: &mut Out<'_, S>) {
+        let mut words = block.iter();
+        loop {
+            out.reserve(BLOCK);
+            let mut row = self.row.unwrap_or(0);
+            let (width, height) =
+                if self.limit == 0 { (0, 0) } else { (self.limit, u32::from(out.geometry.height)) };
+            // Words 0xFFFF are neither low nor high times.
+            let high_word = self.clock.settled().map_or(0xFFFF, |high| 0x8000 | high);
+            let base = self.clock.base();
+            let start = (self.t - base).min(0xFFFF) as u32;
+            let mut low = if self.synced && self.unsettled.is_none() { start } else { 0xFFFF };
+            let mut t = self.t as u32;
+            let (events, len, counts) = out.free();
+            let (mut end, mut base_x) = (len, self.base);
+            let odd = loop {
+                let Some(word) = words.next() else { break None };
+                let w = u32::from(u16::from_le_bytes(*word));
+                // Kinds 0 and 2 differ in this bit; without it, polarity and origin, they are the place alone.
+                let is_event = w & 0x2000 != 0;
+                if w & 0xD7FF < select_unpredictable(is_event, width, height) {
+                    events[end % BATCH] = Event::packed(t, row | w & 0x7FF | (w & 0x800) << 20);
+                    end += usize::from(is_event);
+                    row = select_unpredictable(is_event, row, (w & 0x7FF) << 16);
+                } else if w >> 12 == 6 && w & 0xFFF >= low {
+                    low = w & 0xFFF;
+                    t = base as u32 | low;
+                } else if w >> 12 == 3 && width > 0 && end + 32 + words.len() <= BATCH {
+                    let (x, on) = (w & 0x7FF, w >> 11 & 1);
+                    let (mut mask, pixels) = vectors(&mut words);
+                    base_x = Some((x + pixels, on));
+                    let kept = mask & columns(x, width);
+                    counts.off_sensor = counts.off_sensor.saturating_add((mask ^ kept).count_ones());
+                    mask = kept;
+                    while mask != 0 {
+                        events[end % BATCH] = Event::packed(t, row | on << 31 | (x + mask.trailing_zeros()));
+                        end += 1;
+                        mask &= mask - 1;
+                    }
+                } else if OTHERS >> (w >> 12) & 1 != 0 {
+                    count_other(w, counts);
+                } else if w != high_word {
+                    break Some(w);
+                }
+            };
+            self.base = base_x;
+            out.commit(end - len);
+            if width > 0 {
+                self.row = Some(row);
+            }
+            if t != self.t as u32 {
+                self.low = low;
+                self.t = base | u64::from(low);
+            }
+            match odd {
+                Some(w) => self.word(w, out),
+                None => break,
+            }
+        }
+    }
+
+    /// Any word, in any state.
+    fn word<S: Sink + ?Sized>(&mut self, w: u32, out: &mut Out<'_, S>) {
+        match w >> 12 {
+            0x0 => {
+                self.row = Some((w & 0x7FF) << 16);
+                self.set_limit(out.geometry);
+            }
+            0x2 if w & 0x7FF < self.limit => {
+                out.push(Event::packed(self.t as u32, self.row.unwrap_or(0) | w & 0x7FF | (w & 0x800) << 20));
+            }
+            0x2 => self.drop_events(1, true, out),
+            0x3 => self.base = Some((w & 0x7FF, w >> 11 & 1)),
+            kind @ 0x4..=0x5 => {
+                let (mask, width) = if kind == 4 { (w & 0xFFF, 12) } else { (w & 0xFF, 8) };
+                match self.base {
+                    Some((x, on)) if self.limit > 0 => {
+                        out.push_mask(self.t as u32, x, on << 31 | self.row.unwrap_or(0), mask, self.limit);
+                    }
+                    base => self.drop_events(mask.count_ones(), base.is_some(), out),
+                }
+                if let Some((x, _)) = &mut self.base {
+                    // 2047 plus any number of vectors stays off the sensor.
+                    *x = (*x + width).min(0xFFFF);
+                }
+            }
+            0x6 => self.time_low(w & 0xFFF, out),
+            0x8 => self.time_high(w & 0xFFF, out),
+            0xA => {
+                if self.synced {
+                    let t = self.clock.base() as u32 | self.low;
+                    out.trigger(Trigger { t, id: (w >> 8 & 0xF) as u8, value: w & 1 != 0 });
+                }
+            }
+            kind => {
+                count_other(w, out.counts);
+                if OTHERS >> kind & 1 == 0 {
+                    out.counts.reserved = out.counts.reserved.saturating_add(1);
+                }
+            }
+        }
+    }
+
+    fn time_low<S: Sink + ?Sized>(&mut self, low: u32, out: &mut Out<'_, S>) {
+        if !self.synced {
+            return;
+        }
+        self.low = low;
+        if let Some(events) = self.unsettled.take() {
+            out.counts.unsettled = out.counts.unsettled.saturating_add((out.events() - events) as u32);
+        }
+        let t = self.clock.base() + u64::from(low);
+        if t < self.t {
+            out.counts.time_low_back = out.counts.time_low_back.saturating_add(1);
+        }
+        self.set_time(t, out);
+    }
+
+    /// Takes `t` for the events that follow, or the time of the last event if that is later. A sensor may send a TIME_LOW that is
+    /// too late and correct it before an event uses it.
+    fn set_time<S: Sink + ?Sized>(&mut self, t: u64, out: &Out<'_, S>) {
+        if t < self.t {
+            let since = out.last_time().map_or(u64::MAX, |last| (self.t as u32).wrapping_sub(last).into());
+            self.floor = self.floor.max(self.t.saturating_sub(since));
+        }
+        self.t = t.max(self.floor);
+    }
+
+    fn time_high<S: Sink + ?Sized>(&mut self, raw: u32, out: &mut Out<'_, S>) {
+        let before = self.t;
+        let step = self.clock.word(raw, out.counts);
+        if step == Step::Held {
+            return;
+        }
+        if step != Step::Same || !self.synced {
+            // Until the next TIME_LOW the old low bits would point up to 4095 us ahead.
+            self.low = 0;
+            self.unsettled.get_or_insert(out.events());
+            self.set_time(self.clock.base(), out);
+            if step == Step::Jump {
+                out.gap(GapCause::ClockJump, 0, before, self.t);
+            }
+            self.synced = true;
+            self.seen_time = true;
+            self.set_limit(out.geometry);
+            out.time_moved(self.t);
+        }
+    }
+}
+
+fn count_other(w: u32, counts: &mut Counts) {
+    if let Some(n) = counts.other_words.get_mut(w as usize >> 12) {
+        *n = n.saturating_add(1);
+    }
+}
+
+/// The vectors that come next, as far as they fill the 32 pixels that sensors send together (12, 12, 8): mask and width.
+#[inline(always)]
+fn vectors(words: &mut Iter<'_, [u8; 2]>) -> (u32, u32) {
+    let (mut mask, mut width) = (0, 0);
+    while let Some(word) = words.as_slice().first() {
+        let w = u32::from(u16::from_le_bytes(*word));
+        let (more, n) = match w >> 12 {
+            4 => (w & 0xFFF, 12),
+            5 => (w & 0xFF, 8),
+            _ => break,
+        };
+        if width + n > 32 {
+            break;
+        }
+        mask |= more << width;
+        width += n;
+        words.next();
+    }
+    (mask, width)
+}
+
+impl Format for Words {
+    const WORD: usize = 2;
+
+    fn words<S: Sink + ?Sized>(&mut self, bytes: &[u8], out: &mut Out<'_, S>) {
+        for block in bytes.as_chunks::<2>().0.chunks(BLOCK) {
+            self.block(block, out);
+        }
+    }
+
+    fn desync(&mut self) {
+        self.synced = false;
+        self.row = None;
+        self.base = None;
+        self.limit = 0;
+    }
+
+    fn now(&self) -> Option<u64> {
+        self.seen_time.then_some(self.floor.max(self.clock.base()))
+    }
+}

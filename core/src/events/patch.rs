@@ -1,0 +1,188 @@
+//! Patches: which pixel belongs to which token, and which tokens of a window are kept.
+//!
+//! The map from a pixel to its patch, with crop, padding and scaling, is two tables of `u32`, one by column and one by row, whose
+//! entries are added: bits 31..16 give the patch, 15..0 the pixel in the patch. So an event costs two loads and an addition, whatever
+//! the geometry, and an event outside falls out of the bounds check that follows anyway.
+
+use super::Geometry;
+
+/// How a sensor is divided into square patches.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Grid {
+    /// Sensor column of the first patch's left edge; negative for padding, positive for a crop.
+    pub left: i16,
+    /// Sensor row of the first patch's top edge.
+    pub top: i16,
+    /// 2^shift sensor pixels on a side make one pixel of a patch.
+    pub shift: u8,
+    /// Pixels on a side of a patch, 1 to 255.
+    pub patch: u8,
+    /// Patches in a row.
+    pub columns: u8,
+    /// Rows of patches.
+    pub rows: u8,
+}
+
+/// Table entry of a column or row outside of the grid: no sum with it is a patch.
+const OUTSIDE: u32 = 0x4000_0000;
+
+/// Why a grid or its memory cannot be used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum PatchError {
+    /// No patches, more than 16,383, or a patch side of 0.
+    Grid,
+    /// A slice of memory is shorter than the configuration asks for.
+    Memory,
+    /// The configuration's numbers do not fit together; the field is named.
+    Config(&'static str),
+}
+
+impl core::fmt::Display for PatchError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Grid => f.write_str("a grid needs 1 to 16383 patches of 1 to 255 pixels"),
+            Self::Memory => {
+                f.write_str("a slice of memory is too short: ask the configuration for its sizes")
+            }
+            Self::Config(field) => write!(f, "the value of {field} does not fit the others"),
+        }
+    }
+}
+
+impl core::error::Error for PatchError {}
+
+impl Grid {
+    /// Number of patches; they are numbered row by row from the top left.
+    pub const fn patches(&self) -> usize {
+        self.columns as usize * self.rows as usize
+    }
+
+    /// Pixels of a patch.
+    pub const fn pixels(&self) -> usize {
+        self.patch as usize * self.patch as usize
+    }
+
+    /// Length of the lookup tables in `u32`.
+    pub const fn lookup_len(geometry: Geometry) -> usize {
+        geometry.width as usize + geometry.height as usize
+    }
+
+    pub(super) fn check(&self) -> Result<(), PatchError> {
+        let ok = (1..0x4000).contains(&self.patches()) && self.patch > 0 && self.shift < 8;
+        if ok { Ok(()) } else { Err(PatchError::Grid) }
+    }
+
+    /// Patch side and pixel of sensor coordinate `at`, or `None` outside.
+    fn split(&self, at: usize, edge: i16, patches: u8) -> Option<(u32, u32)> {
+        let offset = u32::try_from(at as i32 - i32::from(edge)).ok()? >> self.shift;
+        let patch = offset / u32::from(self.patch);
+        (patch < patches.into()).then_some((patch, offset % u32::from(self.patch)))
+    }
+}
+
+/// The filled lookup tables of a [`Grid`] on a sensor.
+#[derive(Debug)]
+pub(super) struct Lookup<'m> {
+    columns: &'m [u32],
+    rows: &'m [u32],
+}
+
+impl<'m> Lookup<'m> {
+    pub(super) fn fill(grid: &Grid, geometry: Geometry, memory: &'m mut [u32]) -> Result<Self, PatchError> {
+        grid.check()?;
+        let memory = memory.get_mut(..Grid::lookup_len(geometry)).ok_or(PatchError::Memory)?;
+        let (columns, rows) = memory.split_at_mut(geometry.width.into());
+        for (x, entry) in columns.iter_mut().enumerate() {
+            *entry =
+                grid.split(x, grid.left, grid.columns).map_or(OUTSIDE, |(patch, pixel)| patch << 16 | pixel);
+        }
+        let (line, side) = (u32::from(grid.columns), u32::from(grid.patch));
+        for (y, entry) in rows.iter_mut().enumerate() {
+            *entry = grid
+                .split(y, grid.top, grid.rows)
+                .map_or(OUTSIDE, |(patch, pixel)| (patch * line) << 16 | (pixel * side));
+        }
+        Ok(Self { columns, rows })
+    }
+
+    /// Patch and pixel in it; a patch number beyond all patches for an event outside of the grid or of the sensor.
+    #[inline(always)]
+    pub(super) fn get(&self, x: u16, y: u16) -> (usize, usize) {
+        let column = self.columns.get(usize::from(x)).copied().unwrap_or(OUTSIDE);
+        let row = self.rows.get(usize::from(y)).copied().unwrap_or(OUTSIDE);
+        let at = column + row;
+        ((at >> 16) as usize, (at & 0xFFFF) as usize)
+    }
+}
+
+/// One active patch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Token<'a> {
+    /// Row of the token tensor, from 0.
+    pub index: usize,
+    /// Number of the patch, row by row.
+    pub patch: u16,
+    /// Column of the patch in the grid.
+    pub column: u8,
+    /// Row of the patch in the grid.
+    pub row: u8,
+    /// Values, \[y\]\[x\]\[channel\].
+    pub values: &'a [u8],
+}
+
+impl<'a> Token<'a> {
+    pub(super) fn new(index: usize, patch: usize, grid: &Grid, values: &'a [u8]) -> Self {
+        let line = usize::from(grid.columns.max(1));
+        Self { index, patch: patch as u16, column: (patch % line) as u8, row: (patch / line) as u8, values }
+    }
+}
+
+/// What became of a window's active patches.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Emitted {
+    /// Tokens given.
+    pub tokens: usize,
+    /// Active patches left out because of the bound on tokens.
+    pub dropped_tokens: usize,
+    /// Events of the window left out because there was no memory for their patch.
+    pub dropped_events: u32,
+    /// Events of the window outside of the grid.
+    pub outside: u32,
+}
+
+/// The drop policy: at most `max` patches, those with the most active pixels; among equals those that come first. Given the active
+/// pixels of each patch, returns the count from which all are kept and how many are kept of those one below, and the number of
+/// patches with `least` or more.
+pub(super) fn choose(pixels: impl Iterator<Item = u16> + Clone, least: u16, max: usize) -> Choice {
+    let from = |n: u16| pixels.clone().filter(|&p| p >= n).count();
+    let all = from(least);
+    let (mut floor, mut kept) = (least, all);
+    while kept > max {
+        floor = floor.saturating_add(1);
+        kept = from(floor);
+    }
+    Choice { floor, fill: if floor > least { max - kept } else { 0 }, dropped: all.saturating_sub(max) }
+}
+
+/// See [`choose`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Choice {
+    floor: u16,
+    fill: usize,
+    pub(super) dropped: usize,
+}
+
+impl Choice {
+    /// Whether the next patch, in order, is kept.
+    pub(super) fn keeps(&mut self, pixels: u16) -> bool {
+        if pixels >= self.floor {
+            return true;
+        }
+        let fills = self.fill > 0 && pixels + 1 == self.floor;
+        self.fill -= usize::from(fills);
+        fills
+    }
+}

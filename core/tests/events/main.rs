@@ -1,0 +1,5 @@
+//! Decoders, encoders and the event front end.
+mod decoders;
+mod front_end;
+mod recordings;
+mod support;
