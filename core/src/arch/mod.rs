@@ -3,7 +3,13 @@
 //! [`view`] gives operators their windows into the arena; the other files hold the micro-kernels of one
 //! instruction set each. All unsafe code of the crate is in this folder.
 
+pub mod depthwise;
+mod dsp;
+pub mod matrix;
+mod portable;
 pub mod view;
+
+pub use view::{copy, fill};
 
 /// Which weight layouts this build accepts. A plan packed for another one is refused at load.
 ///

@@ -184,6 +184,14 @@ impl<'a, T: Element> Out<'a, T> {
         Self { pointer: unsafe { self.pointer.add(start) }, len, memory: PhantomData }
     }
 
+    /// The same memory as elements of another type; empty when it is not aligned for it.
+    #[inline]
+    pub fn cast<U: Element>(&self) -> Out<'a, U> {
+        let aligned = (self.pointer as usize).is_multiple_of(align_of::<U>());
+        let len = if aligned { self.len * size_of::<T>() / size_of::<U>() } else { 0 };
+        Out { pointer: self.pointer.cast(), len, memory: PhantomData }
+    }
+
     /// The same memory, for reading.
     #[inline(always)]
     pub fn reader(&self) -> In<'a, T> {
@@ -195,6 +203,21 @@ impl<'a, T: Element> Out<'a, T> {
     pub fn as_mut_ptr(&self) -> *mut T {
         self.pointer
     }
+}
+
+/// Copies elements as far as both windows go; they may overlap.
+#[inline]
+pub fn copy<T: Element>(from: In<'_, T>, to: Out<'_, T>) {
+    let len = from.len.min(to.len);
+    // SAFETY: both windows have `len` elements, and `copy` allows overlap.
+    unsafe { core::ptr::copy(from.pointer, to.pointer, len) }
+}
+
+/// Stores `value` in every byte.
+#[inline]
+pub fn fill(bytes: Out<'_, u8>, value: u8) {
+    // SAFETY: the window has `len` writable bytes.
+    unsafe { core::ptr::write_bytes(bytes.pointer, value, bytes.len) }
 }
 
 /// The memory of one session. Between runs it is read and written as bytes; during a run it is leased for windows.

@@ -1,0 +1,196 @@
+//! Matrix tiles of the Arm DSP layout: two channels by four inputs, pairs of 16-bit products.
+//!
+//! `SXTB16` widens bytes 0 and 2 of a word, and bytes 1 and 3 after a rotation. Patches are widened in that same order when
+//! they are staged, once for all channels, so neither they nor the weights need a shuffle. The bodies are the same on every
+//! machine; [`lanes`] holds the three instructions.
+#![allow(unsafe_code)]
+
+use super::matrix::{Patches, Sums};
+use super::view::{In, Out};
+
+/// Rows of a tile: six sums, four weight and two input registers fill a Cortex-M's file.
+pub(super) const ROWS: usize = 3;
+
+mod lanes {
+    /// Bytes 0 and 2 of `word`, sign-extended to halves.
+    #[inline(always)]
+    pub fn even(word: u32) -> u32 {
+        #[cfg(mixel_dsp)]
+        {
+            let halves: u32;
+            // SAFETY: register arithmetic only.
+            unsafe { core::arch::asm!("sxtb16 {}, {}", out(reg) halves, in(reg) word, options(pure, nomem, nostack, preserves_flags)) };
+            halves
+        }
+        #[cfg(not(mixel_dsp))]
+        {
+            let [a, _, c, _] = word.to_le_bytes();
+            (a as i8 as u16 as u32) | (c as i8 as u16 as u32) << 16
+        }
+    }
+
+    /// Bytes 1 and 3 of `word`, sign-extended to halves.
+    #[inline(always)]
+    pub fn odd(word: u32) -> u32 {
+        #[cfg(mixel_dsp)]
+        {
+            let halves: u32;
+            // SAFETY: register arithmetic only.
+            unsafe { core::arch::asm!("sxtb16 {}, {}, ror #8", out(reg) halves, in(reg) word, options(pure, nomem, nostack, preserves_flags)) };
+            halves
+        }
+        #[cfg(not(mixel_dsp))]
+        even(word.rotate_right(8))
+    }
+
+    /// `sum` plus both products of signed halves.
+    #[inline(always)]
+    pub fn dot(a: u32, b: u32, sum: i32) -> i32 {
+        #[cfg(mixel_dsp)]
+        {
+            let result: i32;
+            // SAFETY: register arithmetic only. (SMLAD sets the Q flag, which nothing here reads.)
+            unsafe { core::arch::asm!("smlad {}, {}, {}, {}", out(reg) result, in(reg) a, in(reg) b, in(reg) sum, options(pure, nomem, nostack)) };
+            result
+        }
+        #[cfg(not(mixel_dsp))]
+        {
+            let low = (a as i16 as i32).wrapping_mul(b as i16 as i32);
+            let high = ((a >> 16) as i16 as i32).wrapping_mul((b >> 16) as i16 as i32);
+            sum.wrapping_add(low).wrapping_add(high)
+        }
+    }
+}
+
+/// Bytes of a patch: 16 bits a value, in whole groups of four.
+pub(super) fn patch_bytes(depth: usize) -> usize {
+    depth.next_multiple_of(4) * 2
+}
+
+/// Where value `at` of a patch lies: a group holds its values in the order 0, 2, 1, 3.
+#[inline(always)]
+fn place(at: usize) -> usize {
+    let within = at & 3;
+    (at & !3) | (within >> 1) | (within & 1) << 1
+}
+
+/// See [`super::matrix::Lane::stage`].
+pub(super) fn stage(patch: Out<'_, u8>, at: usize, values: In<'_, i8>) {
+    let patch = patch.cast::<i16>();
+    let mut done = 0;
+    if at.is_multiple_of(4) {
+        let groups = (values.len() / 4).min(patch.len().saturating_sub(at) / 4);
+        // SAFETY: `groups` groups of four lie in both windows; the patch is aligned as its base is and `at` keeps it.
+        unsafe {
+            let mut from = values.as_ptr().cast::<u32>();
+            let mut to = patch.as_mut_ptr().add(at.min(patch.len())).cast::<u32>();
+            for _ in 0..groups {
+                let word = from.read_unaligned();
+                to.write_unaligned(lanes::even(word));
+                to.add(1).write_unaligned(lanes::odd(word));
+                from = from.add(1);
+                to = to.add(2);
+            }
+        }
+        done = groups * 4;
+    }
+    for index in done..values.len() {
+        patch.set(place(at + index), values.get(index) as i16);
+    }
+}
+
+/// See [`super::matrix::Lane::pad`].
+pub(super) fn pad(patch: Out<'_, u8>, at: usize, count: usize, value: i8) {
+    let patch = patch.cast::<i16>();
+    for index in at..at + count {
+        patch.set(place(index), value as i16);
+    }
+}
+
+/// See [`super::matrix::Lane::tile`].
+pub(super) fn tile(patches: Patches<'_>, weights: In<'_, i8>, sums: &mut Sums) -> usize {
+    let groups = patches.depth.div_ceil(4);
+    let w = weights.as_ptr().cast::<u32>();
+    if weights.len() < groups * 8 || !w.is_aligned() {
+        return 0;
+    }
+    if !patches.staged {
+        return row(patches, weights, sums);
+    }
+    let x = patches.bytes.as_ptr().cast::<u32>();
+    if !x.is_aligned() || patches.bytes.len() < patches.rows * groups * 8 {
+        return 0;
+    }
+    // SAFETY: the patches hold `rows` times 2 * groups words, the weights 2 * groups, all aligned.
+    unsafe {
+        match patches.rows {
+            3 => put::<3>(staged(x, w, groups), sums),
+            2 => put::<2>(staged(x, w, groups), sums),
+            1 => put::<1>(staged(x, w, groups), sums),
+            _ => return 0,
+        }
+    }
+    2
+}
+
+fn put<const R: usize>(results: [[i32; 2]; R], sums: &mut Sums) {
+    for (sums, result) in sums.iter_mut().zip(results) {
+        sums[..2].copy_from_slice(&result);
+    }
+}
+
+/// `R` staged patches times one block of two channels.
+///
+/// # Safety
+/// `x` is valid for `R * groups * 2` words, `w` for `groups * 2`.
+#[inline(always)]
+unsafe fn staged<const R: usize>(x: *const u32, w: *const u32, groups: usize) -> [[i32; 2]; R] {
+    let mut sums = [[0i32; 2]; R];
+    let (mut x, mut w) = (x, w);
+    let end = w.wrapping_add(groups * 2);
+    while w != end {
+        // SAFETY: w is in front of `end`, and x moves with it through the first patch.
+        unsafe {
+            let (first, second) = (*w, *w.add(1));
+            let weights = [[lanes::even(first), lanes::odd(first)], [lanes::even(second), lanes::odd(second)]];
+            for (row, sums) in sums.iter_mut().enumerate() {
+                let at = x.add(row * groups * 2);
+                let (even, odd) = (*at, *at.add(1));
+                for (sum, weights) in sums.iter_mut().zip(weights) {
+                    *sum = lanes::dot(odd, weights[1], lanes::dot(even, weights[0], *sum));
+                }
+            }
+            w = w.add(2);
+            x = x.add(2);
+        }
+    }
+    sums
+}
+
+/// One row of plain values, widened as it is read, times two blocks of two channels, or the last one.
+fn row(patches: Patches<'_>, weights: In<'_, i8>, sums: &mut Sums) -> usize {
+    let depth = patches.depth;
+    let (whole, groups) = (depth / 4, depth.div_ceil(4));
+    if patches.bytes.len() < depth {
+        return 0;
+    }
+    let two = weights.len() >= groups * 16;
+    let mut results = [0i32; 4];
+    let tail = (whole * 4..depth).fold(0u32, |word, at| word | (patches.bytes.get(at) as u32) << (8 * (at & 3)));
+    // SAFETY: the row has `depth` bytes, and the caller checked the first block of weights; `two` checks the second.
+    unsafe {
+        let x = patches.bytes.as_ptr().cast::<u32>();
+        let w = weights.as_ptr().cast::<u32>();
+        let blocks = if two { [w, w.add(groups * 2)] } else { [w, w] };
+        for group in 0..groups {
+            let word = if group < whole { x.add(group).read_unaligned() } else { tail };
+            let (even, odd) = (lanes::even(word), lanes::odd(word));
+            for (channel, sum) in results.iter_mut().enumerate() {
+                let weight = *blocks[channel / 2].add(group * 2 + channel % 2);
+                *sum = lanes::dot(odd, lanes::odd(weight), lanes::dot(even, lanes::even(weight), *sum));
+            }
+        }
+    }
+    sums[0][..4].copy_from_slice(&results);
+    if two { 4 } else { 2 }
+}

@@ -1,0 +1,186 @@
+//! A weight matrix times a few rows of activations: the product in linear layers and convolutions.
+//!
+//! A row is staged first (a *patch*: what one output pixel sees, in the form that the layout's instructions want), then
+//! [`Lane::tile`] multiplies several patches at once with a few channels' weights, so that each load serves several
+//! products. Forms and tile sizes belong to the layout and are the same on every machine; only single instructions
+//! differ, so a plan for one target runs bit-equal on all.
+#![allow(unsafe_code)]
+
+use super::dsp;
+use super::portable;
+use super::view::{In, Out};
+use crate::kernels::requant::Quantized;
+use crate::pack::Layout;
+
+/// Most rows in a tile.
+pub const MAX_ROWS: usize = 4;
+/// Most channels in a tile.
+pub const MAX_CHANNELS: usize = 16;
+
+/// Sums of a tile: `[row][channel]`.
+pub type Sums = [[i32; MAX_CHANNELS]; MAX_ROWS];
+
+/// Rows to multiply: `rows` patches of `depth` values, one after the other.
+#[derive(Clone, Copy)]
+pub struct Patches<'a> {
+    /// Their memory.
+    pub bytes: In<'a, u8>,
+    /// How many, at most [`MAX_ROWS`].
+    pub rows: usize,
+    /// Values in each.
+    pub depth: usize,
+    /// Whether they were written by [`Lane::stage`]; otherwise they are plain values, and there is one row.
+    pub staged: bool,
+}
+
+/// Rows that a tile of the layout takes at best.
+pub const fn rows(layout: Layout) -> usize {
+    match layout {
+        Layout::Generic | Layout::Helium => 2,
+        Layout::ArmDsp => dsp::ROWS,
+        Layout::X86 | Layout::Aarch64 => 4,
+    }
+}
+
+/// Activation types that matrices are multiplied with.
+pub trait Lane: Quantized {
+    /// Bytes of one patch of `depth` values.
+    fn patch_bytes(layout: Layout, depth: usize) -> usize;
+
+    /// Writes `values` into a patch, from value `at` on.
+    fn stage(layout: Layout, patch: Out<'_, u8>, at: usize, values: In<'_, Self>);
+
+    /// Writes `value` into `count` values of a patch, from value `at` on.
+    fn pad(layout: Layout, patch: Out<'_, u8>, at: usize, count: usize, value: Self);
+
+    /// Multiplies patches with the first channels of `weights`, which begin at a multiple of the layout's channel block,
+    /// and gives the number of channels; 0 when a patch or the weights are too short.
+    fn tile(layout: Layout, patches: Patches<'_>, weights: In<'_, i8>, sums: &mut Sums) -> usize;
+}
+
+impl Lane for i8 {
+    fn patch_bytes(layout: Layout, depth: usize) -> usize {
+        match layout {
+            Layout::ArmDsp => dsp::patch_bytes(depth),
+            _ => depth.next_multiple_of(4),
+        }
+    }
+
+    fn stage(layout: Layout, patch: Out<'_, u8>, at: usize, values: In<'_, i8>) {
+        match layout {
+            Layout::ArmDsp => dsp::stage(patch, at, values),
+            _ => super::copy(values.cast(), patch.window(at, values.len())),
+        }
+    }
+
+    fn pad(layout: Layout, patch: Out<'_, u8>, at: usize, count: usize, value: i8) {
+        match layout {
+            Layout::ArmDsp => dsp::pad(patch, at, count, value),
+            _ => super::fill(patch.window(at, count), value as u8),
+        }
+    }
+
+    fn tile(layout: Layout, patches: Patches<'_>, weights: In<'_, i8>, sums: &mut Sums) -> usize {
+        match layout {
+            Layout::Generic | Layout::Helium => plain::<i8>(patches, patches.depth.next_multiple_of(4), weights, sums),
+            Layout::ArmDsp => dsp::tile(patches, weights, sums),
+            #[cfg(not(target_os = "none"))]
+            Layout::X86 => interleaved::<16>(patches, weights, sums),
+            #[cfg(not(target_os = "none"))]
+            Layout::Aarch64 => interleaved::<4>(patches, weights, sums),
+            #[cfg(target_os = "none")]
+            Layout::X86 | Layout::Aarch64 => 0,
+        }
+    }
+}
+
+impl Lane for i16 {
+    fn patch_bytes(_layout: Layout, depth: usize) -> usize {
+        depth * 2
+    }
+
+    fn stage(_layout: Layout, patch: Out<'_, u8>, at: usize, values: In<'_, i16>) {
+        super::copy(values.cast(), patch.window(at * 2, values.len() * 2));
+    }
+
+    fn pad(_layout: Layout, patch: Out<'_, u8>, at: usize, count: usize, value: i16) {
+        let patch = patch.window(at * 2, count * 2).cast::<i16>();
+        for index in 0..patch.len() {
+            patch.set(index, value);
+        }
+    }
+
+    /// One channel at a time, in any order of weights: 16-bit layers are few and small.
+    fn tile(layout: Layout, patches: Patches<'_>, weights: In<'_, i8>, sums: &mut Sums) -> usize {
+        let order = layout.matrix();
+        if order.channels == 1 {
+            return plain::<i16>(patches, patches.depth, weights, sums);
+        }
+        let x = patches.bytes.cast::<i16>();
+        if weights.len() < order.len(order.channels, patches.depth) {
+            return 0;
+        }
+        for (row, sums) in sums.iter_mut().enumerate().take(patches.rows) {
+            let x = x.window(row * patches.depth, patches.depth);
+            for (channel, sum) in sums.iter_mut().enumerate().take(order.channels) {
+                *sum = (0..x.len()).fold(0i32, |sum, index| {
+                    let weight = weights.get(order.index(x.len(), channel, index));
+                    sum.wrapping_add(x.get(index).widen().wrapping_mul(weight as i32))
+                });
+            }
+        }
+        order.channels.min(MAX_CHANNELS)
+    }
+}
+
+/// Weights in plain order: two channels at a time, or the last one.
+fn plain<X: Quantized>(patches: Patches<'_>, stride: usize, weights: In<'_, i8>, sums: &mut Sums) -> usize {
+    let Patches { depth, rows, .. } = patches;
+    let x = patches.bytes.cast::<X>();
+    let needed = (rows.saturating_sub(1) * stride) + if rows > 0 { depth } else { 0 };
+    if depth == 0 || weights.len() < depth || x.len() < needed || rows > MAX_ROWS {
+        return 0;
+    }
+    let channels = if weights.len() >= 2 * depth { 2 } else { 1 };
+    let mut row = 0;
+    while row < rows {
+        let pair = channels == 2 && row + 1 < rows;
+        // SAFETY: `needed` covers every row, and weights hold `channels` rows of `depth`.
+        unsafe {
+            let (x, w) = (x.as_ptr().add(row * stride), weights.as_ptr());
+            if pair {
+                let [first, second] = portable::dots::<X, 2, 2>(x, stride, w, depth);
+                sums[row][..2].copy_from_slice(&first);
+                sums[row + 1][..2].copy_from_slice(&second);
+            } else if channels == 2 {
+                let [only] = portable::dots::<X, 1, 2>(x, stride, w, depth);
+                sums[row][..2].copy_from_slice(&only);
+            } else {
+                let [[only]] = portable::dots::<X, 1, 1>(x, stride, w, depth);
+                sums[row][0] = only;
+            }
+        }
+        row += if pair { 2 } else { 1 };
+    }
+    channels
+}
+
+/// Weights in blocks of `C` channels by 4 inputs.
+#[cfg(not(target_os = "none"))]
+fn interleaved<const C: usize>(patches: Patches<'_>, weights: In<'_, i8>, sums: &mut Sums) -> usize {
+    let Patches { depth, rows, .. } = patches;
+    let stride = depth.next_multiple_of(4);
+    let needed = (rows.saturating_sub(1) * stride) + if rows > 0 { depth } else { 0 };
+    if weights.len() < C * stride || patches.bytes.len() < needed || rows > MAX_ROWS {
+        return 0;
+    }
+    for (row, sums) in sums.iter_mut().enumerate().take(rows) {
+        // SAFETY: `needed` covers every row, and weights hold a block of C channels.
+        let block = unsafe {
+            let x = patches.bytes.as_ptr().cast::<i8>().add(row * stride);
+            portable::interleaved::<C>(x, weights.as_ptr(), depth)
+        };
+        sums[..C].copy_from_slice(&block);
+    }
+    C
+}
