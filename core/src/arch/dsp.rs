@@ -19,7 +19,9 @@ mod lanes {
         {
             let halves: u32;
             // SAFETY: register arithmetic only.
-            unsafe { core::arch::asm!("sxtb16 {}, {}", out(reg) halves, in(reg) word, options(pure, nomem, nostack, preserves_flags)) };
+            unsafe {
+                core::arch::asm!("sxtb16 {}, {}", out(reg) halves, in(reg) word, options(pure, nomem, nostack, preserves_flags))
+            };
             halves
         }
         #[cfg(not(mixel_dsp))]
@@ -36,7 +38,9 @@ mod lanes {
         {
             let halves: u32;
             // SAFETY: register arithmetic only.
-            unsafe { core::arch::asm!("sxtb16 {}, {}, ror #8", out(reg) halves, in(reg) word, options(pure, nomem, nostack, preserves_flags)) };
+            unsafe {
+                core::arch::asm!("sxtb16 {}, {}, ror #8", out(reg) halves, in(reg) word, options(pure, nomem, nostack, preserves_flags))
+            };
             halves
         }
         #[cfg(not(mixel_dsp))]
@@ -50,7 +54,9 @@ mod lanes {
         {
             let result: i32;
             // SAFETY: register arithmetic only. (SMLAD sets the Q flag, which nothing here reads.)
-            unsafe { core::arch::asm!("smlad {}, {}, {}, {}", out(reg) result, in(reg) a, in(reg) b, in(reg) sum, options(pure, nomem, nostack)) };
+            unsafe {
+                core::arch::asm!("smlad {}, {}, {}, {}", out(reg) result, in(reg) a, in(reg) b, in(reg) sum, options(pure, nomem, nostack))
+            };
             result
         }
         #[cfg(not(mixel_dsp))]
@@ -152,7 +158,8 @@ unsafe fn staged<const R: usize>(x: *const u32, w: *const u32, groups: usize) ->
         // SAFETY: w is in front of `end`, and x moves with it through the first patch.
         unsafe {
             let (first, second) = (*w, *w.add(1));
-            let weights = [[lanes::even(first), lanes::odd(first)], [lanes::even(second), lanes::odd(second)]];
+            let weights =
+                [[lanes::even(first), lanes::odd(first)], [lanes::even(second), lanes::odd(second)]];
             for (row, sums) in sums.iter_mut().enumerate() {
                 let at = x.add(row * groups * 2);
                 let (even, odd) = (*at, *at.add(1));
@@ -176,7 +183,8 @@ fn row(patches: Patches<'_>, weights: In<'_, i8>, sums: &mut Sums) -> usize {
     }
     let two = weights.len() >= groups * 16;
     let mut results = [0i32; 4];
-    let tail = (whole * 4..depth).fold(0u32, |word, at| word | (patches.bytes.get(at) as u32) << (8 * (at & 3)));
+    let tail =
+        (whole * 4..depth).fold(0u32, |word, at| word | (patches.bytes.get(at) as u32) << (8 * (at & 3)));
     // SAFETY: the row has `depth` bytes, and the caller checked the first block of weights; `two` checks the second.
     unsafe {
         let x = patches.bytes.as_ptr().cast::<u32>();

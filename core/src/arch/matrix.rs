@@ -6,9 +6,8 @@
 //! differ, so a plan for one target runs bit-equal on all.
 #![allow(unsafe_code)]
 
-use super::dsp;
-use super::portable;
 use super::view::{In, Out};
+use super::{dsp, portable};
 use crate::kernels::requant::Quantized;
 use crate::pack::Layout;
 
@@ -82,7 +81,9 @@ impl Lane for i8 {
 
     fn tile(layout: Layout, patches: Patches<'_>, weights: In<'_, i8>, sums: &mut Sums) -> usize {
         match layout {
-            Layout::Generic | Layout::Helium => plain::<i8>(patches, patches.depth.next_multiple_of(4), weights, sums),
+            Layout::Generic | Layout::Helium => {
+                plain::<i8>(patches, patches.depth.next_multiple_of(4), weights, sums)
+            }
             Layout::ArmDsp => dsp::tile(patches, weights, sums),
             #[cfg(not(target_os = "none"))]
             Layout::X86 => interleaved::<16>(patches, weights, sums),
@@ -142,25 +143,26 @@ fn plain<X: Quantized>(patches: Patches<'_>, stride: usize, weights: In<'_, i8>,
         return 0;
     }
     let channels = if weights.len() >= 2 * depth { 2 } else { 1 };
-    let mut row = 0;
-    while row < rows {
-        let pair = channels == 2 && row + 1 < rows;
-        // SAFETY: `needed` covers every row, and weights hold `channels` rows of `depth`.
+    for (pair, sums) in sums.chunks_exact_mut(2).enumerate().take(rows.div_ceil(2)) {
+        let [first, second] = sums else { continue };
+        let both = pair * 2 + 1 < rows;
+        // SAFETY: `needed` covers every row up to `rows`, and weights hold `channels` rows of `depth`.
         unsafe {
-            let (x, w) = (x.as_ptr().add(row * stride), weights.as_ptr());
-            if pair {
-                let [first, second] = portable::dots::<X, 2, 2>(x, stride, w, depth);
-                sums[row][..2].copy_from_slice(&first);
-                sums[row + 1][..2].copy_from_slice(&second);
-            } else if channels == 2 {
-                let [only] = portable::dots::<X, 1, 2>(x, stride, w, depth);
-                sums[row][..2].copy_from_slice(&only);
+            let (x, w) = (x.as_ptr().add(pair * 2 * stride), weights.as_ptr());
+            if both && channels == 2 {
+                let [a, b] = portable::dots::<X, 2, 2>(x, stride, w, depth);
+                first[..2].copy_from_slice(&a);
+                second[..2].copy_from_slice(&b);
             } else {
-                let [[only]] = portable::dots::<X, 1, 1>(x, stride, w, depth);
-                sums[row][0] = only;
+                for (row, sums) in [first, second].into_iter().enumerate().take(1 + both as usize) {
+                    for (channel, sum) in sums.iter_mut().enumerate().take(channels) {
+                        let (x, w) = (x.add(row * stride), w.add(channel * depth));
+                        let [[only]] = portable::dots::<X, 1, 1>(x, stride, w, depth);
+                        *sum = only;
+                    }
+                }
             }
         }
-        row += if pair { 2 } else { 1 };
     }
     channels
 }

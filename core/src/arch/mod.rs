@@ -7,6 +7,7 @@ pub mod depthwise;
 mod dsp;
 pub mod matrix;
 mod portable;
+pub mod product;
 pub mod view;
 
 pub use view::{copy, fill};

@@ -3,8 +3,21 @@
 //! Input `[n, h, w, cin]`, output `[n, oh, ow, cout]`. Taps outside the image count as the input's zero point, whose share
 //! is in the bias, as everywhere.
 
-use super::window::Window;
+use super::Run;
+use super::matrix::Matrix;
+use super::requant::{Channels, Clamp, Quantized};
+use super::wide::narrow_and_wide;
+use super::window::{Rows, Window, overlap};
+use crate::arch::matrix::{self, Lane, Patches};
+use crate::arch::view::Out;
 use crate::plan::write::{self, Constant};
+use crate::plan::{DType, Fault, Operator, Tensor};
+
+/// The operator, int8 to int8.
+pub struct Conv;
+
+/// The operator with 16-bit input or output.
+pub struct Conv16;
 
 /// The parameters of [`super::OpKind::Conv`] and [`super::OpKind::ConvTranspose`] as the plan stores them.
 #[derive(Clone, Copy, Debug)]
@@ -34,5 +47,220 @@ impl ConvParams {
             .constant(self.channels.offset, self.channels.count)
             .i32(self.min)
             .i32(self.max)
+    }
+}
+
+/// A convolution as it is run: geometry and matrices.
+pub(super) struct Filter<'p> {
+    pub window: Window,
+    pub matrix: Matrix<'p>,
+}
+
+impl<'p> Filter<'p> {
+    /// What [`ConvParams::encode`] writes; none when it does not divide the channels into groups.
+    pub fn read(operator: &Operator<'p>, input: &Tensor, output: &Tensor) -> Option<Self> {
+        let mut cursor = operator.params();
+        let window = Window::read(&mut cursor);
+        let groups = cursor.u16() as usize;
+        let divides = |channels: usize| groups > 0 && channels.is_multiple_of(groups);
+        if !window.valid() || !divides(input.inner()) || !divides(output.inner()) {
+            return None;
+        }
+        let taps = window.kernel[0] as usize * window.kernel[1] as usize;
+        let depth = (input.inner() / groups).checked_mul(taps).filter(|&depth| depth <= 1 << 28)?;
+        let sizes = [groups, output.inner() / groups, depth];
+        let matrix = Matrix::read(operator, &mut cursor, sizes, output.zero_point);
+        cursor.finished().then_some(Self { window, matrix })
+    }
+
+    /// Shapes and constants that convolutions of both kinds ask for.
+    pub fn check<Y: Quantized>(&self, input: &Tensor, output: &Tensor) -> Result<(), Fault> {
+        if input.dims[0] != output.dims[0] || !self.window.fits(input, output) {
+            return Err(Fault::Shapes);
+        }
+        self.matrix.check::<Y>()
+    }
+
+    /// Bytes of the staged patches.
+    pub fn patch_bytes<X: Lane>(&self) -> usize {
+        matrix::rows(self.matrix.layout) * X::patch_bytes(self.matrix.layout, self.matrix.depth)
+    }
+
+    pub fn macs(&self, output: &Tensor) -> u64 {
+        output.elements() as u64 * self.matrix.depth as u64
+    }
+}
+
+/// Whether the rows present may vary along an axis: both or neither shape does, and a step there is one row.
+pub(super) fn dynamic(window: &Window, input: &Tensor, output: &Tensor) -> Result<(), Fault> {
+    let steps =
+        [0, 1].into_iter().all(|axis| input.dynamic >> (axis + 1) & 1 == 0 || window.stride[axis] == 1);
+    let same = input.dynamic == output.dynamic && input.dynamic & 0b1001 == 0;
+    if same && steps { Ok(()) } else { Err(Fault::Dynamic) }
+}
+
+fn check<Y: Quantized>(operator: &Operator<'_>) -> Result<(), Fault> {
+    let (input, output) = operator.unary()?;
+    let filter = Filter::read(operator, &input, &output).ok_or(Fault::Params)?;
+    dynamic(&filter.window, &input, &output)?;
+    filter.check::<Y>(&input, &output)
+}
+
+/// Patches, and behind them the rows that an output in the input's place would overwrite too early.
+fn scratch<X: Lane>(operator: &Operator<'_>) -> usize {
+    let Ok((input, output)) = operator.unary() else { return 0 };
+    let Some(filter) = Filter::read(operator, &input, &output) else { return 0 };
+    let kept = if overlap(&input, &output) { filter.window.kept() } else { 0 };
+    filter.patch_bytes::<X>() + kept * input.dims[2] as usize * input.inner() * size_of::<X>()
+}
+
+fn reach(operator: &Operator<'_>, _input: usize) -> Option<isize> {
+    let (input, output) = operator.unary().ok()?;
+    let filter = Filter::read(operator, &input, &output)?;
+    Some(filter.window.reach(&input, &output, filter.window.kept()))
+}
+
+fn macs(operator: &Operator<'_>) -> u64 {
+    let Ok((input, output)) = operator.unary() else { return 0 };
+    Filter::read(operator, &input, &output).map_or(0, |filter| filter.macs(&output))
+}
+
+fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
+    let Ok((input, output)) = run.operator().unary() else { return };
+    let Some(filter) = Filter::read(run.operator(), &input, &output) else { return };
+    let Filter { window, matrix } = &filter;
+    let (x, y) = (run.read::<X>(&input), run.write::<Y>(&output));
+    let [images, height, width, channels] = input.dims_with(run.rows());
+    let [_, out_height, out_width, out_channels] = output.dims_with(run.rows());
+    let (length, out_length) = (input.dims[2] as usize * channels, output.dims[2] as usize * out_channels);
+    let image = input.dims[1] as usize * length;
+    let out_image = output.dims[1] as usize * out_length;
+    let kept = if overlap(&input, &output) { window.kept() } else { 0 };
+    let size = X::patch_bytes(matrix.layout, matrix.depth);
+    let tile = matrix::rows(matrix.layout);
+    let patches = run.scratch::<u8>(0, tile * size);
+    let ring = run.scratch::<X>(tile * size, kept * length);
+    let outputs = matrix.outputs;
+    for n in 0..images {
+        let mut rows = Rows::new(x.window(n * image, image), height, length, ring, kept);
+        for oy in 0..out_height {
+            let top = window.start(0, oy);
+            rows.advance(top);
+            let mut ox = 0;
+            while ox < out_width {
+                let count = tile.min(out_width - ox);
+                let place = n * out_image + oy * out_length + ox * out_channels;
+                let y = y.window(place, count * out_channels);
+                for group in 0..matrix.groups {
+                    for pixel in 0..count {
+                        let patch = Patch {
+                            window,
+                            layout: matrix.layout,
+                            top,
+                            left: window.start(1, ox + pixel),
+                            width,
+                            channels,
+                            groups: matrix.groups,
+                            group,
+                            outside: X::narrow(input.zero_point),
+                        };
+                        patch.gather(&rows, patches.window(pixel * size, size));
+                    }
+                    let bytes = patches.reader();
+                    let patches = Patches { bytes, rows: count, depth: matrix.depth, staged: true };
+                    matrix.apply::<X, Y>(group, patches, y.window(group * outputs, y.len()), out_channels);
+                }
+                ox += count;
+            }
+        }
+    }
+}
+
+/// What one output pixel of one group sees.
+struct Patch<'w, X> {
+    window: &'w Window,
+    layout: crate::pack::Layout,
+    top: isize,
+    left: isize,
+    width: usize,
+    channels: usize,
+    groups: usize,
+    group: usize,
+    outside: X,
+}
+
+impl<X: Lane> Patch<'_, X> {
+    /// Stages the patch, `[kh][kw][channels of the group]`.
+    fn gather(&self, rows: &Rows<'_, X>, out: Out<'_, u8>) {
+        let window = self.window;
+        let [kernel_height, kernel_width] = window.kernel.map(usize::from);
+        let [dilation_y, dilation_x] = window.dilation.map(usize::from);
+        let ys = window.inside(0, self.top, rows.height());
+        let xs = window.inside(1, self.left, self.width);
+        let depth = self.channels / self.groups;
+        let first =
+            (self.left + (xs.start * dilation_x) as isize) as usize * self.channels + self.group * depth;
+        for ky in 0..kernel_height {
+            let at = ky * kernel_width * depth;
+            if !ys.contains(&ky) || xs.is_empty() {
+                X::pad(self.layout, out, at, kernel_width * depth, self.outside);
+                continue;
+            }
+            let row = rows.get((self.top + (ky * dilation_y) as isize) as usize);
+            X::pad(self.layout, out, at, xs.start * depth, self.outside);
+            if dilation_x == 1 && self.groups == 1 {
+                X::stage(self.layout, out, at + xs.start * depth, row.window(first, xs.len() * depth));
+            } else {
+                for (tap, kx) in xs.clone().enumerate() {
+                    let values = row.window(first + tap * dilation_x * self.channels, depth);
+                    X::stage(self.layout, out, at + kx * depth, values);
+                }
+            }
+            X::pad(self.layout, out, at + xs.end * depth, (kernel_width - xs.end) * depth, self.outside);
+        }
+    }
+}
+
+narrow_and_wide!(Conv, Conv16);
+
+/// Shapes of a convolution for its [`reference`]: (n, h, w, c) of input and output.
+#[derive(Clone, Copy, Debug)]
+pub struct Shapes {
+    /// Dimensions of the input.
+    pub input: [usize; 4],
+    /// Dimensions of the output.
+    pub output: [usize; 4],
+}
+
+/// The specification: `y[n][oy][ox][k]` from the sum over the taps and the group's input channels of input times weight,
+/// where taps outside the image hold `outside`, the input's zero point. `weights` are `[cout][kh][kw][cin / groups]`.
+pub fn reference<X: Quantized, Y: Quantized>(
+    (x, outside): (&[X], X),
+    (weights, window, groups): (&[i8], &Window, usize),
+    channels: &Channels<'_>,
+    clamp: Clamp,
+    shapes: Shapes,
+    y: &mut [Y],
+) {
+    let ([_, height, width, cin], [images, out_height, out_width, cout]) = (shapes.input, shapes.output);
+    let [kh, kw] = window.kernel.map(usize::from);
+    let depth = cin / groups;
+    for (index, y) in y.iter_mut().enumerate().take(images * out_height * out_width * cout) {
+        let (k, pixel) = (index % cout, index / cout);
+        let (ox, oy, n) = (pixel % out_width, pixel / out_width % out_height, pixel / out_width / out_height);
+        let mut sum = 0i32;
+        for (ky, kx, c) in (0..kh * kw * depth).map(|tap| (tap / depth / kw, tap / depth % kw, tap % depth)) {
+            let iy = window.start(0, oy) + (ky * window.dilation[0] as usize) as isize;
+            let ix = window.start(1, ox) + (kx * window.dilation[1] as usize) as isize;
+            let inside = (0..height as isize).contains(&iy) && (0..width as isize).contains(&ix);
+            let channel = k / (cout / groups) * depth + c;
+            let value = if inside {
+                x[((n * height + iy as usize) * width + ix as usize) * cin + channel]
+            } else {
+                outside
+            };
+            sum = sum.wrapping_add(value.widen() * weights[((k * kh + ky) * kw + kx) * depth + c] as i32);
+        }
+        *y = channels.finish(k, sum, clamp);
     }
 }

@@ -1,8 +1,22 @@
 //! Convolution of every channel on its own: input `[n, h, w, c]`, output `[n, oh, ow, c * multiplier]`, where output
 //! channel `k` sees input channel `k / multiplier`.
 
-use super::window::Window;
+use super::Run;
+use super::conv::{Shapes, dynamic};
+use super::requant::{Channels, Clamp, Quantized};
+use super::wide::narrow_and_wide;
+use super::window::{Rows, Window, overlap};
+use crate::arch::depthwise::{MAX_HEIGHT, Taps, pixel};
+use crate::arch::matrix::Lane;
+use crate::arch::view::In;
 use crate::plan::write::{self, Constant};
+use crate::plan::{DType, Fault, Operator, Tensor};
+
+/// The operator, int8 to int8. Kernels are at most [`MAX_HEIGHT`] rows high.
+pub struct Depthwise;
+
+/// The operator with 16-bit input or output.
+pub struct Depthwise16;
 
 /// The parameters as the plan stores them; the multiplier follows from the shapes.
 #[derive(Clone, Copy, Debug)]
@@ -28,5 +42,148 @@ impl DepthwiseParams {
             .constant(self.channels.offset, self.channels.count)
             .i32(self.min)
             .i32(self.max)
+    }
+}
+
+struct Filter<'p> {
+    window: Window,
+    weights: In<'p, i8>,
+    channels: Channels<'p>,
+    clamp: Clamp,
+}
+
+impl<'p> Filter<'p> {
+    fn read(operator: &Operator<'p>, output: &Tensor) -> Option<Self> {
+        let mut cursor = operator.params();
+        let window = Window::read(&mut cursor);
+        let weights = operator.constant(&mut cursor);
+        let channels = Channels::read(operator, &mut cursor, output.inner());
+        let clamp = Clamp { zero_point: output.zero_point, min: cursor.i32(), max: cursor.i32() };
+        let complete = cursor.finished() && window.valid() && window.kernel[0] as usize <= MAX_HEIGHT;
+        complete.then_some(Self { window, weights, channels, clamp })
+    }
+
+    fn taps(&self) -> usize {
+        self.window.kernel[0] as usize * self.window.kernel[1] as usize
+    }
+}
+
+fn check<Y: Quantized>(operator: &Operator<'_>) -> Result<(), Fault> {
+    let (input, output) = operator.unary()?;
+    let filter = Filter::read(operator, &output).ok_or(Fault::Params)?;
+    dynamic(&filter.window, &input, &output)?;
+    let multiplied = output.inner().is_multiple_of(input.inner());
+    if input.dims[0] != output.dims[0] || !multiplied || !filter.window.fits(&input, &output) {
+        return Err(Fault::Shapes);
+    }
+    let size = filter.taps().checked_mul(output.inner());
+    if size != Some(filter.weights.len()) || !filter.channels.valid(output.inner()) {
+        return Err(Fault::Constants);
+    }
+    if filter.clamp.valid::<Y>() { Ok(()) } else { Err(Fault::Params) }
+}
+
+/// The rows that an output in the input's place would overwrite too early.
+fn scratch<X: Lane>(operator: &Operator<'_>) -> usize {
+    let Ok((input, output)) = operator.unary() else { return 0 };
+    let Some(filter) = Filter::read(operator, &output) else { return 0 };
+    let kept = if overlap(&input, &output) { filter.window.kept() } else { 0 };
+    kept * input.dims[2] as usize * input.inner() * size_of::<X>()
+}
+
+fn reach(operator: &Operator<'_>, _input: usize) -> Option<isize> {
+    let (input, output) = operator.unary().ok()?;
+    let window = Filter::read(operator, &output)?.window;
+    Some(window.reach(&input, &output, window.kept()))
+}
+
+fn macs(operator: &Operator<'_>) -> u64 {
+    let Ok((_, output)) = operator.unary() else { return 0 };
+    Filter::read(operator, &output).map_or(0, |filter| output.elements() as u64 * filter.taps() as u64)
+}
+
+fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
+    let Ok((input, output)) = run.operator().unary() else { return };
+    let Some(Filter { window, weights, channels, clamp }) = Filter::read(run.operator(), &output) else {
+        return;
+    };
+    let (x, y) = (run.read::<X>(&input), run.write::<Y>(&output));
+    let [images, height, width, depth] = input.dims_with(run.rows());
+    let [_, out_height, out_width, out_depth] = output.dims_with(run.rows());
+    let (length, out_length) = (input.dims[2] as usize * depth, output.dims[2] as usize * out_depth);
+    let image = input.dims[1] as usize * length;
+    let out_image = output.dims[1] as usize * out_length;
+    let kept = if overlap(&input, &output) { window.kept() } else { 0 };
+    let ring = run.scratch::<X>(0, kept * length);
+    let [kernel_height, kernel_width] = window.kernel.map(usize::from);
+    let [dilation_y, dilation_x] = window.dilation.map(usize::from);
+    let multiplier = out_depth / depth.max(1);
+    let mut table = [In::new(&[]); MAX_HEIGHT];
+    for n in 0..images {
+        let mut rows = Rows::new(x.window(n * image, image), height, length, ring, kept);
+        for oy in 0..out_height {
+            let top = window.start(0, oy);
+            rows.advance(top);
+            let ys = window.inside(0, top, height);
+            for ox in 0..out_width {
+                let left = window.start(1, ox);
+                let xs = window.inside(1, left, width);
+                let first = (left + (xs.start * dilation_x) as isize) as usize * depth;
+                for (ky, row) in table.iter_mut().enumerate().take(kernel_height) {
+                    *row = if ys.contains(&ky) && !xs.is_empty() {
+                        let row = rows.get((top + (ky * dilation_y) as isize) as usize);
+                        row.window(first, row.len())
+                    } else {
+                        In::new(&[])
+                    };
+                }
+                let taps = Taps {
+                    rows: table.get(..kernel_height).unwrap_or(&[]),
+                    first: xs.start,
+                    inside: xs.len(),
+                    columns: kernel_width,
+                    step: dilation_x * depth,
+                    outside: X::narrow(input.zero_point),
+                };
+                let y = y.window(n * out_image + oy * out_length + ox * out_depth, out_depth);
+                pixel(&taps, weights, (depth, multiplier), |channel, sum| {
+                    y.set(channel, channels.finish(channel, sum, clamp));
+                });
+            }
+        }
+    }
+}
+
+narrow_and_wide!(Depthwise, Depthwise16);
+
+/// The specification: `y[n][oy][ox][k]` from the sum over the taps of input channel `k / multiplier` times weight, where
+/// taps outside the image hold `outside`, the input's zero point. `weights` are `[kh][kw][c * multiplier]`.
+pub fn reference<X: Quantized, Y: Quantized>(
+    (x, outside): (&[X], X),
+    (weights, window): (&[i8], &Window),
+    channels: &Channels<'_>,
+    clamp: Clamp,
+    shapes: Shapes,
+    y: &mut [Y],
+) {
+    let ([_, height, width, depth], [images, out_height, out_width, out_depth]) =
+        (shapes.input, shapes.output);
+    let [kh, kw] = window.kernel.map(usize::from);
+    for (index, y) in y.iter_mut().enumerate().take(images * out_height * out_width * out_depth) {
+        let (k, pixel) = (index % out_depth, index / out_depth);
+        let (ox, oy, n) = (pixel % out_width, pixel / out_width % out_height, pixel / out_width / out_height);
+        let mut sum = 0i32;
+        for (ky, kx) in (0..kh * kw).map(|tap| (tap / kw, tap % kw)) {
+            let iy = window.start(0, oy) + (ky * window.dilation[0] as usize) as isize;
+            let ix = window.start(1, ox) + (kx * window.dilation[1] as usize) as isize;
+            let inside = (0..height as isize).contains(&iy) && (0..width as isize).contains(&ix);
+            let value = if inside {
+                x[((n * height + iy as usize) * width + ix as usize) * depth + k / (out_depth / depth)]
+            } else {
+                outside
+            };
+            sum = sum.wrapping_add(value.widen() * weights[(ky * kw + kx) * out_depth + k] as i32);
+        }
+        *y = channels.finish(k, sum, clamp);
     }
 }

@@ -3,20 +3,24 @@
 //! Input `[..., depth]`, output `[..., outputs]`, the same dimensions in front. Weights `[outputs][depth]` in the
 //! layout's matrix order.
 
+use super::Run;
+use super::matrix::Matrix;
 use super::requant::{Channels, Clamp, Quantized};
-use super::{Kernel, OpKind, Run};
-use crate::arch::view::{In, Out};
-use crate::pack::MatrixOrder;
+use super::wide::narrow_and_wide;
+use crate::arch::matrix::{self, Lane, Patches};
 use crate::plan::write::{self, Constant};
 use crate::plan::{DType, Fault, Operator, Tensor};
 
 /// The operator, int8 to int8.
 pub struct Linear;
 
+/// The operator with 16-bit input or output.
+pub struct Linear16;
+
 /// The parameters as the plan stores them.
 #[derive(Clone, Copy, Debug)]
 pub struct LinearParams {
-    /// `[outputs][depth]` i8 in the layout's matrix order ([`MatrixOrder::pack`]).
+    /// `[outputs][depth]` i8 in the layout's matrix order ([`crate::pack::MatrixOrder::pack`]).
     pub weights: Constant,
     /// [`Channels`] block of `outputs` channels; the count is in bytes ([`Channels::bytes`]).
     pub channels: Constant,
@@ -37,91 +41,98 @@ impl LinearParams {
     }
 }
 
-struct Params<'p> {
-    weights: In<'p, i8>,
-    channels: Channels<'p>,
-    clamp: Clamp,
-    order: MatrixOrder,
+fn read<'p>(operator: &Operator<'p>, input: &Tensor, output: &Tensor) -> Option<Matrix<'p>> {
+    let mut cursor = operator.params();
+    let sizes = [1, output.inner(), input.inner()];
+    let matrix = Matrix::read(operator, &mut cursor, sizes, output.zero_point);
+    cursor.finished().then_some(matrix)
 }
 
-impl<'p> Params<'p> {
-    /// weights (constant i8), channels (constant block), min i32, max i32.
-    fn read(operator: &Operator<'p>, output: &Tensor) -> Option<Self> {
-        let mut cursor = operator.params();
-        let weights = operator.constant(&mut cursor);
-        let channels = Channels::read(operator, &mut cursor, output.inner());
-        let clamp = Clamp { zero_point: output.zero_point, min: cursor.i32(), max: cursor.i32() };
-        let order = operator.plan().layout().matrix();
-        cursor.finished().then_some(Self { weights, channels, clamp, order })
+fn check<Y: Quantized>(operator: &Operator<'_>) -> Result<(), Fault> {
+    let (input, output) = operator.unary()?;
+    if input.dims[..3] != output.dims[..3] {
+        return Err(Fault::Shapes);
     }
+    if input.dynamic != output.dynamic || input.dynamic & 0b1000 != 0 {
+        return Err(Fault::Dynamic);
+    }
+    read(operator, &input, &output).ok_or(Fault::Params)?.check::<Y>()
 }
 
-impl Kernel for Linear {
-    const KIND: OpKind = OpKind::Linear;
+/// Several rows are staged in scratch memory before their outputs are written; a single one is read where it lies.
+fn scratch<X: Lane>(operator: &Operator<'_>) -> usize {
+    let layout = operator.plan().layout();
+    operator.unary().map_or(0, |(input, _)| {
+        let rows = if input.outer() > 1 { matrix::rows(layout) } else { 0 };
+        rows * X::patch_bytes(layout, input.inner())
+    })
+}
 
-    fn check(operator: &Operator<'_>) -> Result<(), Fault> {
-        let (input, output) = operator.unary()?;
-        if (input.dtype, output.dtype) != (DType::I8, DType::I8) {
-            return Err(Fault::Types);
-        }
-        if input.dims[..3] != output.dims[..3]
-            || input.dynamic != output.dynamic
-            || input.dynamic & 0b1000 != 0
-        {
-            return Err(Fault::Shapes);
-        }
-        let params = Params::read(operator, &output).ok_or(Fault::Params)?;
-        let size = params.order.len(output.inner(), input.inner());
-        if params.weights.len() != size || !params.channels.valid(output.inner()) {
-            return Err(Fault::Constants);
-        }
-        if params.clamp.valid::<i8>() { Ok(()) } else { Err(Fault::Params) }
+/// After every chunk of staged rows but the last, what is written must end where the unread rows begin. That is linear in
+/// the rows done, so the first and the last such place decide.
+fn reach(operator: &Operator<'_>, _input: usize) -> Option<isize> {
+    let (input, output) = operator.unary().ok()?;
+    let rows = input.outer();
+    if rows <= 1 {
+        return None;
     }
+    let chunk = matrix::rows(operator.plan().layout());
+    let (_, span) = input.row_spans(usize::MAX).last()?;
+    let last = rows - 1 - (span - 1) % chunk;
+    let (from, to) = (input.inner() * input.dtype.size(), output.inner() * output.dtype.size());
+    let gain = from as isize - to as isize;
+    let first = chunk.min(span).min(last.max(1));
+    Some(if last == 0 { input.bytes() as isize } else { (first as isize * gain).min(last as isize * gain) })
+}
 
-    fn macs(operator: &Operator<'_>) -> u64 {
-        operator.unary().map_or(0, |(input, output)| input.elements() as u64 * output.inner() as u64)
+fn macs(operator: &Operator<'_>) -> u64 {
+    operator.unary().map_or(0, |(input, output)| input.elements() as u64 * output.inner() as u64)
+}
+
+fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
+    let Ok((input, output)) = run.operator().unary() else { return };
+    let Some(matrix) = read(run.operator(), &input, &output) else { return };
+    let (x, y) = (run.read::<X>(&input), run.write::<Y>(&output));
+    let (layout, depth, outputs) = (matrix.layout, matrix.depth, matrix.outputs);
+    if input.outer() == 1 && input.row_spans(run.rows()).all(|(_, count)| count == 1) {
+        let patches = Patches { bytes: x.cast(), rows: 1, depth, staged: false };
+        return matrix.apply::<X, Y>(0, patches, y, outputs);
     }
-
-    fn run(run: &Run<'_>) {
-        let Ok((input, output)) = run.operator().unary() else { return };
-        let Some(params) = Params::read(run.operator(), &output) else { return };
-        let (x, y) = (run.read::<i8>(&input), run.write::<i8>(&output));
-        let (depth, outputs) = (input.inner(), output.inner());
-        for (first, count) in input.row_spans(run.rows()) {
-            for row in first..first + count {
-                let y = y.window(row * outputs, outputs);
-                linear_row(x.window(row * depth, depth), &params, y);
+    let (chunk, size) = (matrix::rows(layout), X::patch_bytes(layout, depth));
+    let staged = run.scratch::<u8>(0, chunk * size);
+    for (first, count) in input.row_spans(run.rows()) {
+        let mut done = 0;
+        while done < count {
+            let rows = chunk.min(count - done);
+            for row in 0..rows {
+                let values = x.window((first + done + row) * depth, depth);
+                X::stage(layout, staged.window(row * size, size), 0, values);
             }
+            let patches = Patches { bytes: staged.reader(), rows, depth, staged: true };
+            let y = y.window((first + done) * outputs, rows * outputs);
+            matrix.apply::<X, Y>(0, patches, y, outputs);
+            done += rows;
         }
     }
 }
 
-fn linear_row(x: In<'_, i8>, params: &Params<'_>, y: Out<'_, i8>) {
-    for channel in 0..y.len() {
-        let mut sum = 0i32;
-        for index in 0..x.len() {
-            let weight = params.weights.get(params.order.index(x.len(), channel, index));
-            sum = sum.wrapping_add(x.get(index).widen() * weight.widen());
-        }
-        y.set(channel, params.channels.finish(channel, sum, params.clamp));
-    }
-}
+narrow_and_wide!(Linear, Linear16);
 
 /// The specification: `y[r][n] = clamp(zero + round(scale[n] * (bias[n] + sum_k x[r][k] * w[n][k])))`, with `weights` in
 /// plain order `[outputs][depth]`.
-pub fn reference(
-    x: &[i8],
+pub fn reference<X: Quantized, Y: Quantized>(
+    x: &[X],
     weights: &[i8],
     channels: &Channels<'_>,
     clamp: Clamp,
     depth: usize,
-    y: &mut [i8],
+    y: &mut [Y],
 ) {
     let outputs = channels.bias.len();
     for (x, y) in x.chunks_exact(depth).zip(y.chunks_exact_mut(outputs)) {
         for (channel, y) in y.iter_mut().enumerate() {
             let row = &weights[channel * depth..][..depth];
-            let sum = x.iter().zip(row).fold(0i32, |sum, (&x, &w)| sum.wrapping_add(x as i32 * w as i32));
+            let sum = x.iter().zip(row).fold(0i32, |sum, (&x, &w)| sum.wrapping_add(x.widen() * w as i32));
             *y = channels.finish(channel, sum, clamp);
         }
     }

@@ -3,8 +3,19 @@
 //!
 //! Each of m, k and n may vary at run time: `k` then sums over the rows present only. Zero points are those of the tensors.
 
-use super::requant::Scale;
+use super::Run;
+use super::requant::{Channel, Clamp, Quantized, Scale};
+use super::wide::narrow_and_wide;
+use crate::arch::matrix::Lane;
+use crate::arch::product::{LANES, combine, dot};
 use crate::plan::write;
+use crate::plan::{DType, Fault, Operator, Tensor};
+
+/// The operator, int8 to int8.
+pub struct MatMul;
+
+/// The operator with 16-bit inputs (both) or output.
+pub struct MatMul16;
 
 /// The parameters as the plan stores them.
 #[derive(Clone, Copy, Debug)]
@@ -28,5 +39,130 @@ impl MatMulParams {
             .u8(self.scale.shift)
             .i32(self.min)
             .i32(self.max)
+    }
+}
+
+struct Product {
+    transposed: bool,
+    scale: Scale,
+    clamp: Clamp,
+}
+
+impl Product {
+    fn read(operator: &Operator<'_>, output: &Tensor) -> Option<Self> {
+        let mut cursor = operator.params();
+        let transposed = match cursor.u8() {
+            0 => false,
+            1 => true,
+            _ => return None,
+        };
+        let scale = Scale { multiplier: cursor.i32(), shift: cursor.u8() };
+        let clamp = Clamp { zero_point: output.zero_point, min: cursor.i32(), max: cursor.i32() };
+        (cursor.finished() && scale.valid()).then_some(Self { transposed, scale, clamp })
+    }
+
+    /// The axes of k and n in the second operand.
+    fn axes(&self) -> (usize, usize) {
+        if self.transposed { (3, 2) } else { (2, 3) }
+    }
+}
+
+fn check<Y: Quantized>(operator: &Operator<'_>) -> Result<(), Fault> {
+    let (a, b, y) = operator.binary()?;
+    if a.dtype != b.dtype {
+        return Err(Fault::Types);
+    }
+    let product = Product::read(operator, &y).ok_or(Fault::Params)?;
+    let (k, n) = product.axes();
+    let same = |(left, i): (&Tensor, usize), (right, j): (&Tensor, usize)| {
+        left.dims[i] == right.dims[j] && left.dynamic >> i & 1 == right.dynamic >> j & 1
+    };
+    let batches = [0, 1].into_iter().all(|axis| {
+        let repeated = b.dims[axis] == 1 || b.dims[axis] == a.dims[axis];
+        repeated && a.dims[axis] == y.dims[axis]
+    });
+    if (a.dynamic | b.dynamic | y.dynamic) & 0b0011 != 0 {
+        return Err(Fault::Dynamic);
+    }
+    if !batches || !same((&a, 2), (&y, 2)) || !same((&a, 3), (&b, k)) || !same((&b, n), (&y, 3)) {
+        return Err(Fault::Shapes);
+    }
+    if product.clamp.valid::<Y>() { Ok(()) } else { Err(Fault::Params) }
+}
+
+fn scratch<X: Lane>(_operator: &Operator<'_>) -> usize {
+    0
+}
+
+/// All of an operand is needed for every output: no sharing.
+fn reach(_operator: &Operator<'_>, _input: usize) -> Option<isize> {
+    None
+}
+
+fn macs(operator: &Operator<'_>) -> u64 {
+    operator.binary().map_or(0, |(a, _, y)| y.elements() as u64 * a.inner() as u64)
+}
+
+fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
+    let Ok((a, b, y)) = run.operator().binary() else { return };
+    let Some(product) = Product::read(run.operator(), &y) else { return };
+    let (rows, zeros) = (run.rows(), (a.zero_point, b.zero_point));
+    let [batches, heads, m, k] = a.dims_with(rows);
+    let n = y.dims_with(rows)[3];
+    let finish = Channel { bias: 0, scale: product.scale };
+    let (a_values, b_values, out) = (run.read::<X>(&a), run.read::<X>(&b), run.write::<Y>(&y));
+    let [a_row, b_row, y_row] = [&a, &b, &y].map(Tensor::inner);
+    let [a_matrix, b_matrix, y_matrix] = [&a, &b, &y].map(|tensor| tensor.dims[2] as usize * tensor.inner());
+    for batch in 0..batches {
+        for head in 0..heads {
+            let index = batch * heads + head;
+            let b_index =
+                batch.min(b.dims[0] as usize - 1) * b.dims[1] as usize + head.min(b.dims[1] as usize - 1);
+            let b = b_values.window(b_index * b_matrix, b_matrix);
+            for row in 0..m {
+                let a = a_values.window(index * a_matrix + row * a_row, k);
+                let y = out.window(index * y_matrix + row * y_row, n);
+                let mut column = 0;
+                while column < n {
+                    if product.transposed {
+                        let sum = dot(a, b.window(column * b_row, k), zeros);
+                        y.set(column, finish.apply(sum, product.clamp));
+                        column += 1;
+                    } else if column + LANES <= n {
+                        let b = b.window(column, b_matrix);
+                        let sums = combine::<X, LANES>(a, b, b_row, zeros);
+                        for (lane, sum) in sums.into_iter().enumerate() {
+                            y.set(column + lane, finish.apply(sum, product.clamp));
+                        }
+                        column += LANES;
+                    } else {
+                        let [sum] = combine::<X, 1>(a, b.window(column, b_matrix), b_row, zeros);
+                        y.set(column, finish.apply(sum, product.clamp));
+                        column += 1;
+                    }
+                }
+            }
+        }
+    }
+}
+
+narrow_and_wide!(MatMul, MatMul16);
+
+/// One matrix of the specification: `y[i][j] = clamp(zero + round(scale * sum_k (a[i][k] - zero_a) * (b[k][j] - zero_b)))`
+/// for `[m, k, n] = sizes`, with `b` as `[k][n]`, or `[n][k]` when transposed.
+pub fn reference<X: Quantized, Y: Quantized>(
+    (a, zero_a): (&[X], i32),
+    (b, zero_b): (&[X], i32),
+    transposed: bool,
+    (scale, clamp): (Scale, Clamp),
+    [m, k, n]: [usize; 3],
+    y: &mut [Y],
+) {
+    for (i, j) in (0..m * n).map(|index| (index / n, index % n)) {
+        let sum = (0..k).fold(0i32, |sum, at| {
+            let b = if transposed { b[j * k + at] } else { b[at * n + j] };
+            sum.wrapping_add((a[i * k + at].widen() - zero_a).wrapping_mul(b.widen() - zero_b))
+        });
+        y[i * n + j] = clamp.apply(scale.apply(sum));
     }
 }

@@ -19,6 +19,7 @@ pub mod layer_norm;
 pub mod linear;
 pub mod lut;
 pub mod matmul;
+mod matrix;
 pub mod movement;
 pub mod mul;
 pub mod nest;
@@ -29,19 +30,26 @@ pub mod requant;
 pub mod requantize;
 pub mod resize;
 pub mod softmax;
+mod wide;
 pub mod width;
 pub mod window;
 
 pub use add::{Add, Add16};
+pub use conv::{Conv, Conv16};
+pub use conv_transpose::{ConvTranspose, ConvTranspose16};
+pub use depthwise::{Depthwise, Depthwise16};
 pub use div::{Div, Div16};
 pub use gather::Gather;
 pub use group_norm::{GroupNorm, GroupNorm16};
 pub use l2_norm::{L2Norm, L2Norm16};
 pub use layer_norm::{LayerNorm, LayerNorm16};
-pub use linear::Linear;
+pub use linear::{Linear, Linear16};
 pub use lut::{Lut, Lut16};
+pub use matmul::{MatMul, MatMul16};
 pub use movement::Move;
 pub use mul::{Mul, Mul16};
+pub use pool::{AveragePool, AveragePool16, MaxPool, MaxPool16};
+pub use projection::{Projection, Projection16};
 pub use reduce::{Reduce, Reduce16};
 pub use requantize::Requantize;
 pub use resize::{Resize, Resize16};
@@ -318,7 +326,8 @@ op_set! {
     /// Every operator of this crate.
     pub struct All: Linear, Lut, Lut16, Add, Add16, Mul, Mul16, Div, Div16, Requantize,
         Softmax, Softmax16, LayerNorm, LayerNorm16, GroupNorm, GroupNorm16, L2Norm, L2Norm16, Reduce, Reduce16, Move,
-        Gather, Resize, Resize16;
+        Gather, Resize, Resize16, Conv, Depthwise, ConvTranspose, MaxPool, AveragePool, MatMul, Projection,
+        Linear16, Conv16, Depthwise16, ConvTranspose16, MaxPool16, AveragePool16, MatMul16, Projection16;
 }
 
 struct Check<'a, 'p>(&'a Operator<'p>);

@@ -1,7 +1,26 @@
 //! Largest value and mean of a window: input `[n, h, w, c]`, output `[n, oh, ow, c]`.
 
+use super::conv::Shapes;
+use super::requant::{Channel, Clamp, Quantized, Scale};
+use super::wide::narrow_and_wide;
 use super::window::Window;
+use super::{Kernel, OpKind, Run};
+use crate::arch::matrix::Lane;
+use crate::arch::view::In;
 use crate::plan::write::{self, Constant};
+use crate::plan::{DType, Fault, Operator, Tensor};
+
+/// The largest value, int8 to int8.
+pub struct MaxPool;
+
+/// The largest value, int16 to int16.
+pub struct MaxPool16;
+
+/// The mean, int8 to int8.
+pub struct AveragePool;
+
+/// The mean with 16-bit input or output.
+pub struct AveragePool16;
 
 /// The parameters of [`super::OpKind::MaxPool`] as the plan stores them. Input and output have the same scale and zero
 /// point; taps outside the image do not take part.
@@ -57,5 +76,267 @@ impl AveragePoolParams {
             .u8(self.shift)
             .i32(self.min)
             .i32(self.max)
+    }
+}
+
+/// Channels that are pooled at once.
+const LANES: usize = 8;
+
+/// What pools of both kinds ask for: the same channels, and every window with a tap inside the image.
+fn check_shapes(window: &Window, input: &Tensor, output: &Tensor) -> Result<(), Fault> {
+    if input.dynamic | output.dynamic != 0 {
+        return Err(Fault::Dynamic);
+    }
+    if !window.valid() {
+        return Err(Fault::Params);
+    }
+    let same = input.dims[0] == output.dims[0] && input.inner() == output.inner();
+    if !same || !window.fits(input, output) {
+        return Err(Fault::Shapes);
+    }
+    let inside = |axis: usize| {
+        let (size, steps) = (input.dims[axis + 1] as usize, output.dims[axis + 1] as usize);
+        (0..steps).all(|step| !window.inside(axis, window.start(axis, step), size).is_empty())
+    };
+    if inside(0) && inside(1) { Ok(()) } else { Err(Fault::Shapes) }
+}
+
+/// Calls `store(element of the output, result)` for every output: `fold` over the taps inside the image from `start`,
+/// then `finish` of that and the number of those taps.
+fn pool<X: Quantized>(
+    window: &Window,
+    (input, output): (&Tensor, &Tensor),
+    x: In<'_, X>,
+    start: i32,
+    fold: impl Fn(i32, i32) -> i32,
+    mut finish: impl FnMut(usize, i32, usize),
+) {
+    let [_, height, width, channels] = input.dims.map(|dim| dim as usize);
+    let [images, out_height, out_width, _] = output.dims.map(|dim| dim as usize);
+    for row in 0..images * out_height {
+        let (n, oy) = (row / out_height, row % out_height);
+        let top = window.start(0, oy);
+        let ys = window.inside(0, top, height);
+        for ox in 0..out_width {
+            let left = window.start(1, ox);
+            let xs = window.inside(1, left, width);
+            let place = (row * out_width + ox) * channels;
+            let mut channel = 0;
+            while channel < channels {
+                let lanes = LANES.min(channels - channel);
+                let mut values = [start; LANES];
+                for ky in ys.clone() {
+                    let iy = (top + (ky * window.dilation[0] as usize) as isize) as usize;
+                    for kx in xs.clone() {
+                        let ix = (left + (kx * window.dilation[1] as usize) as isize) as usize;
+                        let x = x.window(((n * height + iy) * width + ix) * channels + channel, lanes);
+                        for (lane, value) in values.iter_mut().enumerate().take(x.len()) {
+                            *value = fold(*value, x.get(lane).widen());
+                        }
+                    }
+                }
+                for (lane, value) in values.iter().enumerate().take(lanes) {
+                    finish(place + channel + lane, *value, ys.len() * xs.len());
+                }
+                channel += lanes;
+            }
+        }
+    }
+}
+
+struct Largest {
+    window: Window,
+    clamp: Clamp,
+}
+
+impl Largest {
+    fn read(operator: &Operator<'_>) -> Option<Self> {
+        let mut cursor = operator.params();
+        let window = Window::read(&mut cursor);
+        let clamp = Clamp { zero_point: 0, min: cursor.i32(), max: cursor.i32() };
+        cursor.finished().then_some(Self { window, clamp })
+    }
+
+    fn check<X: Quantized>(operator: &Operator<'_>, dtype: DType) -> Result<(), Fault> {
+        let (input, output) = operator.unary()?;
+        if (input.dtype, output.dtype) != (dtype, dtype) {
+            return Err(Fault::Types);
+        }
+        let Self { window, clamp } = Self::read(operator).ok_or(Fault::Params)?;
+        check_shapes(&window, &input, &output)?;
+        let same = input.zero_point == output.zero_point;
+        if same && clamp.valid::<X>() { Ok(()) } else { Err(Fault::Params) }
+    }
+
+    fn reach(operator: &Operator<'_>) -> Option<isize> {
+        let (input, output) = operator.unary().ok()?;
+        Some(Self::read(operator)?.window.reach(&input, &output, 0))
+    }
+
+    fn run<X: Quantized>(run: &Run<'_>) {
+        let Ok((input, output)) = run.operator().unary() else { return };
+        let Some(Self { window, clamp }) = Self::read(run.operator()) else { return };
+        let (x, y) = (run.read::<X>(&input), run.write::<X>(&output));
+        pool(&window, (&input, &output), x, X::MIN, i32::max, |place, value, _| {
+            y.set(place, clamp.apply(value as i64));
+        });
+    }
+}
+
+impl Kernel for MaxPool {
+    const KIND: OpKind = OpKind::MaxPool;
+
+    fn check(operator: &Operator<'_>) -> Result<(), Fault> {
+        Largest::check::<i8>(operator, DType::I8)
+    }
+
+    fn reach(operator: &Operator<'_>, _input: usize) -> Option<isize> {
+        Largest::reach(operator)
+    }
+
+    fn run(run: &Run<'_>) {
+        Largest::run::<i8>(run);
+    }
+}
+
+impl Kernel for MaxPool16 {
+    const KIND: OpKind = OpKind::MaxPool16;
+
+    fn check(operator: &Operator<'_>) -> Result<(), Fault> {
+        Largest::check::<i16>(operator, DType::I16)
+    }
+
+    fn reach(operator: &Operator<'_>, _input: usize) -> Option<isize> {
+        Largest::reach(operator)
+    }
+
+    fn run(run: &Run<'_>) {
+        Largest::run::<i16>(run);
+    }
+}
+
+struct Mean<'p> {
+    window: Window,
+    count_padding: bool,
+    smallest: usize,
+    multipliers: In<'p, i32>,
+    shift: u8,
+    clamp: Clamp,
+}
+
+impl<'p> Mean<'p> {
+    fn read(operator: &Operator<'p>, output: &Tensor) -> Option<Self> {
+        let mut cursor = operator.params();
+        let window = Window::read(&mut cursor);
+        let (count_padding, smallest) = (cursor.u8(), cursor.u16() as usize);
+        let multipliers = operator.constant(&mut cursor);
+        let shift = cursor.u8();
+        let clamp = Clamp { zero_point: output.zero_point, min: cursor.i32(), max: cursor.i32() };
+        let count_padding = match count_padding {
+            0 => false,
+            1 => true,
+            _ => return None,
+        };
+        cursor.finished().then_some(Self { window, count_padding, smallest, multipliers, shift, clamp })
+    }
+
+    /// The factor for an output with `inside` taps inside the image; none when the plan does not have it.
+    fn scale(&self, inside: usize) -> Option<Scale> {
+        let taps = self.window.kernel[0] as usize * self.window.kernel[1] as usize;
+        let index = (if self.count_padding { taps } else { inside }).checked_sub(self.smallest)?;
+        let multiplier = self.multipliers.get(index);
+        (index < self.multipliers.len()).then_some(Scale { multiplier, shift: self.shift })
+    }
+}
+
+fn check<Y: Quantized>(operator: &Operator<'_>) -> Result<(), Fault> {
+    let (input, output) = operator.unary()?;
+    let mean = Mean::read(operator, &output).ok_or(Fault::Params)?;
+    check_shapes(&mean.window, &input, &output)?;
+    if mean.window.dilation != [1, 1] || !mean.clamp.valid::<Y>() {
+        return Err(Fault::Params);
+    }
+    let inside = |axis: usize, step: u32| {
+        let start = mean.window.start(axis, step as usize);
+        mean.window.inside(axis, start, input.dims[axis + 1] as usize).len()
+    };
+    for oy in 0..output.dims[1] {
+        for ox in 0..output.dims[2] {
+            let scale = mean.scale(inside(0, oy) * inside(1, ox)).ok_or(Fault::Constants)?;
+            if !scale.valid() {
+                return Err(Fault::Params);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn scratch<X: Lane>(_operator: &Operator<'_>) -> usize {
+    0
+}
+
+fn reach(operator: &Operator<'_>, _input: usize) -> Option<isize> {
+    let (input, output) = operator.unary().ok()?;
+    Some(Mean::read(operator, &output)?.window.reach(&input, &output, 0))
+}
+
+fn macs(_operator: &Operator<'_>) -> u64 {
+    0
+}
+
+fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
+    let Ok((input, output)) = run.operator().unary() else { return };
+    let Some(mean) = Mean::read(run.operator(), &output) else { return };
+    let (x, y) = (run.read::<X>(&input), run.write::<Y>(&output));
+    pool(&mean.window, (&input, &output), x, 0, i32::wrapping_add, |place, sum, inside| {
+        let Some(scale) = mean.scale(inside) else { return };
+        let bias = input.zero_point.wrapping_mul(inside as i32).wrapping_neg();
+        y.set(place, Channel { bias, scale }.apply(sum, mean.clamp));
+    });
+}
+
+narrow_and_wide!(AveragePool, AveragePool16);
+
+/// Positions of the input, as element numbers without the channel, that output pixel (n, oy, ox) sees.
+fn seen(window: &Window, input: [usize; 4], [n, oy, ox]: [usize; 3]) -> impl Iterator<Item = usize> {
+    let [_, height, width, _] = input;
+    let (top, left) = (window.start(0, oy), window.start(1, ox));
+    let ([kh, kw], dilation) = (window.kernel.map(usize::from), window.dilation.map(|step| step as isize));
+    (0..kh * kw).filter_map(move |tap| {
+        let (iy, ix) = (top + (tap / kw) as isize * dilation[0], left + (tap % kw) as isize * dilation[1]);
+        let inside = (0..height as isize).contains(&iy) && (0..width as isize).contains(&ix);
+        inside.then_some((n * height + iy as usize) * width + ix as usize)
+    })
+}
+
+/// The specification of the largest value: over the taps inside the image, clamped.
+pub fn max_reference<X: Quantized>(x: &[X], window: &Window, clamp: Clamp, shapes: Shapes, y: &mut [X]) {
+    let [_, out_height, out_width, channels] = shapes.output;
+    for (index, y) in y.iter_mut().enumerate() {
+        let (c, pixel) = (index % channels, index / channels);
+        let at = [pixel / out_width / out_height, pixel / out_width % out_height, pixel % out_width];
+        let largest = seen(window, shapes.input, at).map(|place| x[place * channels + c].widen()).max();
+        *y = X::narrow(largest.unwrap_or(X::MIN).max(clamp.min).min(clamp.max));
+    }
+}
+
+/// The specification of the mean: `clamp(zero + round(scale(count) * sum of (x - zero of x)))` over the taps inside the
+/// image, where `count` is their number, or with `count_padding` that of all taps.
+pub fn average_reference<X: Quantized, Y: Quantized>(
+    (x, zero_point): (&[X], i32),
+    (window, count_padding): (&Window, bool),
+    scale: impl Fn(usize) -> Scale,
+    clamp: Clamp,
+    shapes: Shapes,
+    y: &mut [Y],
+) {
+    let [_, out_height, out_width, channels] = shapes.output;
+    for (index, y) in y.iter_mut().enumerate() {
+        let (c, pixel) = (index % channels, index / channels);
+        let at = [pixel / out_width / out_height, pixel / out_width % out_height, pixel % out_width];
+        let values = seen(window, shapes.input, at).map(|place| x[place * channels + c].widen() - zero_point);
+        let (count, sum) = values.fold((0, 0), |(count, sum), value| (count + 1, sum + value));
+        let taps = window.kernel[0] as usize * window.kernel[1] as usize;
+        *y = clamp.apply(scale(if count_padding { taps } else { count }).apply(sum));
     }
 }

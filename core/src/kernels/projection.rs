@@ -4,7 +4,19 @@
 //! Input: bins, u16 `[1, 1, length, n]`, [`crate::text::ABSENT`] in the rows without a word; output `[1, 1, length, h]`.
 //! `y[t] = bias + sum over slots s and hashes i of weights[s][bin(t + s - slots / 2, i)]`, over rows with a word only.
 
+use super::requant::{Channels, Clamp, Quantized};
+use super::{Kernel, OpKind, Run};
+use crate::arch::product::{LANES, add};
+use crate::arch::view::{In, Out};
 use crate::plan::write::{self, Constant};
+use crate::plan::{DType, Fault, Operator, Tensor};
+use crate::text::ABSENT;
+
+/// The operator, with int8 output.
+pub struct Projection;
+
+/// The operator with 16-bit output.
+pub struct Projection16;
 
 /// The parameters as the plan stores them.
 #[derive(Clone, Copy, Debug)]
@@ -33,5 +45,149 @@ impl ProjectionParams {
             .constant(self.channels.offset, self.channels.count)
             .i32(self.min)
             .i32(self.max)
+    }
+}
+
+struct Layer<'p> {
+    slots: usize,
+    bins: usize,
+    weights: In<'p, i8>,
+    channels: Channels<'p>,
+    clamp: Clamp,
+}
+
+impl<'p> Layer<'p> {
+    fn read(operator: &Operator<'p>, output: &Tensor) -> Option<Self> {
+        let mut cursor = operator.params();
+        let (slots, bins) = (cursor.u16() as usize, cursor.u16() as usize);
+        let weights = operator.constant(&mut cursor);
+        let channels = Channels::read(operator, &mut cursor, output.inner());
+        let clamp = Clamp { zero_point: output.zero_point, min: cursor.i32(), max: cursor.i32() };
+        cursor.finished().then_some(Self { slots, bins, weights, channels, clamp })
+    }
+
+    fn check<Y: Quantized>(operator: &Operator<'p>, dtype: DType) -> Result<(), Fault> {
+        let (input, output) = operator.unary()?;
+        if (input.dtype, output.dtype) != (DType::U16, dtype) {
+            return Err(Fault::Types);
+        }
+        if input.dims[..3] != output.dims[..3] || input.dims[..2] != [1, 1] {
+            return Err(Fault::Shapes);
+        }
+        if input.dynamic != output.dynamic || input.dynamic & 0b1011 != 0 {
+            return Err(Fault::Dynamic);
+        }
+        let layer = Self::read(operator, &output).ok_or(Fault::Params)?;
+        if layer.slots.is_multiple_of(2) || layer.bins == 0 || !layer.clamp.valid::<Y>() {
+            return Err(Fault::Params);
+        }
+        let size = (layer.slots * layer.bins).checked_mul(output.inner());
+        let complete = size == Some(layer.weights.len()) && layer.channels.valid(output.inner());
+        if complete { Ok(()) } else { Err(Fault::Constants) }
+    }
+
+    fn run<Y: Quantized>(run: &Run<'p>) {
+        let Ok((input, output)) = run.operator().unary() else { return };
+        let Some(layer) = Self::read(run.operator(), &output) else { return };
+        let (x, y) = (run.read::<u16>(&input), run.write::<Y>(&output));
+        let [_, _, words, hashes] = input.dims_with(run.rows());
+        let width = output.inner();
+        for word in 0..words {
+            let (x, y) = (x.window(0, words * hashes), y.window(word * width, width));
+            let mut channel = 0;
+            while channel < width {
+                channel += if channel + LANES <= width {
+                    layer.sum::<Y, LANES>(x, hashes, word, channel, y)
+                } else {
+                    layer.sum::<Y, 1>(x, hashes, word, channel, y)
+                };
+            }
+        }
+    }
+
+    /// Outputs `channel .. channel + L` of one word; gives `L`.
+    fn sum<Y: Quantized, const L: usize>(
+        &self,
+        x: In<'_, u16>,
+        hashes: usize,
+        word: usize,
+        channel: usize,
+        y: Out<'_, Y>,
+    ) -> usize {
+        let mut sums = [0i32; L];
+        let width = y.len();
+        for slot in 0..self.slots {
+            let Some(seen) = (word + slot).checked_sub(self.slots / 2) else { continue };
+            let row = x.window(seen.saturating_mul(hashes), hashes);
+            if row.is_empty() || row.get(0) == ABSENT {
+                continue;
+            }
+            for hash in 0..row.len() {
+                let bin = row.get(hash) as usize;
+                if bin < self.bins {
+                    add(&mut sums, self.weights.window((slot * self.bins + bin) * width + channel, L));
+                }
+            }
+        }
+        for (lane, sum) in sums.into_iter().enumerate() {
+            y.set(channel + lane, self.channels.finish(channel + lane, sum, self.clamp));
+        }
+        L
+    }
+}
+
+impl Kernel for Projection {
+    const KIND: OpKind = OpKind::Projection;
+
+    fn check(operator: &Operator<'_>) -> Result<(), Fault> {
+        Layer::check::<i8>(operator, DType::I8)
+    }
+
+    fn run(run: &Run<'_>) {
+        Layer::run::<i8>(run);
+    }
+}
+
+impl Kernel for Projection16 {
+    const KIND: OpKind = OpKind::Projection16;
+
+    fn check(operator: &Operator<'_>) -> Result<(), Fault> {
+        Layer::check::<i16>(operator, DType::I16)
+    }
+
+    fn run(run: &Run<'_>) {
+        Layer::run::<i16>(run);
+    }
+}
+
+/// The specification, in the words of the paper: features `[slot][bin]` counted first, then a matrix product with
+/// `weights`, `[slots][bins][h]`. `features` is room for `slots * bins` counts.
+pub fn reference<Y: Quantized>(
+    (x, hashes): (&[u16], usize),
+    (weights, slots, bins): (&[i8], usize, usize),
+    channels: &Channels<'_>,
+    clamp: Clamp,
+    features: &mut [i32],
+    y: &mut [Y],
+) {
+    let width = channels.bias.len();
+    let words = x.len() / hashes;
+    for (word, y) in y.chunks_exact_mut(width).enumerate() {
+        features.fill(0);
+        for slot in 0..slots {
+            let seen = (word + slot).wrapping_sub(slots / 2);
+            if seen < words && x[seen * hashes] != ABSENT {
+                for &bin in &x[seen * hashes..][..hashes] {
+                    if (bin as usize) < bins {
+                        features[slot * bins + bin as usize] += 1;
+                    }
+                }
+            }
+        }
+        for (channel, y) in y.iter_mut().enumerate() {
+            let products = features.iter().zip(weights[channel..].iter().step_by(width));
+            let sum = products.map(|(count, &weight)| count * weight as i32).sum();
+            *y = channels.finish(channel, sum, clamp);
+        }
     }
 }

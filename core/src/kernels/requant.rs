@@ -198,11 +198,44 @@ impl<'p> Channels<'p> {
         Scale { multiplier: self.multiplier.get(channel), shift: self.shift.get(channel) }
     }
 
+    /// Bias and factor of one channel.
+    #[inline(always)]
+    pub fn channel(&self, channel: usize) -> Channel {
+        Channel { bias: self.bias.get(channel), scale: self.scale(channel) }
+    }
+
     /// The output of one channel from its accumulator, which does not contain the bias yet.
     #[inline(always)]
     pub fn finish<T: Quantized>(&self, channel: usize, accumulator: i32, clamp: Clamp) -> T {
-        let sum = accumulator.wrapping_add(self.bias.get(channel));
-        clamp.apply(self.scale(channel).apply(sum))
+        self.channel(channel).apply(accumulator, clamp)
+    }
+}
+
+/// Bias and output factor of one channel.
+#[derive(Clone, Copy, Debug)]
+pub struct Channel {
+    /// Bias in accumulator steps.
+    pub bias: i32,
+    /// Factor from accumulator to output steps.
+    pub scale: Scale,
+}
+
+impl Channel {
+    /// The output from an accumulator, which does not contain the bias yet.
+    ///
+    /// From a shift of 33 on the product's low word cannot reach the result, and 32 bits do: one long multiplication,
+    /// one addition, one shift. It is the same value as that of [`Scale::apply`].
+    #[inline(always)]
+    pub fn apply<T: Quantized>(self, accumulator: i32, clamp: Clamp) -> T {
+        let sum = accumulator.wrapping_add(self.bias);
+        let shift = self.scale.shift as u32;
+        if shift < 33 {
+            return clamp.apply(self.scale.apply(sum));
+        }
+        let high = ((sum as i64 * self.scale.multiplier as i64) >> 32) as i32;
+        let half = 1i32.wrapping_shl(shift - 33);
+        let value = high.wrapping_add(half).wrapping_shr(shift - 32);
+        T::narrow(value.wrapping_add(clamp.zero_point).max(clamp.min).min(clamp.max))
     }
 }
 
@@ -216,6 +249,21 @@ mod tests {
         let rounded = [-3, -2, -1, 0, 1, 2, 3].map(|value| half.apply(value));
         assert_eq!(rounded, [-1, -1, 0, 0, 1, 1, 2]);
         assert_eq!([-3, -1, 1, 3].map(|value| round_div(value, 2)), [-1, 0, 1, 2]);
+    }
+
+    #[test]
+    fn the_short_form_is_the_rule() {
+        let values = [i32::MIN, -70_001, -3, -1, 0, 1, 2, 12_345, i32::MAX];
+        for shift in 1..=62 {
+            for multiplier in [i32::MIN + 1, -1, 0, 1, 1 << 30, 0x5555_5555, i32::MAX] {
+                let channel = Channel { bias: 5, scale: Scale { multiplier, shift } };
+                for value in values {
+                    let clamp = Clamp::full::<i16>(-7);
+                    let long: i16 = clamp.apply(channel.scale.apply(value.wrapping_add(5)));
+                    assert_eq!(channel.apply::<i16>(value, clamp), long, "{value} {multiplier} {shift}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -1,7 +1,11 @@
 //! Windows that slide over an image: the geometry that convolutions and pools share.
 
+use core::ops::Range;
+
+use crate::arch::copy;
+use crate::arch::view::{Element, In, Out};
 use crate::plan::cursor::Cursor;
-use crate::plan::write;
+use crate::plan::{Tensor, write};
 
 /// A window of `kernel` taps, `dilation` apart, moved by `stride`; (height, width) each. Taps above and left of the image
 /// are `pad`; what sticks out below and right follows from the size of the output.
@@ -36,4 +40,130 @@ impl Window {
     pub fn valid(&self) -> bool {
         [self.kernel, self.stride, self.dilation].into_iter().flatten().all(|field| field > 0)
     }
+
+    /// Rows (`axis` 0) or columns (1) from the first tap to the last, both included.
+    pub fn extent(&self, axis: usize) -> usize {
+        (self.kernel[axis] as usize - 1) * self.dilation[axis] as usize + 1
+    }
+
+    /// Row or column of the first tap for output row or column `output`.
+    #[inline]
+    pub fn start(&self, axis: usize, output: usize) -> isize {
+        (output * self.stride[axis] as usize) as isize - self.pad[axis] as isize
+    }
+
+    /// Which taps of a window that begins at `start` lie inside an image of `size`.
+    #[inline]
+    pub fn inside(&self, axis: usize, start: isize, size: usize) -> Range<usize> {
+        let (kernel, dilation) = (self.kernel[axis] as usize, self.dilation[axis] as usize);
+        let before = (-start).max(0) as usize;
+        let until = (size as isize - start).max(0) as usize;
+        if dilation == 1 {
+            return before.min(kernel)..until.min(kernel);
+        }
+        before.div_ceil(dilation).min(kernel)..until.div_ceil(dilation).min(kernel)
+    }
+
+    /// Whether no position overflows for these sizes of input and output.
+    pub fn fits(&self, input: &Tensor, output: &Tensor) -> bool {
+        [0, 1].into_iter().all(|axis| {
+            let last = (output.dims[axis + 1] as u64 - 1) * self.stride[axis] as u64;
+            let far = last + self.pad[axis] as u64 + self.extent(axis) as u64 + input.dims[axis + 1] as u64;
+            far <= i32::MAX as u64
+        })
+    }
+
+    /// Input rows that are kept in scratch memory while an output overwrites them, so that it may lie in the input's place.
+    pub fn kept(&self) -> usize {
+        let above = self.pad[0] as usize;
+        (if self.stride[0] == 1 { above + 1 } else { above }).min(self.extent(0))
+    }
+
+    /// See [`super::Kernel::reach`], for a kernel that goes through [`Rows`], which keeps `kept` rows.
+    ///
+    /// When output row `oy` is complete, everything in front of input row `start(oy) + kept` has been read, and nothing
+    /// behind it need have been.
+    pub fn reach(&self, input: &Tensor, output: &Tensor, kept: usize) -> isize {
+        let bytes = |tensor: &Tensor| {
+            let row = tensor.dims[2] as isize * tensor.dims[3] as isize * tensor.dtype.size() as isize;
+            (tensor.dims[1] as usize, row)
+        };
+        let ((height, from), (rows, to)) = (bytes(input), bytes(output));
+        let images = input.dims[0] as usize;
+        let mut reach = isize::MAX;
+        for image in 0..images {
+            for row in 0..rows {
+                let next = (self.start(0, row) + kept as isize).max(0) as usize;
+                let last =
+                    (self.start(0, rows - 1) + self.extent(0) as isize).clamp(0, height as isize) as usize;
+                let unread = if next < last {
+                    image * height + next
+                } else if image + 1 < images {
+                    (image + 1) * height
+                } else {
+                    continue;
+                };
+                let written = (image * rows + row + 1) as isize * to;
+                reach = reach.min(unread as isize * from - written);
+            }
+        }
+        reach
+    }
+}
+
+/// The rows of one image for a kernel whose output may overwrite them from the top down: rows that are still needed are
+/// moved into a ring before that.
+pub(super) struct Rows<'a, X> {
+    image: In<'a, X>,
+    ring: Out<'a, X>,
+    length: usize,
+    height: usize,
+    kept: usize,
+    saved: usize,
+}
+
+impl<'a, X: Element> Rows<'a, X> {
+    /// Rows of `length` elements; `ring` has room for `kept` of them, which is 0 when nothing is overwritten.
+    pub fn new(image: In<'a, X>, height: usize, length: usize, ring: Out<'a, X>, kept: usize) -> Self {
+        Self { image, ring, length, height, kept, saved: 0 }
+    }
+
+    /// Rows of the image.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// To be called before output is written whose window begins at row `top`, with growing `top`.
+    pub fn advance(&mut self, top: isize) {
+        if self.kept == 0 {
+            return;
+        }
+        let until = ((top + self.kept as isize).max(0) as usize).min(self.height);
+        while self.saved < until {
+            if self.saved as isize >= top {
+                copy(self.image.window(self.saved * self.length, self.length), self.slot(self.saved));
+            }
+            self.saved += 1;
+        }
+    }
+
+    fn slot(&self, row: usize) -> Out<'a, X> {
+        let slot = row.checked_rem(self.kept).unwrap_or(0);
+        self.ring.window(slot * self.length, self.length)
+    }
+
+    /// Row `row` of the image.
+    #[inline]
+    pub fn get(&self, row: usize) -> In<'a, X> {
+        if row < self.saved {
+            self.slot(row).reader()
+        } else {
+            self.image.window(row * self.length, self.length)
+        }
+    }
+}
+
+/// Whether an output may overwrite its input: they share memory, or are not placed yet (drafts have all offsets zero).
+pub(super) fn overlap(input: &Tensor, output: &Tensor) -> bool {
+    super::shared(input, output)
 }

@@ -1,0 +1,56 @@
+//! Products and sums of activations: the inner loops of matrix products of two activations and of sparse projections.
+#![allow(unsafe_code)]
+
+use super::view::In;
+use crate::kernels::requant::Quantized;
+
+/// Sums that are kept at once: what a Cortex-M's registers hold, or a vector register on larger machines.
+pub const LANES: usize = if cfg!(target_os = "none") { 4 } else { 16 };
+
+/// Sum of `(a[i] - zero_a) * (b[i] - zero_b)` over the shorter of both windows.
+#[inline]
+pub fn dot<X: Quantized>(a: In<'_, X>, b: In<'_, X>, (zero_a, zero_b): (i32, i32)) -> i32 {
+    let mut sum = 0i32;
+    for index in 0..a.len().min(b.len()) {
+        // SAFETY: index is below both lengths.
+        let (a, b) = unsafe { (*a.as_ptr().add(index), *b.as_ptr().add(index)) };
+        sum = sum.wrapping_add((a.widen() - zero_a).wrapping_mul(b.widen() - zero_b));
+    }
+    sum
+}
+
+/// Sum over `i` of `(a[i] - zero_a) * (b[i][lane] - zero_b)` for `L` lanes, with rows of `b` `stride` elements apart; zeros
+/// when `b` is too short.
+#[inline]
+pub fn combine<X: Quantized, const L: usize>(
+    a: In<'_, X>,
+    b: In<'_, X>,
+    stride: usize,
+    (zero_a, zero_b): (i32, i32),
+) -> [i32; L] {
+    let mut sums = [0i32; L];
+    if a.is_empty() || (a.len() - 1) * stride + L > b.len() {
+        return sums;
+    }
+    for index in 0..a.len() {
+        let a = a.get(index).widen() - zero_a;
+        for (lane, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: the last row's last lane lies in `b`, as was checked.
+            let b = unsafe { *b.as_ptr().add(index * stride + lane) };
+            *sum = sum.wrapping_add(a.wrapping_mul(b.widen() - zero_b));
+        }
+    }
+    sums
+}
+
+/// Adds the first `L` elements of `row` to the sums; nothing when it is shorter.
+#[inline(always)]
+pub fn add<const L: usize>(sums: &mut [i32; L], row: In<'_, i8>) {
+    if row.len() < L {
+        return;
+    }
+    for (lane, sum) in sums.iter_mut().enumerate() {
+        // SAFETY: lane < L <= row.len().
+        *sum = sum.wrapping_add(unsafe { *row.as_ptr().add(lane) } as i32);
+    }
+}

@@ -1,0 +1,80 @@
+//! Kernels for int8 and, as kinds of their own that int8 firmware does not link, for 16-bit input or output.
+
+use crate::plan::{DType, Fault, Operator};
+
+/// Types of the first input and the output, which are int8 or int16 and not both int8.
+pub(super) fn types(operator: &Operator<'_>) -> Result<(DType, DType), Fault> {
+    match (operator.input(0)?.dtype, operator.output(0)?.dtype) {
+        types @ ((DType::I8, DType::I16) | (DType::I16, DType::I8) | (DType::I16, DType::I16)) => Ok(types),
+        _ => Err(Fault::Types),
+    }
+}
+
+/// Implements [`super::Kernel`] for an operator and its 16-bit variant from the functions of the module that calls it:
+/// `check::<Y>`, `scratch::<X>`, `reach`, `macs` and `run::<X, Y>`, with `X` the input's and `Y` the output's element.
+macro_rules! narrow_and_wide {
+    ($narrow:ident, $wide:ident) => {
+        impl super::Kernel for $narrow {
+            const KIND: super::OpKind = super::OpKind::$narrow;
+
+            fn check(operator: &Operator<'_>) -> Result<(), Fault> {
+                match (operator.input(0)?.dtype, operator.output(0)?.dtype) {
+                    (DType::I8, DType::I8) => check::<i8>(operator),
+                    _ => Err(Fault::Types),
+                }
+            }
+
+            fn scratch(operator: &Operator<'_>) -> usize {
+                scratch::<i8>(operator)
+            }
+
+            fn reach(operator: &Operator<'_>, input: usize) -> Option<isize> {
+                reach(operator, input)
+            }
+
+            fn macs(operator: &Operator<'_>) -> u64 {
+                macs(operator)
+            }
+
+            fn run(run: &super::Run<'_>) {
+                self::run::<i8, i8>(run);
+            }
+        }
+
+        impl super::Kernel for $wide {
+            const KIND: super::OpKind = super::OpKind::$wide;
+
+            fn check(operator: &Operator<'_>) -> Result<(), Fault> {
+                match super::wide::types(operator)? {
+                    (_, DType::I8) => check::<i8>(operator),
+                    _ => check::<i16>(operator),
+                }
+            }
+
+            fn scratch(operator: &Operator<'_>) -> usize {
+                match operator.input(0).map(|input| input.dtype) {
+                    Ok(DType::I8) => scratch::<i8>(operator),
+                    _ => scratch::<i16>(operator),
+                }
+            }
+
+            fn reach(operator: &Operator<'_>, input: usize) -> Option<isize> {
+                reach(operator, input)
+            }
+
+            fn macs(operator: &Operator<'_>) -> u64 {
+                macs(operator)
+            }
+
+            fn run(run: &super::Run<'_>) {
+                match super::wide::types(run.operator()) {
+                    Ok((DType::I8, _)) => self::run::<i8, i16>(run),
+                    Ok((_, DType::I8)) => self::run::<i16, i8>(run),
+                    _ => self::run::<i16, i16>(run),
+                }
+            }
+        }
+    };
+}
+
+pub(super) use narrow_and_wide;
