@@ -68,7 +68,7 @@ impl Lane for i8 {
     fn stage(layout: Layout, patch: Out<'_, u8>, at: usize, values: In<'_, i8>) {
         match layout {
             Layout::ArmDsp => dsp::stage(patch, at, values),
-            _ => super::copy(values.cast(), patch.window(at, values.len())),
+            _ => patch.window(at, values.len()).cast().copy_from(&values),
         }
     }
 
@@ -101,7 +101,7 @@ impl Lane for i16 {
     }
 
     fn stage(_layout: Layout, patch: Out<'_, u8>, at: usize, values: In<'_, i16>) {
-        super::copy(values.cast(), patch.window(at * 2, values.len() * 2));
+        patch.window(at * 2, values.len() * 2).cast().copy_from(&values);
     }
 
     fn pad(_layout: Layout, patch: Out<'_, u8>, at: usize, count: usize, value: i16) {

@@ -10,7 +10,7 @@ mod portable;
 pub mod product;
 pub mod view;
 
-pub use view::{copy, fill};
+pub use view::fill;
 
 /// Which weight layouts this build accepts. A plan packed for another one is refused at load.
 ///

@@ -184,14 +184,6 @@ impl<'a, T: Element> Out<'a, T> {
         Self { pointer: unsafe { self.pointer.add(start) }, len, memory: PhantomData }
     }
 
-    /// The same memory as elements of another type; empty when it is not aligned for it.
-    #[inline]
-    pub fn cast<U: Element>(&self) -> Out<'a, U> {
-        let aligned = (self.pointer as usize).is_multiple_of(align_of::<U>());
-        let len = if aligned { self.len * size_of::<T>() / size_of::<U>() } else { 0 };
-        Out { pointer: self.pointer.cast(), len, memory: PhantomData }
-    }
-
     /// The same memory, for reading.
     #[inline(always)]
     pub fn reader(&self) -> In<'a, T> {
@@ -203,14 +195,6 @@ impl<'a, T: Element> Out<'a, T> {
     pub fn as_mut_ptr(&self) -> *mut T {
         self.pointer
     }
-}
-
-/// Copies elements as far as both windows go; they may overlap.
-#[inline]
-pub fn copy<T: Element>(from: In<'_, T>, to: Out<'_, T>) {
-    let len = from.len.min(to.len);
-    // SAFETY: both windows have `len` elements, and `copy` allows overlap.
-    unsafe { core::ptr::copy(from.pointer, to.pointer, len) }
 }
 
 /// Stores `value` in every byte.

@@ -2,7 +2,6 @@
 
 use core::ops::Range;
 
-use crate::arch::copy;
 use crate::arch::view::{Element, In, Out};
 use crate::plan::cursor::Cursor;
 use crate::plan::{Tensor, write};
@@ -141,7 +140,8 @@ impl<'a, X: Element> Rows<'a, X> {
         let until = ((top + self.kept as isize).max(0) as usize).min(self.height);
         while self.saved < until {
             if self.saved as isize >= top {
-                copy(self.image.window(self.saved * self.length, self.length), self.slot(self.saved));
+                let row = self.image.window(self.saved * self.length, self.length);
+                self.slot(self.saved).copy_from(&row);
             }
             self.saved += 1;
         }
