@@ -1,2 +1,42 @@
-//! Chores.
-fn main() {}
+//! Chores of this repository: `cargo xtask COMMAND`.
+
+mod golden;
+mod setup;
+mod step;
+mod tests;
+mod tools;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  setup                     install what is missing: Rust targets, QEMU, cross compiler, miri
+  test [--only NAME]...     everything that must hold; ends with a table and `N passed, N failed, N skipped`
+  test --list               the steps of `test`
+  golden [--renew]          instructions, memory and flash of models on boards against benches/golden
+  demo                      a trained model from ONNX to a profiled board
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words[..] {
+        ["setup"] => setup::run(),
+        ["test", ref rest @ ..] => tests::run(rest),
+        ["golden"] => golden::run(false),
+        ["golden", "--renew"] => golden::run(true),
+        ["help" | "--help" | "-h"] | [] => {
+            print!("{HELP}");
+            Ok(())
+        }
+        _ => Err(format!("unknown command `{}`\n\n{HELP}", words.join(" "))),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}

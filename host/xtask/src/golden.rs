@@ -1,0 +1,132 @@
+//! Golden values: instructions, memory and flash of models on boards, as `mixel profile` measures them.
+//!
+//! They are facts, not limits: any change shows itself here, and `cargo xtask golden --renew` writes the new ones
+//! down, so that a review sees what a change costs or gains.
+
+use std::{collections::BTreeMap, path::Path};
+
+use serde_json::{Value, json};
+
+use crate::{
+    step::Step,
+    tools::{cargo, data, output, root},
+};
+
+/// Fields of `mixel profile --json` that are kept.
+const FIELDS: [&str; 4] = ["total", "arena_bytes", "stack_bytes", "flash_bytes"];
+const FILE: &str = "benches/golden/boards.json";
+
+/// Boards with the target that plans for them are compiled for.
+const BOARDS: [(&str, &str); 2] = [("mps2-an386", "cortex-m4"), ("mps3-an547", "cortex-m55")];
+/// Models of the data sets; they bring their quantization, so nothing is calibrated.
+const MODELS: [&str; 5] = [
+    "mlperf-tiny/kws_qdq.onnx",
+    "mlperf-tiny/ic_qdq.onnx",
+    "mlperf-tiny/vww_qdq.onnx",
+    "mlperf-tiny/ad_qdq.onnx",
+    "mlperf-tiny/sww_qdq.onnx",
+];
+
+/// Values by `board model`, each a map of fields.
+type Values = BTreeMap<String, BTreeMap<String, u64>>;
+
+/// `cargo xtask golden`: shows the differences, or writes the new values down.
+pub fn run(renew: bool) -> Result<(), String> {
+    let mut step = Step::new("golden")?;
+    let values = measure(&mut step)?;
+    if renew {
+        if !step.tally.skipped.is_empty() {
+            return Err("golden values are renewed only when all of them can be measured".into());
+        }
+        let file = json!({ "rustc": rustc()?, "values": values });
+        let text = serde_json::to_string_pretty(&file).map_err(|error| error.to_string())?;
+        return std::fs::write(root().join(FILE), text + "\n").map_err(|error| format!("{FILE}: {error}"));
+    }
+    compare(&mut step, &values)?;
+    if step.tally.failed == 0 {
+        Ok(())
+    } else {
+        Err("if the new values are wanted: cargo xtask golden --renew".into())
+    }
+}
+
+/// The step of the tests.
+pub fn step(step: &mut Step) {
+    let done = measure(step).and_then(|values| compare(step, &values));
+    if let Err(reason) = done {
+        step.check(false, &reason);
+    }
+}
+
+fn rustc() -> Result<String, String> {
+    output("rustc", &["--version"]).ok_or_else(|| "rustc does not answer".into())
+}
+
+/// Compiles and profiles every model on every board.
+fn measure(step: &mut Step) -> Result<Values, String> {
+    let mut values = Values::new();
+    let folder = root().join("target/xtask/golden");
+    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    for model in MODELS {
+        let path = data().join(model);
+        if !path.is_file() {
+            step.skip(format!("golden values of {model}: missing {}", path.display()));
+            continue;
+        }
+        for (board, target) in BOARDS {
+            let plan = folder.join(format!("{target}.mxl"));
+            mixel(&["compile", &text(&path), "-o", &text(&plan), "--target", target])?;
+            let profile = mixel(&["profile", &text(&plan), "--board", board, "--json"])?;
+            let profile: Value = serde_json::from_str(&profile)
+                .map_err(|error| format!("`mixel profile --json` on {board}: {error}"))?;
+            let fields = FIELDS.iter().map(|field| {
+                let value = profile.get(field).and_then(Value::as_u64);
+                let value =
+                    value.ok_or_else(|| format!("`mixel profile --json` gives no whole number `{field}`"))?;
+                Ok((field.to_string(), value))
+            });
+            values.insert(format!("{board} {model}"), fields.collect::<Result<_, String>>()?);
+        }
+    }
+    Ok(values)
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// What the command prints.
+fn mixel(arguments: &[&str]) -> Result<String, String> {
+    let line = arguments.join(" ");
+    let output = cargo("run --locked --quiet -p mixel --")
+        .args(arguments)
+        .output()
+        .map_err(|error| format!("`mixel {line}`: {error}"))?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        Err(format!("`mixel {line}` failed:\n{}", String::from_utf8_lossy(&output.stderr)))
+    }
+}
+
+/// Every value counts as a test.
+fn compare(step: &mut Step, values: &Values) -> Result<(), String> {
+    let text = std::fs::read_to_string(root().join(FILE)).map_err(|error| format!("{FILE}: {error}"))?;
+    let golden: Value = serde_json::from_str(&text).map_err(|error| format!("{FILE}: {error}"))?;
+    let (ours, theirs) = (rustc()?, golden["rustc"].as_str().unwrap_or_default());
+    if ours != theirs {
+        step.skip(format!("golden values were measured with {theirs}, this is {ours}"));
+        return Ok(());
+    }
+    for (name, fields) in values {
+        for (field, value) in fields {
+            let expected = golden["values"][name][field].as_u64();
+            let words = match expected {
+                Some(expected) => format!("{name}: {field} is {value}, golden {expected}"),
+                None => format!("{name}: {field} is {value}, and has no golden value yet"),
+            };
+            step.check(expected == Some(*value), &words);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,198 @@
+//! `cargo xtask test`: everything that must hold, step by step.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    golden, setup,
+    step::{Step, Tally},
+    tools::{cargo, firmware, output, root},
+};
+
+/// A step: its name, what it shows, how it is done.
+struct Plan {
+    name: String,
+    shows: &'static str,
+    work: Box<dyn Fn(&mut Step)>,
+}
+
+impl Plan {
+    fn new(name: impl Into<String>, shows: &'static str, work: impl Fn(&mut Step) + 'static) -> Self {
+        Self { name: name.into(), shows, work: Box::new(work) }
+    }
+}
+
+/// Runs all steps, or those that `arguments` name.
+pub fn run(arguments: &[&str]) -> Result<(), String> {
+    let plans = plans()?;
+    if let ["--list"] = arguments {
+        for plan in &plans {
+            println!("{:<20} {}", plan.name, plan.shows);
+        }
+        return Ok(());
+    }
+    let chosen = choose(&plans, arguments)?;
+    setup::run()?;
+    let mut rows = Vec::new();
+    for plan in chosen {
+        println!("== {}: {}", plan.name, plan.shows);
+        let mut step = Step::new(&plan.name)?;
+        let start = Instant::now();
+        (plan.work)(&mut step);
+        rows.push((plan.name.as_str(), start.elapsed(), step.tally));
+    }
+    summarize(&rows)
+}
+
+fn choose<'a>(plans: &'a [Plan], arguments: &[&str]) -> Result<Vec<&'a Plan>, String> {
+    let (pairs, []) = arguments.as_chunks::<2>() else {
+        return Err("`test` takes --only NAME, again and again, or --list".into());
+    };
+    if pairs.is_empty() {
+        return Ok(plans.iter().collect());
+    }
+    pairs
+        .iter()
+        .map(|[flag, name]| {
+            let plan = plans.iter().find(|plan| *flag == "--only" && plan.name == *name);
+            plan.ok_or_else(|| {
+                format!("there is no step `{flag} {name}`; `cargo xtask test --list` has them")
+            })
+        })
+        .collect()
+}
+
+fn summarize(rows: &[(&str, Duration, Tally)]) -> Result<(), String> {
+    println!("\n{:<20} {:>7} {:>7} {:>7} {:>8}", "step", "time", "passed", "failed", "skipped");
+    for (name, time, tally) in rows {
+        let (passed, failed, skipped) = (tally.passed, tally.failed, tally.skipped.len());
+        println!("{name:<20} {:>5} s {passed:>7} {failed:>7} {skipped:>8}", time.as_secs());
+        for reason in &tally.skipped {
+            println!("{:<20} SKIPPED: {reason}", "");
+        }
+    }
+    let time: Duration = rows.iter().map(|(_, time, _)| *time).sum();
+    println!("{:<20} {:>5} s\n", "all", time.as_secs());
+    let passed: u32 = rows.iter().map(|(_, _, tally)| tally.passed).sum();
+    let failed: u32 = rows.iter().map(|(_, _, tally)| tally.failed).sum();
+    let skipped: usize = rows.iter().map(|(_, _, tally)| tally.skipped.len()).sum();
+    let failing: Vec<&str> =
+        rows.iter().filter(|(_, _, tally)| tally.failed > 0).map(|(name, ..)| *name).collect();
+    if !failing.is_empty() {
+        println!("failed: {} (logs in target/xtask/)", failing.join(", "));
+    }
+    println!("{passed} passed, {failed} failed, {skipped} skipped");
+    if failed == 0 { Ok(()) } else { Err(String::new()) }
+}
+
+/// All steps, the quick ones first.
+fn plans() -> Result<Vec<Plan>, String> {
+    let mut plans = vec![
+        Plan::new("format", "rustfmt has nothing to change", |step| {
+            step.run(cargo("fmt --all --check"));
+            step.run(firmware("fmt --all --check"));
+        }),
+        Plan::new("core-alone", "the core builds without std for every target", core_alone),
+        Plan::new("clippy", "no warnings in the library, the command, the chores", |step| {
+            step.run(cargo("clippy --locked --all-targets -- -D warnings"));
+            step.run(cargo(
+                "clippy --locked -p mixel-core --all-targets --features paper-hash,defmt -- -D warnings",
+            ));
+        }),
+        Plan::new("clippy-firmware", "no warnings in the programs for boards", clippy_firmware),
+        Plan::new("docs", "no warnings in the documentation", |step| {
+            let mut doc = cargo("doc --locked --no-deps");
+            doc.env("RUSTDOCFLAGS", "-D warnings");
+            step.run(doc);
+        }),
+        Plan::new("core", "the core's tests, with and without its features", |step| {
+            step.run(cargo("test --locked -p mixel-core -p mixel-testkit -p mixel-wire -- --show-output"));
+            step.run(cargo("test --locked -p mixel-core --features paper-hash -- --show-output"));
+        }),
+        Plan::new("chores", "the tests of xtask and the benches", |step| {
+            step.run(cargo("test --locked -p xtask -p mixel-benches -- --show-output"));
+        }),
+        Plan::new("core-aarch64", "the core's tests on 64-bit Arm, in QEMU", core_aarch64),
+        Plan::new("core-miri", "the core's tests under miri", core_miri),
+        Plan::new("host", "the library's and the command's own tests", |step| {
+            step.run(cargo("test --locked -p mixel --lib --bins -- --show-output"));
+            step.run(cargo("test --locked -p mixel --doc"));
+        }),
+    ];
+    for name in host_suites()? {
+        plans.push(Plan::new(format!("host-{name}"), "a test suite of the host", move |step| {
+            step.run(cargo(&format!("test --locked -p mixel --test {name} -- --show-output")));
+        }));
+    }
+    plans.push(Plan::new("golden", "instructions, memory and flash as written down", golden::step));
+    plans.push(Plan::new("models", "the models' definitions, without long training", |step| {
+        step.run(cargo("clippy --locked -p mixel-models --all-targets -- -D warnings"));
+        step.run(cargo("test --locked -p mixel-models -- --show-output"));
+    }));
+    Ok(plans)
+}
+
+/// Names of the files in `host/tests`.
+fn host_suites() -> Result<Vec<String>, String> {
+    let folder = root().join("host/tests");
+    let files = std::fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let mut names: Vec<String> = files
+        .filter_map(|file| Some(file.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
+        .collect();
+    names.sort();
+    Ok(names)
+}
+
+/// Alone, because a build of the whole workspace would switch on `std` in shared crates and hide a break.
+fn core_alone(step: &mut Step) {
+    for target in setup::TARGETS {
+        step.run(cargo(&format!("build --locked -p mixel-core --target {target}")));
+    }
+    step.run(cargo("build --locked -p mixel-core"));
+    step.run(cargo("build --locked -p mixel-core --target thumbv8m.main-none-eabihf --features dsp,defmt"));
+    // Helium's instructions need the core named.
+    let mut helium =
+        cargo("build --locked -p mixel-core --target thumbv8m.main-none-eabihf --features helium");
+    helium.env("RUSTFLAGS", "-Ctarget-cpu=cortex-m55");
+    step.run(helium);
+}
+
+/// One machine with the DSP extension of its architecture, one with Helium.
+fn clippy_firmware(step: &mut Step) {
+    let machines = [
+        ("mps2-an386", "thumbv7em-none-eabihf", "an386", "cortex-m4"),
+        ("mps3-an547", "thumbv8m.main-none-eabihf", "an547", "cortex-m55"),
+    ];
+    for (board, target, feature, cpu) in machines {
+        let mut clippy =
+            firmware("clippy --locked --release -p mixel-runner -p mixel-selftest -p mixel-conformance");
+        clippy
+            .args(["--features", feature, "--target", target, "--target-dir", &format!("target/{board}")])
+            .args(["--", "-D", "warnings"])
+            .env("CARGO_ENCODED_RUSTFLAGS", format!("-Ctarget-cpu={cpu}"));
+        step.run(clippy);
+    }
+}
+
+fn core_aarch64(step: &mut Step) {
+    let mut test = cargo("test --locked -p mixel-core -p mixel-testkit --target aarch64-unknown-linux-gnu");
+    test.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc")
+        .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", "qemu-aarch64 -L /usr/aarch64-linux-gnu");
+    step.run(test);
+}
+
+fn core_miri(step: &mut Step) {
+    if let Err(reason) = setup::miri() {
+        step.skip(format!("miri is not there: {reason}"));
+        return;
+    }
+    if output("cargo", &["+nightly", "miri", "setup"]).is_none() {
+        step.skip("miri cannot build its standard library here");
+        return;
+    }
+    let mut miri = cargo("+nightly miri test --locked -p mixel-core --lib");
+    // Tests with file access or clocks have no place in the core; random layouts are wanted.
+    miri.env("MIRIFLAGS", "-Zmiri-strict-provenance -Zmiri-symbolic-alignment-check");
+    step.run(miri);
+}
