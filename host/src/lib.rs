@@ -6,8 +6,11 @@
 #![deny(unsafe_code)]
 
 pub mod device;
+pub mod aligned;
+pub mod emit;
 pub mod error;
 pub mod graph;
+pub mod plan;
 pub mod program;
 
 pub use error::{Error, ErrorKind, Result};

@@ -1,0 +1,107 @@
+//! Program and offsets to plan bytes, and back through the core's own reader.
+
+use mixel_core::plan::format::{self, Section};
+use mixel_core::plan::write::{MemorySizes, WriteError, Writer};
+use mixel_core::plan::{FrontEnd, Plan};
+
+use crate::aligned::Aligned;
+use crate::plan::Placement;
+use crate::program::Program;
+use crate::{Error, ErrorKind, Result};
+
+/// Writes the plan of `program` with its memory placed by `placement`; with `strip`, without operator names.
+///
+/// # Errors
+/// [`ErrorKind::Plan`] when the core's reader refuses the result, with the operator's name.
+pub fn emit(program: &Program, placement: &Placement, strip: bool) -> Result<Aligned> {
+    let bytes = encode(program, &placement.offsets, placement.memory, strip)?;
+    match Plan::new_checked(&bytes) {
+        Ok(_) => Ok(bytes),
+        Err(error) => Err(refused(program, error)),
+    }
+}
+
+fn refused(program: &Program, error: mixel_core::PlanError) -> Error {
+    use mixel_core::PlanError::{NotLinked, Operator, Tensor, UnknownOperator};
+    let path = match error {
+        Operator(index, ..) | NotLinked(index, _) | UnknownOperator(index, _) => {
+            program.operators.get(index as usize).map(|operator| operator.name.clone())
+        }
+        Tensor(index, _) => program.tensors.get(index as usize).map(|tensor| tensor.name.clone()),
+        _ => None,
+    };
+    Error::new(ErrorKind::Plan, path.unwrap_or_default(), "the plan that came out is not valid")
+        .hint("this is a fault of mixel; please report it with the model")
+        .caused_by(error)
+}
+
+/// Writes a plan with the tensor offsets given, checked or not.
+///
+/// # Errors
+/// [`ErrorKind::Internal`] when an operator has more operands than a plan can say.
+pub fn encode(program: &Program, offsets: &[u32], memory: MemorySizes, strip: bool) -> Result<Aligned> {
+    let room = room(program);
+    let mut memory_for_sections = vec![0; room.iter().sum()];
+    let mut writer = Writer::new(&mut memory_for_sections, room);
+    write(program, offsets, strip, &mut writer)
+        .and_then(|()| {
+            let bound = format::header::SIZE + room.iter().map(|room| room + format::ALIGN).sum::<usize>();
+            let mut plan = Aligned::zeroed(bound);
+            let len = writer.finish(program.layout, memory, &mut plan)?;
+            plan.truncate(len);
+            Ok(plan)
+        })
+        .map_err(|error| {
+            Error::new(ErrorKind::Internal, "", "the plan cannot be written")
+                .hint("this is a fault of mixel; please report it with the model")
+                .caused_by(error)
+        })
+}
+
+fn write(
+    program: &Program,
+    offsets: &[u32],
+    strip: bool,
+    writer: &mut Writer<'_>,
+) -> std::result::Result<(), WriteError> {
+    for (tensor, &offset) in program.tensors.iter().zip(offsets) {
+        writer.tensor(&mixel_core::plan::Tensor { offset, ..tensor.tensor })?;
+    }
+    writer.data(&program.data)?;
+    for operator in &program.operators {
+        let name = if strip { format::NO_NAME } else { writer.string(&operator.name)? };
+        writer.operator(operator.kind, &operator.inputs, &operator.outputs, &operator.params, name)?;
+    }
+    for port in &program.ports {
+        let name = writer.string(&port.name)?;
+        writer.port(port.tensor, port.direction, name)?;
+    }
+    let labels: std::result::Result<Vec<u32>, _> =
+        program.front_end.labels.iter().map(|label| writer.string(label)).collect();
+    let front_end = match program.front_end.text {
+        Some(spec) => FrontEnd::Text { text: spec.text, head: spec.head },
+        None => FrontEnd::None,
+    };
+    writer.front_end(&front_end, &labels?)
+}
+
+/// Bytes that each section takes at most.
+fn room(program: &Program) -> [usize; Section::COUNT] {
+    let operators = &program.operators;
+    let names = operators.iter().map(|operator| &operator.name);
+    let names =
+        names.chain(program.ports.iter().map(|port| &port.name)).chain(program.front_end.labels.iter());
+    let strings = names.map(|name| name.len() + 2).sum();
+    Section::ALL.map(|section| match section {
+        Section::Tensors => program.tensors.len() * format::TENSOR_SIZE,
+        Section::Operators => operators.len() * format::OPERATOR_SIZE,
+        Section::Operands => {
+            operators.iter().map(|operator| 2 * (operator.inputs.len() + operator.outputs.len())).sum()
+        }
+        Section::Params => operators.iter().map(|operator| operator.params.len()).sum(),
+        Section::Data => program.data.len(),
+        Section::Ports => program.ports.len() * format::PORT_SIZE,
+        Section::Strings => strings,
+        Section::FrontEnd => 16 + 4 * program.front_end.labels.len(),
+    })
+}

@@ -1,0 +1,132 @@
+//! When buffers are needed, and how two of them may lie to each other.
+
+use mixel_core::kernels::Needs;
+use mixel_core::plan::{Direction, Place};
+
+use super::search::{Block, Pair, Problem};
+use crate::program::Program;
+
+/// Memory of the arena that one tensor and its views share.
+#[derive(Clone, Debug)]
+pub struct Buffer {
+    /// The tensors, in the order of the table.
+    pub tensors: Vec<u16>,
+    /// Size.
+    pub bytes: usize,
+    /// Largest element of the tensors, in bytes.
+    pub element: usize,
+    /// Step in which it is first written. Step 0 is the caller filling the inputs, step k + 1 operator k, and the last
+    /// step the caller reading the outputs.
+    pub first: usize,
+    /// Step in which it is last used.
+    pub last: usize,
+}
+
+/// The tensor whose memory `tensor` is.
+pub fn root(program: &Program, tensor: u16) -> u16 {
+    let mut root = tensor;
+    // A chain of views is no longer than the table; a ring of them ends too.
+    for _ in 0..program.tensors.len() {
+        match program.tensors[root as usize].alias_of {
+            Some(of) => root = of,
+            None => break,
+        }
+    }
+    root
+}
+
+/// All buffers of the arena.
+pub fn buffers(program: &Program) -> Vec<Buffer> {
+    let end = program.operators.len() + 1;
+    let mut uses: Vec<Option<(usize, usize)>> = vec![None; program.tensors.len()];
+    let mut touch = |tensor: u16, step: usize| {
+        let (first, last) = uses[root(program, tensor) as usize].get_or_insert((step, step));
+        (*first, *last) = (step.min(*first), step.max(*last));
+    };
+    for port in &program.ports {
+        touch(port.tensor, if port.direction == Direction::Input { 0 } else { end });
+    }
+    for (index, operator) in program.operators.iter().enumerate() {
+        operator.inputs.iter().chain(&operator.outputs).for_each(|&tensor| touch(tensor, index + 1));
+    }
+    let mut buffers: Vec<Buffer> = Vec::new();
+    for owner in 0..program.tensors.len() as u16 {
+        if program.tensors[owner as usize].tensor.place != Place::Arena || root(program, owner) != owner {
+            continue;
+        }
+        let views = (0..program.tensors.len() as u16).filter(|&tensor| root(program, tensor) == owner);
+        let tensors: Vec<u16> = views.collect();
+        let shapes = || tensors.iter().map(|&tensor| program.tensors[tensor as usize].tensor);
+        let bytes = shapes().map(|shape| shape.bytes()).max().unwrap_or(0);
+        let element = shapes().map(|shape| shape.dtype.size()).max().unwrap_or(1);
+        // What nothing uses still has to lie somewhere.
+        let (first, last) = uses[owner as usize].unwrap_or((0, 0));
+        buffers.push(Buffer { tensors, bytes, element, first, last });
+    }
+    buffers
+}
+
+/// How far behind the start of `input` the buffer `output` may begin when the two overlap in the one step in which
+/// both are needed; none when they may not overlap.
+fn reach(program: &Program, needs: &[Needs], input: &Buffer, output: &Buffer) -> Option<isize> {
+    let index = input.last.checked_sub(1).filter(|_| input.last == output.first)?;
+    let operator = program.operators.get(index)?;
+    let is = |buffer: &Buffer, tensor: &u16| buffer.tensors.contains(tensor);
+    if !operator.outputs.iter().any(|tensor| is(output, tensor)) {
+        return None;
+    }
+    let operands = operator.inputs.iter().enumerate().filter(|(_, tensor)| is(input, tensor));
+    // None is less than every reach: one operand that must not be overwritten decides. No operand: no reach.
+    operands.map(|(operand, _)| needs[index].reach[operand]).min().flatten()
+}
+
+/// The placement problem of these buffers.
+pub fn problem(program: &Program, buffers: &[Buffer], needs: &[Needs]) -> Problem {
+    let mut problem = Problem {
+        blocks: buffers
+            .iter()
+            .map(|buffer| Block {
+                bytes: buffer.bytes,
+                element: buffer.element,
+                first: buffer.first,
+                last: buffer.last,
+            })
+            .collect(),
+        pairs: Vec::new(),
+    };
+    for (i, a) in buffers.iter().enumerate() {
+        for (j, b) in buffers.iter().enumerate() {
+            // Each pair once, the one that begins earlier first.
+            if (a.first, i) < (b.first, j) && b.first <= a.last {
+                let reach = reach(program, needs, a, b);
+                problem.pairs.push(Pair { before: i, after: j, reach });
+            }
+        }
+    }
+    problem
+}
+
+/// Bytes that some step needs however the buffers are placed.
+pub fn lower_bound(program: &Program, buffers: &[Buffer], needs: &[Needs]) -> usize {
+    let step_bound = |step: usize| {
+        let live: Vec<&Buffer> =
+            buffers.iter().filter(|buffer| buffer.first <= step && step <= buffer.last).collect();
+        let outputs: Vec<&Buffer> = live.iter().copied().filter(|buffer| buffer.first == step).collect();
+        let shared =
+            |input: &Buffer| outputs.iter().filter_map(|output| reach(program, needs, input, output)).max();
+        let all = |buffers: &mut dyn Iterator<Item = &Buffer>| buffers.map(|buffer| buffer.bytes).sum();
+        let apart: usize = all(&mut live.iter().copied().filter(|b| b.first < step && shared(b).is_none()));
+        let written: usize = all(&mut outputs.iter().copied());
+        let overwritten = live.iter().copied().filter(|buffer| buffer.first < step);
+        let overwritten: Vec<(usize, isize)> =
+            overwritten.filter_map(|buffer| Some((buffer.bytes, shared(buffer)?))).collect();
+        let read: usize = overwritten.iter().map(|(bytes, _)| bytes).sum();
+        // An output that must begin `gap` bytes in front of its input, together with it; or the two apart.
+        let pair = |(bytes, reach): &(usize, isize)| {
+            let gap = (-reach).max(0) as usize;
+            (bytes + gap).max(written).min(bytes + written)
+        };
+        apart + overwritten.iter().map(pair).fold(read.max(written), usize::max)
+    };
+    (0..program.operators.len() + 2).map(step_bound).max().unwrap_or(0)
+}

@@ -1,0 +1,187 @@
+use fastrand::Rng;
+use mixel_core::kernels::OpKind;
+use mixel_core::pack::Layout;
+use mixel_core::plan::write::Params;
+use mixel_core::plan::{DType, Direction, Plan, Tensor};
+use mixel_core::{All, Session};
+
+use super::*;
+use crate::aligned::Aligned;
+use crate::emit::emit;
+use crate::program::{ProgramOperator, ProgramPort, ProgramTensor};
+
+fn tensor(elements: usize) -> ProgramTensor {
+    let tensor = Tensor {
+        dtype: DType::I8,
+        place: Place::Arena,
+        dynamic: 0,
+        rank: 2,
+        dims: [1, 1, 1, elements as u32],
+        offset: 0,
+        scale: 1.0,
+        zero_point: 0,
+    };
+    ProgramTensor { tensor, name: String::new(), value: None, alias_of: None }
+}
+
+fn empty() -> Program {
+    Program {
+        layout: Layout::Generic,
+        tensors: Vec::new(),
+        operators: Vec::new(),
+        data: Vec::new(),
+        ports: Vec::new(),
+        front_end: Default::default(),
+        max_rows: 0,
+    }
+}
+
+fn add(program: &mut Program, tensor: ProgramTensor) -> u16 {
+    program.tensors.push(tensor);
+    program.tensors.len() as u16 - 1
+}
+
+fn port(program: &mut Program, tensor: u16, direction: Direction) {
+    let name = format!("{direction:?}{tensor}");
+    program.ports.push(ProgramPort { tensor, direction, name });
+}
+
+fn constant(program: &mut Program, bytes: &[u8]) -> u32 {
+    program.data.resize(program.data.len().next_multiple_of(16), 0);
+    program.data.extend(bytes);
+    (program.data.len() - bytes.len()) as u32
+}
+
+/// `output = table[input]`, which may run in place.
+fn lut(program: &mut Program, input: u16, rng: &mut Rng) -> u16 {
+    let table: Vec<u8> = (0..256).map(|_| rng.u8(..)).collect();
+    let at = constant(program, &table);
+    let output = tensor(program.tensors[input as usize].tensor.elements());
+    let output = add(program, output);
+    operator(program, OpKind::Lut, input, output, Params::new().constant(at, 256));
+    output
+}
+
+/// A fully connected layer, which may not run in place.
+fn linear(program: &mut Program, input: u16, outputs: usize, rng: &mut Rng) -> u16 {
+    let depth = program.tensors[input as usize].tensor.elements();
+    let weights: Vec<u8> = (0..depth * outputs).map(|_| rng.u8(..)).collect();
+    let weights = constant(program, &weights);
+    let mut channels = Vec::new();
+    for field in [0i32, 1 << 20] {
+        (0..outputs).for_each(|_| channels.extend(field.to_le_bytes()));
+    }
+    channels.resize(9 * outputs, 28);
+    let at = constant(program, &channels);
+    let output = add(program, tensor(outputs));
+    let params =
+        Params::new().constant(weights, depth * outputs).constant(at, 9 * outputs).i32(-128).i32(127);
+    operator(program, OpKind::Linear, input, output, params);
+    output
+}
+
+fn operator(program: &mut Program, kind: OpKind, input: u16, output: u16, params: Params) {
+    let name = format!("operator {}", program.operators.len());
+    let (inputs, outputs, params) = (vec![input], vec![output], params.bytes().to_vec());
+    program.operators.push(ProgramOperator { kind, inputs, outputs, params, name });
+}
+
+fn view(program: &mut Program, of: u16) -> u16 {
+    let view = ProgramTensor { alias_of: Some(of), ..program.tensors[of as usize].clone() };
+    add(program, view)
+}
+
+fn random_program(rng: &mut Rng) -> Program {
+    let mut program = empty();
+    let mut made = Vec::new();
+    for _ in 0..rng.usize(1..3) {
+        let input = add(&mut program, tensor(rng.usize(1..60)));
+        port(&mut program, input, Direction::Input);
+        made.push(input);
+    }
+    for _ in 0..rng.usize(1..16) {
+        // Mostly the newest tensor: chains with some branches.
+        let from = made.len().saturating_sub(if rng.u8(..4) == 0 { 6 } else { 1 });
+        let input = made[rng.usize(from..made.len())];
+        let next = match rng.u8(..5) {
+            0 => view(&mut program, input),
+            1 | 2 => linear(&mut program, input, rng.usize(1..60), rng),
+            _ => lut(&mut program, input, rng),
+        };
+        made.push(next);
+    }
+    for _ in 0..rng.usize(1..3) {
+        let output = made[rng.usize(made.len() / 2..made.len())];
+        port(&mut program, output, Direction::Output);
+    }
+    program
+}
+
+fn outputs(program: &Program, placement: &Placement, seed: u64) -> Vec<Vec<u8>> {
+    let bytes = emit(program, placement, false).unwrap();
+    let plan = Plan::new_checked(&bytes).unwrap();
+    let mut arena = Aligned::zeroed(plan.arena_bytes());
+    arena.fill(0xa5);
+    let mut session = Session::<All>::new(plan, &mut arena).unwrap();
+    let mut rng = Rng::with_seed(seed);
+    for input in 0..plan.inputs().count() {
+        session.input(input).fill_with(|| rng.u8(..));
+    }
+    session.run();
+    (0..plan.outputs().count()).map(|output| session.output(output).to_vec()).collect()
+}
+
+#[test]
+fn sharing_memory_does_not_change_a_byte() {
+    let mut rng = Rng::with_seed(1);
+    let mut saved = 0;
+    for case in 0..60 {
+        let program = random_program(&mut rng);
+        let (close, apart) = (place(&program).unwrap(), place_apart(&program).unwrap());
+        assert_eq!(outputs(&program, &close, case), outputs(&program, &apart, case), "case {case}");
+        assert!(close.lower_bound <= close.memory.tensors as usize, "case {case}");
+        saved += apart.memory.tensors - close.memory.tensors;
+    }
+    assert!(saved > 500, "the cases exercise sharing");
+}
+
+#[test]
+fn a_chain_of_tables_runs_in_one_buffer() {
+    let (mut program, mut rng) = (empty(), Rng::with_seed(2));
+    let input = add(&mut program, tensor(100));
+    port(&mut program, input, Direction::Input);
+    let mut last = input;
+    for _ in 0..4 {
+        last = lut(&mut program, last, &mut rng);
+        last = view(&mut program, last);
+    }
+    port(&mut program, last, Direction::Output);
+    let placement = place(&program).unwrap();
+    assert_eq!((placement.memory.tensors, placement.lower_bound), (112, 100));
+}
+
+#[test]
+fn an_input_that_is_used_again_is_not_overwritten() {
+    let (mut program, mut rng) = (empty(), Rng::with_seed(3));
+    let input = add(&mut program, tensor(64));
+    port(&mut program, input, Direction::Input);
+    let first = lut(&mut program, input, &mut rng);
+    let second = linear(&mut program, input, 8, &mut rng);
+    port(&mut program, first, Direction::Output);
+    port(&mut program, second, Direction::Output);
+    let placement = place(&program).unwrap();
+    assert_eq!(placement.memory.tensors, 64 + 64 + 16);
+    assert_eq!(placement.lower_bound, 64 + 64 + 8);
+}
+
+#[test]
+fn an_operator_that_the_core_refuses_is_named() {
+    let (mut program, mut rng) = (empty(), Rng::with_seed(4));
+    let input = add(&mut program, tensor(64));
+    port(&mut program, input, Direction::Input);
+    let output = lut(&mut program, input, &mut rng);
+    port(&mut program, output, Direction::Output);
+    program.operators[0].params.clear();
+    let error = place(&program).unwrap_err();
+    assert_eq!((error.kind, error.path.as_str()), (ErrorKind::Plan, "operator 0"));
+}
