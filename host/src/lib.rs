@@ -5,8 +5,8 @@
 //! runs the float model with tract, [`validate`] compares, [`device`] runs plans on boards, [`cli`] is the command.
 #![deny(unsafe_code)]
 
-pub mod device;
 pub mod aligned;
+pub mod device;
 pub mod emit;
 pub mod error;
 pub mod graph;
