@@ -70,7 +70,8 @@ pub const TENSOR_SIZE: usize = 32;
 /// Bytes of one operator record: kind u16, inputs u8, outputs u8, first operand u32, parameters offset u32,
 /// parameters length u32, name u32.
 pub const OPERATOR_SIZE: usize = 20;
-/// Bytes of one port record: tensor u16, direction u16 (0 input, 1 output), name u32.
+/// Bytes of one port record: tensor u16, direction u8 (0 input, 1 output), the model's interface u8 (0 the tensor's
+/// integers, 1 real numbers, 2 unsigned integers), name u32.
 pub const PORT_SIZE: usize = 8;
 
 /// CRC-32 (IEEE 802.3, reflected) of the plan with its checksum field taken as zero.

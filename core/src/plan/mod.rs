@@ -88,10 +88,30 @@ pub enum Direction {
     Output,
 }
 
-fn port_code(direction: Direction) -> u16 {
+fn port_code(direction: Direction) -> u8 {
     match direction {
         Direction::Input => 0,
         Direction::Output => 1,
+    }
+}
+
+/// What the model's own interface has at an input or output, whose tensor holds signed integers in any case. For tools
+/// that take and give arrays; sessions do not look at it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Interface {
+    /// The tensor's integers.
+    #[default]
+    Integers = 0,
+    /// Real numbers.
+    Reals = 1,
+    /// Unsigned integers of the same size: half their range above the tensor's.
+    Unsigned = 2,
+}
+
+impl Interface {
+    fn from_code(code: u8) -> Option<Self> {
+        [Self::Integers, Self::Reals, Self::Unsigned].into_iter().find(|interface| *interface as u8 == code)
     }
 }
 
@@ -102,6 +122,8 @@ pub struct Port<'p> {
     pub tensor: u16,
     /// In or out.
     pub direction: Direction,
+    /// What the model has there.
+    pub interface: Interface,
     /// The name that the model gives it; empty if stripped.
     pub name: &'p str,
 }
@@ -240,13 +262,14 @@ impl<'p> RawPlan<'p> {
         let plan = *self;
         self.section(Section::Ports).chunks_exact(PORT_SIZE).filter_map(move |record| {
             let mut cursor = Cursor::new(record);
-            let (tensor, direction, name) = (cursor.u16(), cursor.u16(), cursor.u32());
+            let (tensor, direction, interface) = (cursor.u16(), cursor.u8(), cursor.u8());
             let direction = match direction {
                 0 => Direction::Input,
                 1 => Direction::Output,
                 _ => return None,
             };
-            Some(Port { tensor, direction, name: plan.string(name) })
+            let interface = Interface::from_code(interface)?;
+            Some(Port { tensor, direction, interface, name: plan.string(cursor.u32()) })
         })
     }
 

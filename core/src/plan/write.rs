@@ -1,13 +1,13 @@
 //! Writing a plan into memory that the caller provides: used by the host's emitter and, on devices too, by the
 //! conformance cases, so that one writer meets one reader.
 
-use super::Direction;
 use super::cursor::Cursor;
 use super::format::{self, Section, header};
 use super::front_end::{FrontEnd, TextHead};
 use super::operator::MAX_OPERANDS;
 use super::port_code;
 use super::tensor::Tensor;
+use super::{Direction, Interface};
 use crate::kernels::OpKind;
 use crate::pack::Layout;
 
@@ -180,14 +180,28 @@ impl<'m> Writer<'m> {
         Ok(())
     }
 
-    /// Declares tensor `tensor` an input or output called by the string at `name`.
+    /// Declares tensor `tensor` an input or output called by the string at `name`, integers in the model too.
     ///
     /// # Errors
     /// [`WriteError::Full`].
     pub fn port(&mut self, tensor: u16, direction: Direction, name: u32) -> Result<(), WriteError> {
+        self.port_as(tensor, direction, Interface::Integers, name)
+    }
+
+    /// Declares tensor `tensor` an input or output called by the string at `name`, which the model has as `interface`.
+    ///
+    /// # Errors
+    /// [`WriteError::Full`].
+    pub fn port_as(
+        &mut self,
+        tensor: u16,
+        direction: Direction,
+        interface: Interface,
+        name: u32,
+    ) -> Result<(), WriteError> {
         let part = self.part(Section::Ports);
         part.push(&tensor.to_le_bytes())?;
-        part.push(&port_code(direction).to_le_bytes())?;
+        part.push(&[port_code(direction), interface as u8])?;
         part.push(&name.to_le_bytes())
     }
 
