@@ -215,7 +215,8 @@ fn requantization_between_all_types() {
             let (min, max) = y.dtype.range();
             let params = RescaleParams { scale: scale(factor), min, max };
             let values = random.fill(&x);
-            let out = Case::new(OpKind::Requantize, &[x], y, params.encode()).run(&[values.clone()]);
+            let out =
+                Case::new(OpKind::Requantize, &[x], y, params.encode()).run(core::slice::from_ref(&values));
             let mut expected = vec![0; out.len()];
             requantize::reference(&values, &params, [-7, 9], &mut expected);
             assert_eq!(out, expected);
@@ -234,7 +235,8 @@ fn tables() {
     let mut data = Data::default();
     let params = LutParams { table: data.i8(&table) };
     let values = random.fill(&x);
-    let out = Case::new(OpKind::Lut, &[x], x, params.encode()).with_data(data).run(&[values.clone()]);
+    let out =
+        Case::new(OpKind::Lut, &[x], x, params.encode()).with_data(data).run(core::slice::from_ref(&values));
     let mut expected = vec![0; values.len()];
     let narrow: Vec<i8> = values.iter().map(|&value| value as i8).collect();
     lut::reference(&narrow, &table, &mut expected);
@@ -257,7 +259,9 @@ fn interpolated_tables_keep_their_bound() {
         let (x, y) = (tensor(I16, [1, 1, 7, 501], 0), tensor(to, [1, 1, 7, 501], 0));
         let mut values = random.fill(&x);
         values[..4].copy_from_slice(&[-32768, 32767, 0, -1]);
-        let out = Case::new(OpKind::Lut16, &[x], y, params.encode()).with_data(data).run(&[values.clone()]);
+        let out = Case::new(OpKind::Lut16, &[x], y, params.encode())
+            .with_data(data)
+            .run(core::slice::from_ref(&values));
         let narrow: Vec<i16> = values.iter().map(|&value| value as i16).collect();
         let mut expected = vec![0; out.len()];
         lut::reference16(&narrow, &table, shift, if to == I8 { 8 } else { 16 }, &mut expected);

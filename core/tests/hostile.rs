@@ -144,7 +144,6 @@ fn damaged_operators_are_refused_or_run() {
                 let _ = session.set_rows(rows);
                 session.run();
             }
-            drop(session);
             assert_eq!(memory.bytes()[arena..], behind);
             ran += 1;
         }

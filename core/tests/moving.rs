@@ -87,7 +87,7 @@ fn moves_of_rows_present() {
     let values: Vec<i32> = (0..24).collect();
     for rows in [0, 2, 6] {
         let case = Case::new(OpKind::Move, &[x], y, params.encode()).with_rows(6, rows);
-        let out = case.run_over(&[values.clone()], None).unwrap();
+        let out = case.run_over(core::slice::from_ref(&values), None).unwrap();
         for (index, out) in out.iter().enumerate() {
             let (column, row) = (index / 6, index % 6);
             let expected = if row < rows { row * 4 + column } else { UNTOUCHED as usize };
@@ -196,7 +196,7 @@ fn reductions_over_every_set_of_axes() {
                 let kind = if (from, to) == (I8, I8) { OpKind::Reduce } else { OpKind::Reduce16 };
                 let bound = if dynamic == 0 { 0 } else { 4 };
                 let case = Case::new(kind, &[x], y, params.encode()).with_rows(bound, rows);
-                let out = case.run_over(&[values.clone()], None).unwrap();
+                let out = case.run_over(core::slice::from_ref(&values), None).unwrap();
                 for (out, members) in out.iter().zip(&members) {
                     let Some(members) = members else {
                         assert_eq!(*out, untouched(to));
@@ -246,7 +246,8 @@ fn bilinear_resizes_keep_their_bound() {
             let params = ResizeParams { bits, rows: data.u16(&rows.0), columns: data.u16(&columns.0) };
             let kind = if dtype == I8 { OpKind::Resize } else { OpKind::Resize16 };
             let values = random.fill(&x);
-            let out = Case::new(kind, &[x], y, params.encode()).with_data(data).run(&[values.clone()]);
+            let out =
+                Case::new(kind, &[x], y, params.encode()).with_data(data).run(core::slice::from_ref(&values));
             let mut exact = Vec::new();
             for index in 0..y.elements() {
                 let (channel, column) = (index % 3, index / 3 % to[1]);

@@ -101,7 +101,7 @@ fn softmax_is_almost_always_correctly_rounded() {
                 let scale_x = if from == I8 { scale_x } else { scale_x / 256.0 };
                 let soft = soft(tensor(from, *dims, 17), to, axis, scale_x);
                 let values = random.fill(&soft.case.inputs[0]);
-                let out = soft.case.run(&[values.clone()]);
+                let out = soft.case.run(core::slice::from_ref(&values));
                 let (w, a) = soft.errors(&values, &out);
                 (wrong, all) = (wrong + w, all + a);
             }
@@ -147,7 +147,7 @@ fn softmax_leaves_absent_rows_out() {
                 let mut soft = soft(x, dtype, axis, if dtype == I8 { 0.05 } else { 0.0002 });
                 soft.case = soft.case.with_rows(8, rows);
                 let values = random.fill(&x);
-                let out = soft.case.run(&[values.clone()]);
+                let out = soft.case.run(core::slice::from_ref(&values));
                 assert_eq!(soft.errors(&values, &out).0, 0, "{dims:?} {rows} rows");
             }
         }
@@ -265,7 +265,8 @@ fn layer_norm_rounds_once() {
             let params = norm.params(&mut data, 1, inner as usize, from, to);
             let kind = if (from, to) == (I8, I8) { OpKind::LayerNorm } else { OpKind::LayerNorm16 };
             let values = spread(&mut random, &x);
-            let out = Case::new(kind, &[x], y, params.encode()).with_data(data).run(&[values.clone()]);
+            let out =
+                Case::new(kind, &[x], y, params.encode()).with_data(data).run(core::slice::from_ref(&values));
             let rows = values.chunks(inner as usize).map(|row| row.iter().copied().enumerate().collect());
             let exact: Vec<f64> = rows.flat_map(|row: Vec<_>| norm.exact(&row, -4)).collect();
             most = most.max(worst(&out, &exact, to));
@@ -286,9 +287,9 @@ fn layer_norm_of_rows_present() {
     let values = random.fill(&x);
     let case = Case::new(OpKind::LayerNorm, &[x], x, params.encode()).with_data(data);
     for rows in [0, 4, 6] {
-        let out = case.clone().with_rows(6, rows).run(&[values.clone()]);
+        let out = case.clone().with_rows(6, rows).run(core::slice::from_ref(&values));
         assert!(out[rows * 8..].iter().all(|&value| value == UNTOUCHED as i32));
-        let all = case.clone().with_rows(6, 6).run(&[values.clone()]);
+        let all = case.clone().with_rows(6, 6).run(core::slice::from_ref(&values));
         assert_eq!(out[..rows * 8], all[..rows * 8]);
     }
 }
@@ -316,7 +317,7 @@ fn group_and_instance_norm_round_once() {
             let case = Case::new(kind, &[x], y, params.encode()).with_data(data);
             let case = if rows > 0 { case.with_rows(dims[1] as usize, rows) } else { case };
             let values = random.fill(&x);
-            let out = case.run(&[values.clone()]);
+            let out = case.run(core::slice::from_ref(&values));
             let (image, channels) = (x.elements() / dims[0] as usize, dims[3] as usize);
             let present = if rows > 0 { rows * 2 * channels } else { image };
             for (start, group) in
@@ -367,7 +368,7 @@ fn l2_norm_rounds_once() {
                 let kind = if (from, to) == (I8, I8) { OpKind::L2Norm } else { OpKind::L2Norm16 };
                 let case = Case::new(kind, &[x], y, params.encode());
                 let values = random.fill(&x);
-                let out = case.run(&[values.clone()]);
+                let out = case.run(core::slice::from_ref(&values));
                 let d = dims.map(|dim| dim as usize);
                 let count: usize = d[first..=last].iter().product();
                 let stride: usize = d[last + 1..].iter().product();

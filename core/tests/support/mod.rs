@@ -216,7 +216,6 @@ impl Case {
         let mut session = Session::new(plan, memory).unwrap();
         session.set_rows(self.rows.1).unwrap();
         session.run();
-        drop(session);
         Ok(decode(output.dtype, &memory[at(&output)]))
     }
 
