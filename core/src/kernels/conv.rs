@@ -198,8 +198,8 @@ impl<X: Lane> Patch<'_, X> {
         let ys = window.inside(0, self.top, rows.height());
         let xs = window.inside(1, self.left, self.width);
         let depth = self.channels / self.groups;
-        let first =
-            (self.left + (xs.start * dilation_x) as isize) as usize * self.channels + self.group * depth;
+        let first = (self.left + (xs.start * dilation_x) as isize).max(0) as usize * self.channels
+            + self.group * depth;
         for ky in 0..kernel_height {
             let at = ky * kernel_width * depth;
             if !ys.contains(&ky) || xs.is_empty() {
@@ -221,7 +221,7 @@ impl<X: Lane> Patch<'_, X> {
     }
 }
 
-narrow_and_wide!(Conv, Conv16);
+narrow_and_wide!(Conv, Conv16, scratch::<i8>, scratch::<i16>);
 
 /// Shapes of a convolution for its [`reference`]: (n, h, w, c) of input and output.
 #[derive(Clone, Copy, Debug)]

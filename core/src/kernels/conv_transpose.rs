@@ -96,7 +96,7 @@ fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
     }
 }
 
-narrow_and_wide!(ConvTranspose, ConvTranspose16);
+narrow_and_wide!(ConvTranspose, ConvTranspose16, scratch::<i8>, scratch::<i16>);
 
 /// The specification: every input value times every weight goes to the output that the tap names,
 /// `o = i * stride + tap * dilation - pad`; positions that an output misses hold `outside`, the input's zero point.

@@ -128,7 +128,7 @@ fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
             for ox in 0..out_width {
                 let left = window.start(1, ox);
                 let xs = window.inside(1, left, width);
-                let first = (left + (xs.start * dilation_x) as isize) as usize * depth;
+                let first = (left + (xs.start * dilation_x) as isize).max(0) as usize * depth;
                 for (ky, row) in table.iter_mut().enumerate().take(kernel_height) {
                     *row = if ys.contains(&ky) && !xs.is_empty() {
                         let row = rows.get((top + (ky * dilation_y) as isize) as usize);
@@ -154,7 +154,7 @@ fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
     }
 }
 
-narrow_and_wide!(Depthwise, Depthwise16);
+narrow_and_wide!(Depthwise, Depthwise16, scratch::<i8>, scratch::<i16>);
 
 /// The specification: `y[n][oy][ox][k]` from the sum over the taps of input channel `k / multiplier` times weight, where
 /// taps outside the image hold `outside`, the input's zero point. `weights` are `[kh][kw][c * multiplier]`.

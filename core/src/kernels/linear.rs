@@ -116,7 +116,7 @@ fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
     }
 }
 
-narrow_and_wide!(Linear, Linear16);
+narrow_and_wide!(Linear, Linear16, scratch::<i8>, scratch::<i16>);
 
 /// The specification: `y[r][n] = clamp(zero + round(scale[n] * (bias[n] + sum_k x[r][k] * w[n][k])))`, with `weights` in
 /// plain order `[outputs][depth]`.

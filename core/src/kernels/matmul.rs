@@ -90,10 +90,6 @@ fn check<Y: Quantized>(operator: &Operator<'_>) -> Result<(), Fault> {
     if product.clamp.valid::<Y>() { Ok(()) } else { Err(Fault::Params) }
 }
 
-fn scratch<X: Lane>(_operator: &Operator<'_>) -> usize {
-    0
-}
-
 /// All of an operand is needed for every output: no sharing.
 fn reach(_operator: &Operator<'_>, _input: usize) -> Option<isize> {
     None
@@ -146,7 +142,7 @@ fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
     }
 }
 
-narrow_and_wide!(MatMul, MatMul16);
+narrow_and_wide!(MatMul, MatMul16, |_| 0, |_| 0);
 
 /// One matrix of the specification: `y[i][j] = clamp(zero + round(scale * sum_k (a[i][k] - zero_a) * (b[k][j] - zero_b)))`
 /// for `[m, k, n] = sizes`, with `b` as `[k][n]`, or `[n][k]` when transposed.

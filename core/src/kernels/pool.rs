@@ -271,10 +271,6 @@ fn check<Y: Quantized>(operator: &Operator<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-fn scratch<X: Lane>(_operator: &Operator<'_>) -> usize {
-    0
-}
-
 fn reach(operator: &Operator<'_>, _input: usize) -> Option<isize> {
     let (input, output) = operator.unary().ok()?;
     Some(Mean::read(operator, &output)?.window.reach(&input, &output, 0))
@@ -295,7 +291,7 @@ fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
     });
 }
 
-narrow_and_wide!(AveragePool, AveragePool16);
+narrow_and_wide!(AveragePool, AveragePool16, |_| 0, |_| 0);
 
 /// Positions of the input, as element numbers without the channel, that output pixel (n, oy, ox) sees.
 fn seen(window: &Window, input: [usize; 4], [n, oy, ox]: [usize; 3]) -> impl Iterator<Item = usize> {
@@ -305,7 +301,7 @@ fn seen(window: &Window, input: [usize; 4], [n, oy, ox]: [usize; 3]) -> impl Ite
     (0..kh * kw).filter_map(move |tap| {
         let (iy, ix) = (top + (tap / kw) as isize * dilation[0], left + (tap % kw) as isize * dilation[1]);
         let inside = (0..height as isize).contains(&iy) && (0..width as isize).contains(&ix);
-        inside.then_some((n * height + iy as usize) * width + ix as usize)
+        inside.then(|| (n * height + iy as usize) * width + ix as usize)
     })
 }
 

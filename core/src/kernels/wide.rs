@@ -11,9 +11,10 @@ pub(super) fn types(operator: &Operator<'_>) -> Result<(DType, DType), Fault> {
 }
 
 /// Implements [`super::Kernel`] for an operator and its 16-bit variant from the functions of the module that calls it:
-/// `check::<Y>`, `scratch::<X>`, `reach`, `macs` and `run::<X, Y>`, with `X` the input's and `Y` the output's element.
+/// `check::<Y>`, `reach`, `macs` and `run::<X, Y>`, with `X` the input's and `Y` the output's element, and the scratch bytes for
+/// int8 and int16 input.
 macro_rules! narrow_and_wide {
-    ($narrow:ident, $wide:ident) => {
+    ($narrow:ident, $wide:ident, $scratch8:expr, $scratch16:expr) => {
         impl super::Kernel for $narrow {
             const KIND: super::OpKind = super::OpKind::$narrow;
 
@@ -25,7 +26,7 @@ macro_rules! narrow_and_wide {
             }
 
             fn scratch(operator: &Operator<'_>) -> usize {
-                scratch::<i8>(operator)
+                $scratch8(operator)
             }
 
             fn reach(operator: &Operator<'_>, input: usize) -> Option<isize> {
@@ -53,8 +54,8 @@ macro_rules! narrow_and_wide {
 
             fn scratch(operator: &Operator<'_>) -> usize {
                 match operator.input(0).map(|input| input.dtype) {
-                    Ok(DType::I8) => scratch::<i8>(operator),
-                    _ => scratch::<i16>(operator),
+                    Ok(DType::I8) => $scratch8(operator),
+                    _ => $scratch16(operator),
                 }
             }
 

@@ -1,1 +1,33 @@
-//! Conformance cases.
+//! Conformance cases: plans of one operator, made, verified and run in a buffer of the caller's and compared with the
+//! kernel's `reference`. The same cases run on the host, on emulated and real boards and under Miri.
+//!
+//! Every case runs for each weight layout that the build accepts, with input and output apart, and overlapping as far as
+//! the operator allows; scratch memory is exactly what the operator asks for.
+#![no_std]
+
+mod bench;
+pub mod conv;
+pub mod linear;
+pub mod matmul;
+pub mod pool;
+pub mod projection;
+mod random;
+
+pub use bench::{Bench, Failure, Job, Pool, tensor};
+pub use random::Random;
+
+/// Bytes that [`run_all`] needs.
+pub const MEMORY: usize = 64 * 1024;
+
+/// Takes the name of a case and what came of it.
+pub type Report<'r> = dyn FnMut(&str, Result<(), Failure>) + 'r;
+
+/// Runs every case in `memory`, at least [`MEMORY`] bytes. Each case is reported once, also when there is too little memory.
+pub fn run_all<'r>(memory: &'r mut [u8], report: &'r mut Report<'r>) {
+    let mut bench = Bench::new(memory, report);
+    linear::run(&mut bench);
+    conv::run(&mut bench);
+    pool::run(&mut bench);
+    matmul::run(&mut bench);
+    projection::run(&mut bench);
+}

@@ -1,0 +1,108 @@
+//! Cases of linear layers.
+
+use bytemuck::Pod;
+use mixel_core::arch::matrix::Lane;
+use mixel_core::kernels::OpKind;
+use mixel_core::kernels::linear::{LinearParams, reference};
+use mixel_core::kernels::requant::Clamp;
+use mixel_core::pack::Layout;
+use mixel_core::plan::DType;
+
+use crate::bench::write_matrices;
+use crate::{Bench, Failure, Job, Pool, Random, tensor};
+
+/// Element types of activations and their codes.
+pub trait Activation: Pod + Lane {
+    /// Code of the type.
+    const DTYPE: DType;
+}
+
+impl Activation for i8 {
+    const DTYPE: DType = DType::I8;
+}
+
+impl Activation for i16 {
+    const DTYPE: DType = DType::I16;
+}
+
+/// Rows (bound and present), depth and outputs of a layer.
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    /// Bound of the rows.
+    pub rows: usize,
+    /// Rows present; none for a static shape.
+    pub present: Option<usize>,
+    /// Inputs of a row.
+    pub depth: usize,
+    /// Outputs of a row.
+    pub outputs: usize,
+}
+
+/// Runs one case with types `X` to `Y`.
+///
+/// # Errors
+/// What went wrong first.
+pub fn check<X: Activation, Y: Activation>(
+    case: Case,
+    kind: OpKind,
+    layout: Layout,
+    mut pool: Pool<'_>,
+    random: &mut Random,
+) -> Result<(), Failure> {
+    let Case { rows, present, depth, outputs } = case;
+    let x = pool.random::<X>(random, rows * depth)?;
+    let weights = pool.random::<i8>(random, outputs * depth)?;
+    let fine = X::MAX > i8::MAX as i32;
+    let channels =
+        pool.channels(random, outputs, if fine { depth << 16 } else { depth }, Y::MAX > i8::MAX as i32)?;
+    let clamp = Clamp { zero_point: random.range(-128, 127), min: Y::MIN, max: random.range(0, Y::MAX) };
+    let expected = pool.take::<Y>(rows * outputs)?;
+    reference(x, weights, &channels.view(), clamp, depth, expected);
+    let mut input = tensor(X::DTYPE, [1, 1, rows, depth], random.range(-128, 127));
+    let mut output = tensor(Y::DTYPE, [1, 1, rows, outputs], clamp.zero_point);
+    if present.is_some() {
+        (input.dynamic, output.dynamic) = (0b0100, 0b0100);
+    }
+    let rows = present.map_or((0, 0), |present| (rows, present));
+    Job { kind, layout, inputs: &[(input, bytemuck::cast_slice(x))], output, rows }.run(
+        pool,
+        expected,
+        |writer| {
+            let weights = write_matrices(writer, layout, weights, [1, outputs, depth])?;
+            let channels = channels.write(writer)?;
+            Ok(LinearParams { weights, channels, min: clamp.min, max: clamp.max }.encode())
+        },
+    )
+}
+
+/// Sizes around the edges of tiles.
+pub fn run(bench: &mut Bench<'_, '_>) {
+    let sizes =
+        [(1, 1, 1), (1, 4, 2), (1, 5, 3), (1, 16, 16), (1, 17, 17), (1, 64, 10), (2, 4, 4), (3, 8, 6)];
+    let more = [(4, 7, 16), (5, 12, 12), (7, 16, 33), (9, 31, 4), (6, 8, 16), (1, 130, 5), (3, 3, 31)];
+    for (rows, depth, outputs) in sizes.into_iter().chain(more) {
+        let case = Case { rows, present: None, depth, outputs };
+        let mut random = Random::new((rows * 1000 + depth * 10 + outputs) as u32);
+        bench.each_layout(format_args!("linear {rows}x{depth}->{outputs}"), |pool, layout| {
+            check::<i8, i8>(case, OpKind::Linear, layout, pool, &mut random)
+        });
+    }
+    for present in [0, 1, 2, 3, 6, 7] {
+        let case = Case { rows: 7, present: Some(present), depth: 12, outputs: 9 };
+        let mut random = Random::new(present as u32);
+        bench.each_layout(format_args!("linear {present} of 7x12->9"), |pool, layout| {
+            check::<i8, i8>(case, OpKind::Linear, layout, pool, &mut random)
+        });
+    }
+    let case = Case { rows: 5, present: None, depth: 11, outputs: 6 };
+    let mut random = Random::new(16);
+    bench.each_layout(format_args!("linear16 i16->i8"), |pool, layout| {
+        check::<i16, i8>(case, OpKind::Linear16, layout, pool, &mut random)
+    });
+    bench.each_layout(format_args!("linear16 i8->i16"), |pool, layout| {
+        check::<i8, i16>(case, OpKind::Linear16, layout, pool, &mut random)
+    });
+    bench.each_layout(format_args!("linear16 i16->i16"), |pool, layout| {
+        check::<i16, i16>(case, OpKind::Linear16, layout, pool, &mut random)
+    });
+}

@@ -1,0 +1,112 @@
+//! Cases of products of two activations.
+
+use mixel_core::kernels::OpKind;
+use mixel_core::kernels::matmul::{MatMulParams, reference};
+use mixel_core::kernels::requant::{Clamp, Scale};
+use mixel_core::pack::Layout;
+
+use crate::linear::Activation;
+use crate::{Bench, Failure, Job, Pool, Random, tensor};
+
+/// Sizes of a product.
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    /// First and second dimension.
+    pub batches: [usize; 2],
+    /// m, k, n.
+    pub sizes: [usize; 3],
+    /// Whether the second operand is transposed.
+    pub transposed: bool,
+    /// Which of m, k, n vary, and the rows present.
+    pub present: Option<([bool; 3], usize)>,
+}
+
+/// Runs one case with types `X`, `X` to `Y`.
+///
+/// # Errors
+/// What went wrong first.
+pub fn check<X: Activation, Y: Activation>(
+    case: Case,
+    kind: OpKind,
+    mut pool: Pool<'_>,
+    random: &mut Random,
+) -> Result<(), Failure> {
+    let Case { batches: [outer, heads], sizes: [m, k, n], transposed, present } = case;
+    let count = outer * heads;
+    let a = pool.random::<X>(random, count * m * k)?;
+    let b = pool.random::<X>(random, count * k * n)?;
+    let zeros = [random.range(-128, 127), random.range(-128, 127)];
+    let typical = if X::MAX > i8::MAX as i32 { 53 } else { 38 } - if Y::MAX > i8::MAX as i32 { 8 } else { 0 };
+    let scale = Scale { multiplier: random.range(1 << 30, i32::MAX), shift: typical };
+    let clamp = Clamp { zero_point: random.range(-128, 127), min: Y::MIN, max: Y::MAX };
+    let mut dynamic = [0u8; 3];
+    let (mut bound, mut rows) = (0, 0);
+    if let Some(([on_m, on_k, on_n], present)) = present {
+        let (k_axis, n_axis) = if transposed { (3, 2) } else { (2, 3) };
+        let bit = |on: bool, axis: usize| (on as u8) << axis;
+        dynamic =
+            [bit(on_m, 2) | bit(on_k, 3), bit(on_k, k_axis) | bit(on_n, n_axis), bit(on_m, 2) | bit(on_n, 3)];
+        bound = if on_m {
+            m
+        } else if on_k {
+            k
+        } else {
+            n
+        };
+        rows = present;
+        // What is not present must not count: k is cut off by making its surplus in the first operand zero.
+        for (index, value) in a.iter_mut().enumerate() {
+            if on_k && index % k >= present {
+                *value = X::narrow(zeros[0]);
+            }
+        }
+    }
+    let expected = pool.take::<Y>(count * m * n)?;
+    for ((a, b), y) in a.chunks_exact(m * k).zip(b.chunks_exact(k * n)).zip(expected.chunks_exact_mut(m * n))
+    {
+        reference((a, zeros[0]), (b, zeros[1]), transposed, (scale, clamp), [m, k, n], y);
+    }
+    let second = if transposed { [outer, heads, n, k] } else { [outer, heads, k, n] };
+    let mut tensors = [
+        tensor(X::DTYPE, [outer, heads, m, k], zeros[0]),
+        tensor(X::DTYPE, second, zeros[1]),
+        tensor(Y::DTYPE, [outer, heads, m, n], clamp.zero_point),
+    ];
+    tensors.iter_mut().zip(dynamic).for_each(|(tensor, dynamic)| tensor.dynamic = dynamic);
+    let inputs = [(tensors[0], bytemuck::cast_slice(a)), (tensors[1], bytemuck::cast_slice(b))];
+    let job = Job { kind, layout: Layout::Generic, inputs: &inputs, output: tensors[2], rows: (bound, rows) };
+    job.run(pool, expected, |_| {
+        Ok(MatMulParams { transposed, scale, min: clamp.min, max: clamp.max }.encode())
+    })
+}
+
+/// Attention-like products, static and with rows that vary.
+pub fn run(bench: &mut Bench<'_, '_>) {
+    for (index, transposed) in [false, true].into_iter().enumerate() {
+        let mut random = Random::new(index as u32 + 500);
+        for sizes in [[1, 1, 1], [3, 5, 7], [8, 16, 16], [5, 16, 17], [2, 33, 4]] {
+            let case = Case { batches: [1, 2], sizes, transposed, present: None };
+            let [m, k, n] = sizes;
+            bench.once(format_args!("matmul {m}x{k}x{n} transposed {transposed}"), |pool| {
+                check::<i8, i8>(case, OpKind::MatMul, pool, &mut random)
+            });
+            bench.once(format_args!("matmul16 {m}x{k}x{n} transposed {transposed}"), |pool| {
+                check::<i16, i8>(case, OpKind::MatMul16, pool, &mut random)
+            });
+        }
+        for present in [0, 1, 4, 6] {
+            let rows = [
+                ([6, 8, 5], [true, false, false]),
+                ([6, 8, 6], [true, false, true]),
+                ([6, 6, 20], [true, true, false]),
+                ([5, 6, 7], [false, true, false]),
+            ];
+            for (sizes, on) in rows {
+                let case = Case { batches: [2, 1], sizes, transposed, present: Some((on, present)) };
+                bench.once(format_args!("matmul {present} of 6 on {on:?} transposed {transposed}"), |pool| {
+                    check::<i8, i8>(case, OpKind::MatMul, pool, &mut random)
+                });
+            }
+        }
+    }
+}
