@@ -13,10 +13,6 @@ use cortex_m_rt::entry;
 use mixel_core::{Plan, Session};
 use mixel_machine as _;
 
-/// What plans and arenas must lie at multiples of.
-#[repr(C, align(16))]
-struct Aligned<T: ?Sized>(T);
-
 include!(concat!(env!("OUT_DIR"), "/plan.rs"));
 
 /// No chip, no interrupts: one empty entry, since the linker script wants a table.

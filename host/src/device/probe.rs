@@ -1,7 +1,7 @@
 //! Programs on attached boards, through the probe-rs tools. Not run on hardware yet.
 //!
 //! Plan and job are written to the board's flash, 16 bytes of lengths before them; the records come back as
-//! defmt lines `record: <hex>`.
+//! defmt lines `record: [0a, 0b]`.
 
 use std::{process::Command, time::Duration};
 
@@ -9,7 +9,7 @@ use super::{Board, firmware::Built, process::finish};
 use crate::{Error, ErrorKind, Result};
 
 /// What the runner writes before the bytes of records.
-const MARK: &str = "record: ";
+const MARK: &str = "record: [";
 const FLASH_LIMIT: Duration = Duration::from_secs(120);
 
 /// Writes plan and job to `storage` (address and bytes) of the board, runs the program, and gives records, exit
@@ -94,10 +94,9 @@ fn parse(said: &str) -> (Vec<u8>, Vec<String>) {
     (records, log)
 }
 
-/// The bytes of a hexadecimal line.
-fn bytes(hex: &str) -> Option<Vec<u8>> {
-    let (pairs, []) = hex.as_bytes().as_chunks::<2>() else { return None };
-    pairs.iter().map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
+/// The bytes of a list `0a, 0b]`.
+fn bytes(list: &str) -> Option<Vec<u8>> {
+    list.strip_suffix(']')?.split(", ").map(|byte| u8::from_str_radix(byte, 16).ok()).collect()
 }
 
 #[cfg(test)]
@@ -106,9 +105,9 @@ mod tests {
 
     #[test]
     fn records_are_found_between_other_lines() {
-        let (records, log) = parse("booting\n record: 0a0bff\nrecord: 00\nrecord: none of it\n");
+        let (records, log) = parse("booting\n record: [0a, 0b, ff]\nrecord: [00]\nrecord: [none]\n");
         assert_eq!(records, [0x0a, 0x0b, 0xff, 0]);
-        assert_eq!(log, ["booting", "record: none of it"]);
+        assert_eq!(log, ["booting", "record: [none]"]);
     }
 
     #[test]
