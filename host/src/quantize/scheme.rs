@@ -1,0 +1,275 @@
+//! Which values share a quantization, and which one it is.
+
+use mixel_core::plan::DType;
+
+use super::range::{Range, dequantize_value};
+use super::statistics::{Observed, Statistics};
+use super::{Activations, Calibration, Options};
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph::{Graph, Node, Op, Pooling, Quantization, Reduction, Sampling, ValueId};
+use crate::lower::function;
+
+/// Sets of values that have one quantization, because operators between them only move integers.
+pub(super) struct Groups {
+    parent: Vec<usize>,
+    /// At a set's representative: what the model states for one of its values.
+    given: Vec<Option<Quantization>>,
+    /// At a set's representative: what was seen of its values.
+    range: Vec<Option<Range>>,
+}
+
+impl Groups {
+    pub(super) fn new(graph: &Graph, statistics: Option<&Statistics>, options: &Options) -> Self {
+        let seen = |index: usize| observed_range(graph, ValueId(index), statistics, options);
+        let mut groups = Self {
+            parent: (0..graph.values.len()).collect(),
+            given: graph.values.iter().map(|value| value.given).collect(),
+            range: (0..graph.values.len()).map(seen).collect(),
+        };
+        for node in &graph.nodes {
+            if moves_integers(&node.op) {
+                groups.join(node.inputs[0], node.output);
+            }
+        }
+        for node in graph.nodes.iter().filter(|node| matches!(node.op, Op::Concat { .. })) {
+            for &input in &node.inputs {
+                groups.join_if_alike(input, node.output);
+            }
+        }
+        groups
+    }
+
+    pub(super) fn root(&self, id: ValueId) -> usize {
+        let mut at = id.0;
+        while self.parent[at] != at {
+            at = self.parent[at];
+        }
+        at
+    }
+
+    /// Makes two values share, unless the model states different quantizations for them: then lowering rescales.
+    fn join(&mut self, a: ValueId, b: ValueId) {
+        let (a, b) = (self.root(a), self.root(b));
+        let conflict = matches!((self.given[a], self.given[b]), (Some(x), Some(y)) if x != y);
+        if a == b || conflict {
+            return;
+        }
+        self.parent[b] = a;
+        self.given[a] = self.given[a].or(self.given[b]);
+        self.range[a] = match (self.range[a], self.range[b]) {
+            (Some(x), Some(y)) => Some(x.hull(y)),
+            (x, y) => x.or(y),
+        };
+    }
+
+    /// Lets a concatenated part share with the whole, unless it would lose more than one bit by it.
+    fn join_if_alike(&mut self, part: ValueId, whole: ValueId) {
+        let (p, w) = (self.root(part), self.root(whole));
+        let alike = match (self.range[p], self.range[w]) {
+            (Some(part), Some(whole)) => {
+                let hull = part.hull(whole);
+                part.max - part.min >= 0.5 * (hull.max - hull.min)
+            }
+            _ => true,
+        };
+        let stated = self.given[p].is_some() || self.given[w].is_some();
+        if alike || stated {
+            self.join(part, whole);
+        }
+    }
+}
+
+/// Whether the output's integers are some of the input's, unchanged.
+pub(crate) fn moves_integers(op: &Op) -> bool {
+    match op {
+        Op::Reshape
+        | Op::Transpose { .. }
+        | Op::Slice { .. }
+        | Op::Pad { .. }
+        | Op::Gather { .. }
+        | Op::Expand
+        | Op::DepthToSpace { .. }
+        | Op::SpaceToDepth { .. }
+        | Op::Resize { sampling: Sampling::Nearest { .. } | Sampling::Bilinear, .. }
+        | Op::Reduce { reduction: Reduction::Max, .. }
+        | Op::Pool { pooling: Pooling::Max, .. } => true,
+        _ => false,
+    }
+}
+
+fn observed_range(
+    graph: &Graph,
+    id: ValueId,
+    statistics: Option<&Statistics>,
+    options: &Options,
+) -> Option<Range> {
+    let value = graph.value(id);
+    let range = match (&value.constant, statistics.and_then(|statistics| statistics.get(id))) {
+        (Some(constant), _) => Range::of(&constant.data),
+        (None, Some(observed)) => chosen_range(observed, options.calibration),
+        (None, None) => return None,
+    };
+    let fill = graph.nodes.iter().find(|node| node.output == id).and_then(|node| match node.op {
+        Op::Pad { value, .. } if value.is_finite() => Some(value),
+        _ => None,
+    });
+    Some(fill.map_or(range, |fill| range.hull(Range::new(fill, fill))))
+}
+
+fn chosen_range(observed: &Observed, calibration: Calibration) -> Range {
+    match (calibration, &observed.histogram) {
+        (Calibration::Percentile(kept), Some(histogram)) => histogram.percentile(kept),
+        (Calibration::Mse, Some(histogram)) => histogram.least_error(),
+        _ => observed.range(),
+    }
+}
+
+/// The quantization of every activation, by value; none for weights and plain integers.
+pub(super) fn assign(
+    graph: &Graph,
+    statistics: Option<&Statistics>,
+    options: &Options,
+) -> Result<Vec<Option<Quantization>>> {
+    let groups = Groups::new(graph, statistics, options);
+    let mut chosen: Vec<Option<Quantization>> = vec![None; graph.values.len()];
+    let uses = activations(graph);
+    // What is stated comes first, then what an operator's definition fixes, then what was seen.
+    for &id in &uses {
+        let root = groups.root(id);
+        chosen[root] = chosen[root].or(groups.given[root]);
+    }
+    for node in &graph.nodes {
+        let root = groups.root(node.output);
+        chosen[root] = chosen[root].or(fixed(&node.op));
+    }
+    let wide = wide_groups(graph, &groups, statistics, options);
+    for &id in &uses {
+        let root = groups.root(id);
+        let dtype = if wide.contains(&root) { DType::I16 } else { DType::I8 };
+        let seen = groups.range[root].map(|range| range.quantization(dtype));
+        chosen[root] = chosen[root].or(seen);
+    }
+    for &id in graph.inputs.iter().filter(|id| uses.contains(id)) {
+        if chosen[groups.root(id)].is_none() {
+            return Err(missing(graph, &graph.value(id).name));
+        }
+    }
+    for node in &graph.nodes {
+        let root = groups.root(node.output);
+        if chosen[root].is_none() {
+            let input = node.inputs.first().and_then(|id| chosen[groups.root(*id)]);
+            chosen[root] = input.and_then(|input| derived(&node.op, &input));
+        }
+        if chosen[root].is_none() {
+            return Err(missing(graph, &node.name));
+        }
+    }
+    let mut result = vec![None; graph.values.len()];
+    for &id in &uses {
+        result[id.0] = chosen[groups.root(id)];
+    }
+    Ok(result)
+}
+
+/// Values that hold quantized activations, constant operands included, weights and fingerprint bins not.
+fn activations(graph: &Graph) -> Vec<ValueId> {
+    let mut uses: Vec<ValueId> = graph.nodes.iter().flat_map(|node| activation_inputs(node)).collect();
+    uses.extend(graph.nodes.iter().map(|node| node.output));
+    uses.extend(graph.outputs.iter().copied());
+    uses.sort_unstable();
+    uses.dedup();
+    uses
+}
+
+/// The inputs of `node` that are activations.
+pub(crate) fn activation_inputs(node: &Node) -> Vec<ValueId> {
+    let count = match node.op {
+        Op::Binary { .. } | Op::MatMul { .. } => 2,
+        Op::Concat { .. } => node.inputs.len(),
+        Op::Projection => 0,
+        _ => 1,
+    };
+    node.inputs.iter().copied().take(count).collect()
+}
+
+/// Outputs whose range is known without data.
+fn fixed(op: &Op) -> Option<Quantization> {
+    match op {
+        Op::Softmax { .. } => Some(Quantization { scale: 1.0 / 256.0, zero_point: -128, dtype: DType::I8 }),
+        Op::L2Norm { .. } => Some(Quantization { scale: 1.0 / 128.0, zero_point: 0, dtype: DType::I8 }),
+        _ => None,
+    }
+}
+
+/// Output quantizations that follow from the input's without loss worth naming.
+fn derived(op: &Op, input: &Quantization) -> Option<Quantization> {
+    match op {
+        Op::Identity
+        | Op::Pool { .. }
+        | Op::Concat { .. }
+        | Op::Reduce { reduction: Reduction::Mean, .. } => Some(*input),
+        Op::Unary(functions) if input.dtype == DType::I8 => {
+            let results = (-128..=127).map(|q| function::chain(functions, dequantize_value(q, input)));
+            let results: Vec<f32> = results.filter(|y| y.is_finite()).map(|y| y as f32).collect();
+            Some(Range::of(&results).quantization(DType::I8))
+        }
+        _ => None,
+    }
+}
+
+/// Sets whose values are to have 16 bits: all that can, or those where eight bits are predicted to be too noisy.
+fn wide_groups(
+    graph: &Graph,
+    groups: &Groups,
+    statistics: Option<&Statistics>,
+    options: &Options,
+) -> Vec<usize> {
+    let mut wide: Vec<usize> = match options.activations {
+        Activations::Int8 => return Vec::new(),
+        Activations::Int16 => activations(graph).iter().map(|id| groups.root(*id)).collect(),
+        Activations::Auto => {
+            let noisy = |id: &ValueId| {
+                let (Some(observed), Some(range)) =
+                    (statistics.and_then(|statistics| statistics.get(*id)), groups.range[groups.root(*id)])
+                else {
+                    return false;
+                };
+                predicted_sqnr_db(observed.power(), &range.quantization(DType::I8)) < options.least_sqnr_db
+            };
+            let noisy_ids = activations(graph).into_iter().filter(noisy);
+            noisy_ids.map(|id| groups.root(id)).collect()
+        }
+    };
+    wide.sort_unstable();
+    wide.dedup();
+    // Every operator at a 16-bit value must have a 16-bit form; leaving a set out can take that from another.
+    loop {
+        let is_wide = |id: &ValueId| wide.contains(&groups.root(*id));
+        let refused = graph.nodes.iter().find_map(|node| {
+            let inputs: Vec<bool> = activation_inputs(node).iter().map(is_wide).collect();
+            let output = is_wide(&node.output);
+            if crate::lower::widths_fit(&node.op, &inputs, output) {
+                return None;
+            }
+            activation_inputs(node).into_iter().chain([node.output]).find(is_wide).map(|id| groups.root(id))
+        });
+        match refused {
+            Some(root) => wide.retain(|set| *set != root),
+            None => return wide,
+        }
+    }
+}
+
+/// Signal to rounding noise in decibels of a signal of mean square `power`: noise is `scale^2 / 12`.
+pub fn predicted_sqnr_db(power: f64, quantization: &Quantization) -> f64 {
+    10.0 * (power / ((quantization.scale as f64).powi(2) / 12.0)).max(1e-30).log10()
+}
+
+fn missing(graph: &Graph, path: &str) -> Error {
+    if graph.values.iter().any(|value| value.given.is_some()) {
+        return Error::new(ErrorKind::Quantization, path, "the model states no quantization for this tensor")
+            .hint("quantize all activations in the exporter, or give calibration inputs (--calib FILE.npz)");
+    }
+    Error::new(ErrorKind::Calibration, path, "a float model needs calibration inputs, and there are none for this tensor")
+        .hint("--calib FILE.npz with arrays by input name and a leading sample axis, or --calib random for a rough try")
+}
