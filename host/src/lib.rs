@@ -10,7 +10,9 @@ pub mod device;
 pub mod emit;
 pub mod error;
 pub mod graph;
+pub mod lower;
 pub mod plan;
 pub mod program;
+pub mod quantize;
 
 pub use error::{Error, ErrorKind, Result};

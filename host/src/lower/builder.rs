@@ -6,6 +6,7 @@ use mixel_core::kernels::OpKind;
 use mixel_core::kernels::requant::{Clamp, Scale};
 use mixel_core::pack::Layout;
 use mixel_core::plan::format::ALIGN;
+use mixel_core::plan::write::Constant;
 use mixel_core::plan::{DType, Direction, Place, Tensor};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -19,13 +20,6 @@ pub(super) struct Builder<'q> {
     pub program: Program,
     tensors: BTreeMap<ValueId, u16>,
     constants: HashMap<Vec<u8>, u32>,
-}
-
-/// Part of the data section: byte offset and number of elements.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Block {
-    pub offset: u32,
-    pub count: usize,
 }
 
 impl<'q> Builder<'q> {
@@ -103,19 +97,6 @@ impl<'q> Builder<'q> {
         self.push(tensor, name, None)
     }
 
-    /// Another view, in `shape`, of the memory of tensor `of`.
-    pub fn view(&mut self, of: u16, shape: &Shape) -> Result<u16> {
-        let source = &self.program.tensors[of as usize];
-        let (name, root) = (source.name.clone(), source.alias_of.unwrap_or(of));
-        let source = source.tensor;
-        let mut tensor = tensor_of(shape, None, &name)?;
-        (tensor.dtype, tensor.place, tensor.offset) = (source.dtype, source.place, source.offset);
-        (tensor.scale, tensor.zero_point) = (source.scale, source.zero_point);
-        let index = self.push(tensor, name, None)?;
-        self.program.tensors[index as usize].alias_of = Some(root);
-        Ok(index)
-    }
-
     fn push(&mut self, tensor: Tensor, name: String, value: Option<ValueId>) -> Result<u16> {
         let index = u16::try_from(self.program.tensors.len())
             .map_err(|_| Error::new(ErrorKind::Unsupported, &name, "more than 65535 tensors"))?;
@@ -124,23 +105,23 @@ impl<'q> Builder<'q> {
     }
 
     /// Puts constants at a multiple of 16 bytes; the same bytes are stored once.
-    pub fn data(&mut self, bytes: &[u8]) -> Block {
+    pub fn data(&mut self, bytes: &[u8]) -> Constant {
         let data = &mut self.program.data;
         let offset = *self.constants.entry(bytes.to_vec()).or_insert_with(|| {
             data.resize(data.len().next_multiple_of(ALIGN), 0);
             data.extend_from_slice(bytes);
             (data.len() - bytes.len()) as u32
         });
-        Block { offset, count: bytes.len() }
+        Constant { offset, count: bytes.len() }
     }
 
     /// Signed bytes as constants.
-    pub fn signed(&mut self, values: &[i8]) -> Block {
+    pub fn signed(&mut self, values: &[i8]) -> Constant {
         self.data(&values.iter().map(|&value| value as u8).collect::<Vec<u8>>())
     }
 
     /// Biases and factors of output channels as kernels read them.
-    pub fn channels(&mut self, bias: &[i32], scales: &[Scale]) -> Block {
+    pub fn channels(&mut self, bias: &[i32], scales: &[Scale]) -> Constant {
         let mut bytes: Vec<u8> = bias.iter().flat_map(|bias| bias.to_le_bytes()).collect();
         bytes.extend(scales.iter().flat_map(|scale| scale.multiplier.to_le_bytes()));
         bytes.extend(scales.iter().map(|scale| scale.shift));
@@ -156,6 +137,13 @@ impl<'q> Builder<'q> {
             params: params.to_vec(),
             name: name.to_owned(),
         });
+    }
+
+    /// Appends an operator from `node`'s first input to its output.
+    pub fn unary(&mut self, node: &Node, kind: OpKind, params: &[u8]) -> Result<()> {
+        let (input, output) = (self.tensor(node.inputs[0])?, self.tensor(node.output)?);
+        self.operator(&node.name, kind, &[input], output, params);
+        Ok(())
     }
 
     pub fn port(&mut self, id: ValueId, direction: Direction) -> Result<()> {

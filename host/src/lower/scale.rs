@@ -4,30 +4,52 @@ use mixel_core::kernels::requant::Scale;
 
 use crate::error::{Error, ErrorKind, Result};
 
+/// What a kernel can take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Largest size of the multiplier.
+    pub multiplier: i64,
+    /// Largest shift.
+    pub shift: i32,
+}
+
+impl Limits {
+    /// All that the rounding rule can.
+    pub const ALL: Self = Self { multiplier: i32::MAX as i64, shift: 62 };
+}
+
 /// The [`Scale`] nearest to `real`: a multiplier of 31 significant bits, so the relative error is at most 2^-31. Factors
-/// below 2^-32 lose bits, and those below 2^-63 become zero, which is what they do to any 32-bit accumulator.
+/// below 2^-31 lose bits, and those below 2^-63 become zero, which is what they do to any 32-bit accumulator.
 ///
 /// # Errors
 /// [`ErrorKind::Quantization`] when `real` is not finite or 2^30 or more.
 pub fn nearest(real: f64, path: &str) -> Result<Scale> {
-    if !real.is_finite() || real.abs() >= (1u64 << 30) as f64 {
+    nearest_within(real, Limits::ALL, path)
+}
+
+/// The [`Scale`] nearest to `real` within `limits`.
+///
+/// # Errors
+/// As [`nearest`], by these limits.
+pub fn nearest_within(real: f64, limits: Limits, path: &str) -> Result<Scale> {
+    let (mantissa, exponent) = mantissa_exponent(real);
+    let mut shift = (31 - exponent).min(limits.shift);
+    let rounded = |shift: i32| (mantissa * 2f64.powi(exponent + shift)).round();
+    // 0.999... may round up to 2^31.
+    while shift >= 1 && rounded(shift).abs() > limits.multiplier as f64 {
+        shift -= 1;
+    }
+    if !real.is_finite() || shift < 1 {
         let message = format!("a change of scale by {real:e} does not fit the device's multipliers");
         return Err(Error::new(ErrorKind::Quantization, path, message)
             .hint("the ranges of neighbouring tensors are too far apart: check weights and calibration inputs"));
     }
-    let (mantissa, exponent) = mantissa_exponent(real);
-    let shift = (31 - exponent).clamp(1, 62);
-    let exact = mantissa * 2f64.powi(exponent) * 2f64.powi(shift);
-    let multiplier = exact.round() as i64;
-    // 0.999... may round up to 2^31.
-    let (multiplier, shift) =
-        if multiplier.abs() > i32::MAX as i64 { (multiplier / 2, shift - 1) } else { (multiplier, shift) };
-    Ok(Scale { multiplier: multiplier as i32, shift: shift as u8 })
+    Ok(Scale { multiplier: rounded(shift) as i32, shift: shift as u8 })
 }
 
 /// `real = mantissa * 2^exponent` with the mantissa's size in [0.5, 1).
 pub fn mantissa_exponent(real: f64) -> (f64, i32) {
-    if real == 0.0 {
+    if real == 0.0 || !real.is_finite() {
         return (0.0, 0);
     }
     let mut exponent = real.abs().log2().floor() as i32 + 1;

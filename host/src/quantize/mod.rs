@@ -102,33 +102,41 @@ pub fn quantize(mut graph: Graph, statistics: Option<&Statistics>, options: &Opt
         equalize(&mut graph, statistics);
     }
     let statistics = statistics.as_ref();
-    let activations = scheme::assign(&graph, statistics, options)?;
     let mut weights = BTreeMap::new();
-    for index in 0..graph.nodes.len() {
-        let node = &graph.nodes[index];
+    for node in &graph.nodes {
         let (Some(axis), Some(&id)) = (weights::output_axis(&node.op), node.inputs.get(1)) else { continue };
         let value = graph.value(id);
-        let Some(constant) = &value.constant else { continue };
-        let chosen = Weights::new(node, constant, &value.shape.dims, axis)?;
-        if options.bias_correction && constant.integers.is_none() {
-            correct_bias(&mut graph, index, &chosen, statistics);
+        if let Some(constant) = &value.constant {
+            weights.insert(id, Weights::new(node, constant, &value.shape.dims, axis)?);
         }
-        weights.insert(id, chosen);
+    }
+    let activations = scheme::assign(&graph, statistics, options, &weights)?;
+    if let Some(statistics) = statistics.filter(|_| options.bias_correction) {
+        for index in 0..graph.nodes.len() {
+            correct_bias(&mut graph, index, &weights, statistics);
+        }
     }
     Ok(Quantized { graph, activations, weights })
 }
 
-fn correct_bias(graph: &mut Graph, node: usize, chosen: &Weights, statistics: Option<&Statistics>) {
-    let groups = match graph.nodes[node].op {
+/// Takes the mean error that rounded weights make out of the bias of node `index`, if it has both as float constants.
+fn correct_bias(
+    graph: &mut Graph,
+    index: usize,
+    weights: &BTreeMap<ValueId, Weights>,
+    statistics: &Statistics,
+) {
+    let node = &graph.nodes[index];
+    let groups = match node.op {
         Op::Conv { groups, .. } => groups,
         Op::Linear { .. } => 1,
         _ => return,
     };
-    let [input, weights, bias] = graph.nodes[node].inputs[..] else { return };
-    let Some(observed) = statistics.and_then(|statistics| statistics.get(input)) else { return };
-    let shape = graph.value(weights).shape.clone();
-    let Some(constant) = &graph.value(weights).constant else { return };
-    let errors = chosen.mean_error(&constant.data, &shape.dims, groups, observed);
+    let [input, id, bias] = node.inputs[..] else { return };
+    let (Some(chosen), Some(observed)) = (weights.get(&id), statistics.get(input)) else { return };
+    let value = graph.value(id);
+    let Some(constant) = value.constant.as_ref().filter(|constant| constant.integers.is_none()) else { return };
+    let errors = chosen.mean_error(&constant.data, &value.shape.dims, groups, observed);
     // A bias that several layers share is corrected for none.
     let own = graph.consumers(bias).len() == 1;
     if let Some(bias) = graph.value_mut(bias).constant.as_mut().filter(|bias| own && bias.integers.is_none()) {

@@ -1,10 +1,12 @@
 //! Which values share a quantization, and which one it is.
 
+use std::collections::BTreeMap;
+
 use mixel_core::plan::DType;
 
 use super::range::{Range, dequantize_value};
 use super::statistics::{Observed, Statistics};
-use super::{Activations, Calibration, Options};
+use super::{Activations, Calibration, Options, Weights};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, Node, Op, Pooling, Quantization, Reduction, Sampling, ValueId};
 use crate::lower::function;
@@ -129,6 +131,7 @@ pub(super) fn assign(
     graph: &Graph,
     statistics: Option<&Statistics>,
     options: &Options,
+    weights: &BTreeMap<ValueId, Weights>,
 ) -> Result<Vec<Option<Quantization>>> {
     let groups = Groups::new(graph, statistics, options);
     let mut chosen: Vec<Option<Quantization>> = vec![None; graph.values.len()];
@@ -142,7 +145,7 @@ pub(super) fn assign(
         let root = groups.root(node.output);
         chosen[root] = chosen[root].or(fixed(&node.op));
     }
-    let wide = wide_groups(graph, &groups, statistics, options);
+    let wide = wide_groups(graph, &groups, statistics, options, weights);
     for &id in &uses {
         let root = groups.root(id);
         let dtype = if wide.contains(&root) { DType::I16 } else { DType::I8 };
@@ -223,6 +226,7 @@ fn wide_groups(
     groups: &Groups,
     statistics: Option<&Statistics>,
     options: &Options,
+    weights: &BTreeMap<ValueId, Weights>,
 ) -> Vec<usize> {
     let mut wide: Vec<usize> = match options.activations {
         Activations::Int8 => return Vec::new(),
@@ -248,7 +252,7 @@ fn wide_groups(
         let refused = graph.nodes.iter().find_map(|node| {
             let inputs: Vec<bool> = activation_inputs(node).iter().map(is_wide).collect();
             let output = is_wide(&node.output);
-            if crate::lower::widths_fit(&node.op, &inputs, output) {
+            if crate::lower::widths_fit(node, node.inputs.get(1).and_then(|id| weights.get(id)), &inputs, output) {
                 return None;
             }
             activation_inputs(node).into_iter().chain([node.output]).find(is_wide).map(|id| groups.root(id))
