@@ -2,15 +2,14 @@
 
 use mixel_core::kernels::OpKind;
 use mixel_core::kernels::add::AddParams;
-use mixel_core::kernels::div::DivParams;
 use mixel_core::kernels::matmul::MatMulParams;
-use mixel_core::kernels::mul::MulParams;
 use mixel_core::kernels::reduce::{Combine, ReduceParams};
+use mixel_core::kernels::requantize::RescaleParams;
 
+use super::axes_of_four;
 use super::builder::{Builder, clamp, four};
 use super::linear::width;
 use super::scale::{Limits, mantissa_exponent, nearest, nearest_within};
-use super::{axes_of_four};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Arithmetic, Clip, Node, Reduction, ValueId};
 
@@ -37,12 +36,12 @@ pub(super) fn binary(builder: &mut Builder<'_>, node: &Node, op: Arithmetic, cli
         Arithmetic::Mul => {
             let limits = Limits { multiplier: 1 << 30, shift: 62 };
             let scale = nearest_within(sa * sb / sy, limits, &node.name)?;
-            (width(OpKind::Mul, OpKind::Mul16, &ends), MulParams { scale, min, max }.encode())
+            (width(OpKind::Mul, OpKind::Mul16, &ends), RescaleParams { scale, min, max }.encode())
         }
         Arithmetic::Div => {
-            let limits = Limits { shift: 44, ..Limits::ALL };
+            let limits = Limits { shift: 42, ..Limits::ALL };
             let scale = nearest_within(sa / (sb * sy), limits, &node.name)?;
-            (width(OpKind::Div, OpKind::Div16, &ends), DivParams { scale, min, max }.encode())
+            (width(OpKind::Div, OpKind::Div16, &ends), RescaleParams { scale, min, max }.encode())
         }
     };
     let inputs = [builder.tensor(a)?, builder.tensor(b)?];
@@ -62,7 +61,7 @@ struct AddLimits {
 impl AddLimits {
     /// LiteRT with XNNPACK: 21 significant bits, and a sum of two products fits in 32 bits.
     const NARROW: Self = Self { bits: 20, shift: 30 };
-    const WIDE: Self = Self { bits: 30, shift: 45 };
+    const WIDE: Self = Self { bits: 29, shift: 62 };
 }
 
 /// `a` and `b` over a common power of two.
@@ -82,8 +81,12 @@ fn check_broadcast(builder: &Builder<'_>, node: &Node, operands: &[ValueId]) -> 
         let (dims, _) = four(builder.shape(operand), &node.name)?;
         if dims.iter().zip(&whole).any(|(dim, whole)| dim != whole && *dim != 1) {
             let shape = builder.shape(operand);
-            return Err(Error::new(ErrorKind::Unsupported, &node.name, format!("an operand of shape {shape} does not repeat over four axes"))
-                .hint("merge neighbouring axes with a Reshape before exporting"));
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                &node.name,
+                format!("an operand of shape {shape} does not repeat over four axes"),
+            )
+            .hint("merge neighbouring axes with a Reshape before exporting"));
         }
     }
     Ok(())
@@ -108,7 +111,12 @@ pub(super) fn matmul(builder: &mut Builder<'_>, node: &Node, transposed: bool, f
 }
 
 /// [`crate::graph::Op::Reduce`].
-pub(super) fn reduce(builder: &mut Builder<'_>, node: &Node, reduction: Reduction, axes: &[usize]) -> Result<()> {
+pub(super) fn reduce(
+    builder: &mut Builder<'_>,
+    node: &Node,
+    reduction: Reduction,
+    axes: &[usize],
+) -> Result<()> {
     let (x, y) = (builder.quantization(node.inputs[0])?, builder.quantization(node.output)?);
     let (combine, limits) = match reduction {
         Reduction::Mean => (Combine::Mean, Limits { shift: 38, ..Limits::ALL }),

@@ -174,7 +174,11 @@ pub(super) fn four(shape: &Shape, name: &str) -> Result<([u32; 4], u8)> {
         let place = (axis + 4).saturating_sub(shape.rank());
         let folded = dims[place] as usize * dim;
         if (shape.is_dynamic(axis) || dynamic >> place & 1 == 1) && folded != dim && dim != 1 {
-            return Err(Error::new(ErrorKind::Unsupported, name, format!("a tensor of shape {shape} has too many dimensions beside the one that varies")));
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                name,
+                format!("a tensor of shape {shape} has too many dimensions beside the one that varies"),
+            ));
         }
         if shape.is_dynamic(axis) {
             dynamic |= 1 << place;

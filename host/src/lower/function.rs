@@ -12,7 +12,13 @@ pub fn apply(function: &Function, x: f64) -> f64 {
     let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
     match *function {
         Function::Clip(clip) => x.max(clip.min as f64).min(clip.max as f64),
-        Function::LeakyRelu { alpha } => if x < 0.0 { alpha as f64 * x } else { x },
+        Function::LeakyRelu { alpha } => {
+            if x < 0.0 {
+                alpha as f64 * x
+            } else {
+                x
+            }
+        }
         Function::HardSwish => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
         Function::HardSigmoid { alpha, beta } => (alpha as f64 * x + beta as f64).clamp(0.0, 1.0),
         Function::Sigmoid => sigmoid(x),
@@ -22,7 +28,13 @@ pub fn apply(function: &Function, x: f64) -> f64 {
             let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
             0.5 * x * (1.0 + inner.tanh())
         }
-        Function::Elu { alpha } => if x < 0.0 { alpha as f64 * x.exp_m1() } else { x },
+        Function::Elu { alpha } => {
+            if x < 0.0 {
+                alpha as f64 * x.exp_m1()
+            } else {
+                x
+            }
+        }
         Function::Erf => libm::erf(x),
         Function::Exp => x.exp(),
         Function::Log => x.ln(),

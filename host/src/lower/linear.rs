@@ -13,7 +13,7 @@ use super::builder::{Builder, clamp};
 use super::scale::nearest;
 use super::window;
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Clip, Node, Op, Quantization, ValueId, Window};
+use crate::graph::{Clip, Node, Op, Quantization, Window};
 use crate::quantize::Weights;
 
 /// Weights, folded biases and factors of one layer, as integers.
@@ -101,7 +101,13 @@ pub(super) fn width(narrow: OpKind, wide: OpKind, ends: &[Quantization]) -> OpKi
 }
 
 /// Packs `[outputs][depth]` in the layout's order.
-fn pack_matrix(builder: &mut Builder<'_>, weights: &[i8], outputs: usize, depth: usize, groups: usize) -> Constant {
+fn pack_matrix(
+    builder: &mut Builder<'_>,
+    weights: &[i8],
+    outputs: usize,
+    depth: usize,
+    groups: usize,
+) -> Constant {
     let order = builder.program.layout.matrix();
     let outputs = outputs / groups;
     let size = order.len(outputs, depth);

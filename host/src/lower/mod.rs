@@ -81,12 +81,10 @@ fn lower_node(builder: &mut Builder<'_>, node: &Node) -> Result<()> {
     }
 }
 
-/// Whether there is a kernel for `node` with these inputs and this output 16 bits wide, and 32 bits hold its sums.
-pub(crate) fn widths_fit(node: &Node, weights: Option<&Weights>, inputs: &[bool], output: bool) -> bool {
-    let wide_input = inputs.first().copied().unwrap_or(false);
+/// Whether 32 bits hold the sums of `node` with a 16-bit input; all kernels have a 16-bit form.
+pub(crate) fn takes_16_bits(node: &Node, weights: Option<&Weights>) -> bool {
     match node.op {
-        Op::Unary(_) => !wide_input && !output,
-        Op::Conv { .. } | Op::ConvTranspose { .. } | Op::Linear { .. } if wide_input => {
+        Op::Conv { .. } | Op::ConvTranspose { .. } | Op::Linear { .. } => {
             weights.is_some_and(|weights| linear::sums_fit(weights, DType::I16))
         }
         _ => true,
@@ -96,8 +94,12 @@ pub(crate) fn widths_fit(node: &Node, weights: Option<&Weights>, inputs: &[bool]
 /// The place of `axis` among the four dimensions of a plan's tensor.
 fn axis_of_four(node: &Node, shape: &Shape, axis: usize) -> Result<u8> {
     if shape.rank() > 4 {
-        return Err(Error::new(ErrorKind::Unsupported, &node.name, format!("it works along an axis of shape {shape}; at most four axes are supported"))
-            .hint("merge neighbouring axes with a Reshape before exporting"));
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            &node.name,
+            format!("it works along an axis of shape {shape}; at most four axes are supported"),
+        )
+        .hint("merge neighbouring axes with a Reshape before exporting"));
     }
     Ok((axis + 4 - shape.rank()) as u8)
 }

@@ -74,8 +74,12 @@ impl Nest {
 
     fn encode(self, node: &Node, fill: Option<i32>) -> Result<MoveParams> {
         if self.loops.len() > MAX_LOOPS {
-            return Err(Error::new(ErrorKind::Unsupported, &node.name, "it moves elements along more than six axes")
-                .hint("merge neighbouring axes with a Reshape before exporting"));
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                &node.name,
+                "it moves elements along more than six axes",
+            )
+            .hint("merge neighbouring axes with a Reshape before exporting"));
         }
         let too_large = || Error::new(ErrorKind::Shape, &node.name, "a tensor has more than 2^31 elements");
         let mut params = MoveParams {
@@ -102,9 +106,7 @@ impl Nest {
 pub(super) fn movement(builder: &mut Builder<'_>, node: &Node) -> Result<()> {
     let (from, to) = (builder.shape(node.inputs[0]), builder.shape(node.output));
     let fill = match node.op {
-        Op::Pad { value, .. } => {
-            Some(quantize_value(value as f64, &builder.quantization(node.output)?))
-        }
+        Op::Pad { value, .. } => Some(quantize_value(value as f64, &builder.quantization(node.output)?)),
         _ => None,
     };
     let nest = match nest(node, from, to) {
@@ -227,10 +229,15 @@ pub(super) fn concat(builder: &mut Builder<'_>, node: &Node, axis: usize) -> Res
     for part in parts {
         let from = builder.shape(part);
         if from.is_dynamic(axis) {
-            return Err(Error::new(ErrorKind::Unsupported, &node.name, "it joins parts along the axis that varies at run time")
-                .hint("only other axes can be joined; fix the length, or join before the model"));
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                &node.name,
+                "it joins parts along the axis that varies at run time",
+            )
+            .hint("only other axes can be joined; fix the length, or join before the model"));
         }
-        let nest = Nest { to: before * outer[axis] as usize, ..Nest::over(from, &strides(&from.dims), &outer) };
+        let nest =
+            Nest { to: before * outer[axis] as usize, ..Nest::over(from, &strides(&from.dims), &outer) };
         before += from.dims[axis];
         let params = nest.merged().encode(node, None)?;
         let source = table::rescaled(builder, node, part)?;

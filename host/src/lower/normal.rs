@@ -26,7 +26,8 @@ pub(super) fn softmax(builder: &mut Builder<'_>, node: &Node, axis: usize) -> Re
     };
     let mut block = |bytes: Vec<u8>| Constant { count: bytes.len() / 4, ..builder.data(&bytes) };
     let table = block(weights(x.scale as f64, wide));
-    let high = if wide { block(weights(256.0 * x.scale as f64, false)) } else { Constant { offset: 0, count: 0 } };
+    let high =
+        if wide { block(weights(256.0 * x.scale as f64, false)) } else { Constant { offset: 0, count: 0 } };
     let scale = nearest(1.0 / y.scale as f64, &node.name)?;
     let params = SoftmaxParams { axis, table, high, scale };
     let kind = width(OpKind::Softmax, OpKind::Softmax16, &[x, y]);
@@ -49,14 +50,22 @@ pub(super) fn normalise(
     };
     let (limit, bits) = if x.dtype == DType::I16 { (1 << 14, 30) } else { (1 << 22, 14) };
     if n > limit {
-        return Err(Error::new(ErrorKind::Unsupported, &node.name, format!("{n} elements share a mean; at most {limit} may")));
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            &node.name,
+            format!("{n} elements share a mean; at most {limit} may"),
+        ));
     }
     let relative = epsilon as f64 / (x.scale as f64).powi(2);
     let most = (2f64.powi(bits) + relative) * (n as f64).powi(2);
     let fits = |fraction: &i32| most * 2f64.powi(*fraction) < 2f64.powi(62);
     let Some(fraction) = (0..=40).rev().step_by(2).find(fits) else {
-        return Err(Error::new(ErrorKind::Quantization, &node.name, "its epsilon is far larger than its inputs")
-            .hint("check the calibration inputs"));
+        return Err(Error::new(
+            ErrorKind::Quantization,
+            &node.name,
+            "its epsilon is far larger than its inputs",
+        )
+        .hint("check the calibration inputs"));
     };
     let (gamma, beta) = (builder.constant(node, node.inputs[1])?, builder.constant(node, node.inputs[2])?);
     let spread = |values: &[f32]| -> Vec<f64> {
@@ -73,8 +82,12 @@ pub(super) fn normalise(
         gammas.iter().all(|g| g.abs() < 1 << 31) && betas.iter().all(|b| b.abs() <= 1 << 30)
     };
     let Some(shift) = (1..=30).rev().find(fits) else {
-        return Err(Error::new(ErrorKind::Quantization, &node.name, "its factors are far larger than its outputs")
-            .hint("check the calibration inputs"));
+        return Err(Error::new(
+            ErrorKind::Quantization,
+            &node.name,
+            "its factors are far larger than its outputs",
+        )
+        .hint("check the calibration inputs"));
     };
     let mut block = |values: Vec<i64>| {
         let bytes: Vec<u8> = values.iter().flat_map(|&value| (value as i32).to_le_bytes()).collect();

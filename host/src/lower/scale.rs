@@ -41,8 +41,9 @@ pub fn nearest_within(real: f64, limits: Limits, path: &str) -> Result<Scale> {
     }
     if !real.is_finite() || shift < 1 {
         let message = format!("a change of scale by {real:e} does not fit the device's multipliers");
-        return Err(Error::new(ErrorKind::Quantization, path, message)
-            .hint("the ranges of neighbouring tensors are too far apart: check weights and calibration inputs"));
+        return Err(Error::new(ErrorKind::Quantization, path, message).hint(
+            "the ranges of neighbouring tensors are too far apart: check weights and calibration inputs",
+        ));
     }
     Ok(Scale { multiplier: rounded(shift) as i32, shift: shift as u8 })
 }

@@ -1,14 +1,15 @@
 //! Functions of one value as tables, and changes of quantization.
 
 use mixel_core::kernels::OpKind;
-use mixel_core::kernels::requantize::RequantizeParams;
+use mixel_core::kernels::lut::{Lut16Params, LutParams};
+use mixel_core::kernels::requantize::RescaleParams;
 use mixel_core::plan::DType;
-use mixel_core::plan::write::Params;
+use mixel_core::plan::write::Constant;
 
 use super::builder::{Builder, clamp};
 use super::function::chain;
 use super::scale::nearest;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::graph::{Clip, Function, Node, Quantization, ValueId};
 use crate::quantize::{dequantize_value, quantize_value};
 
@@ -27,13 +28,33 @@ pub fn table(functions: &[Function], input: &Quantization, output: &Quantization
 pub(super) fn unary(builder: &mut Builder<'_>, node: &Node, functions: &[Function]) -> Result<()> {
     let source = builder.tensor(node.inputs[0])?;
     let (x, y) = (builder.quantization(node.inputs[0])?, builder.quantization(node.output)?);
-    if (x.dtype, y.dtype) != (DType::I8, DType::I8) {
-        return Err(Error::new(ErrorKind::Unsupported, &node.name, "a function by table takes and gives 8 bits")
-            .hint("use 8-bit activations for this tensor"));
-    }
     let output = builder.tensor(node.output)?;
-    look_up(builder, node, source, output, &table(functions, &x, &y));
+    if (x.dtype, y.dtype) == (DType::I8, DType::I8) {
+        look_up(builder, node, source, output, &table(functions, &x, &y));
+        return Ok(());
+    }
+    let (table, shift) = wide_table(functions, &x, &y);
+    let bytes: Vec<u8> = table.iter().flat_map(|entry| entry.to_le_bytes()).collect();
+    let params = Lut16Params { table: Constant { count: table.len(), ..builder.data(&bytes) }, shift };
+    builder.operator(&node.name, OpKind::Lut16, &[source], output, params.encode().bytes());
     Ok(())
+}
+
+/// The function where input or output has 16 bits: at every int8 input, or at 513 points of the int16 range between which
+/// the kernel draws lines. int8 outputs keep eight bits of fraction until the end.
+fn wide_table(functions: &[Function], input: &Quantization, output: &Quantization) -> (Vec<i16>, u8) {
+    let shift = if output.dtype == DType::I8 { 8 } else { 0 };
+    let entry = |integer: i32| {
+        let y = chain(functions, dequantize_value(integer, input));
+        let steps = if y.is_nan() { 0.0 } else { y } / output.scale as f64 + output.zero_point as f64;
+        // The cast saturates.
+        (steps * (1 << shift) as f64 + 0.5).floor() as i16
+    };
+    let table = match input.dtype {
+        DType::I16 => (-256..=256).map(|knot| entry(knot * 128)).collect(),
+        _ => (-128..=127).map(entry).collect(),
+    };
+    (table, shift)
 }
 
 /// [`crate::graph::Op::Identity`].
@@ -44,9 +65,8 @@ pub(super) fn identity(builder: &mut Builder<'_>, node: &Node) -> Result<()> {
 }
 
 fn look_up(builder: &mut Builder<'_>, node: &Node, source: u16, output: u16, table: &[i8; 256]) {
-    let constant = builder.signed(table);
-    let params = Params::new().constant(constant.offset, constant.count);
-    builder.operator(&node.name, OpKind::Lut, &[source], output, params.bytes());
+    let params = LutParams { table: builder.signed(table) };
+    builder.operator(&node.name, OpKind::Lut, &[source], output, params.encode().bytes());
 }
 
 /// The tensor of `id`, brought to the quantization of `node`'s output if it has another.
@@ -64,7 +84,7 @@ pub(super) fn rescaled(builder: &mut Builder<'_>, node: &Node, id: ValueId) -> R
     }
     let scale = nearest(x.scale as f64 / y.scale as f64, &node.name)?;
     let range = clamp(Clip::NONE, &y);
-    let params = RequantizeParams { scale, min: range.min, max: range.max };
+    let params = RescaleParams { scale, min: range.min, max: range.max };
     builder.operator(&node.name, OpKind::Requantize, &[source], output, params.encode().bytes());
     Ok(output)
 }

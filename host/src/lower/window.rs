@@ -14,7 +14,9 @@ use crate::graph::{Clip, Node, Pooling, Window};
 
 /// A size as the plan stores it.
 pub(super) fn small(node: &Node, size: usize) -> Result<u16> {
-    u16::try_from(size).map_err(|_| Error::new(ErrorKind::Unsupported, &node.name, format!("a size of {size} is over 65535")))
+    u16::try_from(size).map_err(|_| {
+        Error::new(ErrorKind::Unsupported, &node.name, format!("a size of {size} is over 65535"))
+    })
 }
 
 /// The kernel's form of `window`.

@@ -76,7 +76,8 @@ fn factors(graph: &Graph, second: usize, between: ValueId, statistics: &Statisti
     let depthwise = depthwise(graph, second);
     let factor = |(&activation, &weight): (&f32, &f32)| {
         let share = activation / loudest;
-        let wanted = if depthwise { share } else { (share * heaviest / weight.max(f32::MIN_POSITIVE)).sqrt() };
+        let wanted =
+            if depthwise { share } else { (share * heaviest / weight.max(f32::MIN_POSITIVE)).sqrt() };
         wanted.clamp(1.0 / LIMIT, LIMIT)
     };
     Some(activation.iter().zip(&weight).map(factor).collect())

@@ -15,7 +15,6 @@ use std::collections::BTreeMap;
 
 pub use equalize::equalize;
 pub use range::{Histogram, Range, dequantize_value, quantize_value};
-pub(crate) use scheme::{activation_inputs, moves_integers};
 pub use scheme::predicted_sqnr_db;
 pub use statistics::{Channel, Observed, Statistics};
 pub use weights::Weights;
@@ -135,11 +134,14 @@ fn correct_bias(
     let [input, id, bias] = node.inputs[..] else { return };
     let (Some(chosen), Some(observed)) = (weights.get(&id), statistics.get(input)) else { return };
     let value = graph.value(id);
-    let Some(constant) = value.constant.as_ref().filter(|constant| constant.integers.is_none()) else { return };
+    let Some(constant) = value.constant.as_ref().filter(|constant| constant.integers.is_none()) else {
+        return;
+    };
     let errors = chosen.mean_error(&constant.data, &value.shape.dims, groups, observed);
     // A bias that several layers share is corrected for none.
     let own = graph.consumers(bias).len() == 1;
-    if let Some(bias) = graph.value_mut(bias).constant.as_mut().filter(|bias| own && bias.integers.is_none()) {
+    if let Some(bias) = graph.value_mut(bias).constant.as_mut().filter(|bias| own && bias.integers.is_none())
+    {
         bias.data.iter_mut().zip(errors).for_each(|(bias, error)| *bias -= error as f32);
     }
 }

@@ -107,15 +107,14 @@ impl Histogram {
     pub fn percentile(&self, kept: f32) -> Range {
         let total: u64 = self.bins.iter().sum();
         let tail = (total as f64 * (1.0 - kept as f64) / 2.0) as u64;
-        let edge = |bins: &mut dyn Iterator<Item = usize>| {
-            let mut seen = 0;
-            bins.find(|&bin| {
-                seen += self.bins[bin];
-                seen > tail
-            })
+        let reached = |seen: &mut u64, bin: usize| {
+            *seen += self.bins[bin];
+            Some((bin, *seen > tail))
         };
-        let low = edge(&mut (0..Self::BINS)).map_or(0.0, |bin| self.center(bin));
-        let high = edge(&mut (0..Self::BINS).rev()).map_or(0.0, |bin| self.center(bin));
+        let first = |(_, reached): &(usize, bool)| *reached;
+        let low = (0..Self::BINS).scan(0, reached).find(first).map_or(0.0, |(bin, _)| self.center(bin));
+        let high =
+            (0..Self::BINS).rev().scan(0, reached).find(first).map_or(0.0, |(bin, _)| self.center(bin));
         // A range never ends between zero and the data: relu outputs stay at exactly zero.
         Range::new(if low < 0.0 { low } else { 0.0 }, if high > 0.0 { high } else { 0.0 })
     }

@@ -82,7 +82,7 @@ impl Groups {
 }
 
 /// Whether the output's integers are some of the input's, unchanged.
-pub(crate) fn moves_integers(op: &Op) -> bool {
+fn moves_integers(op: &Op) -> bool {
     match op {
         Op::Reshape
         | Op::Transpose { .. }
@@ -185,7 +185,7 @@ fn activations(graph: &Graph) -> Vec<ValueId> {
 }
 
 /// The inputs of `node` that are activations.
-pub(crate) fn activation_inputs(node: &Node) -> Vec<ValueId> {
+fn activation_inputs(node: &Node) -> Vec<ValueId> {
     let count = match node.op {
         Op::Binary { .. } | Op::MatMul { .. } => 2,
         Op::Concat { .. } => node.inputs.len(),
@@ -246,22 +246,15 @@ fn wide_groups(
     };
     wide.sort_unstable();
     wide.dedup();
-    // Every operator at a 16-bit value must have a 16-bit form; leaving a set out can take that from another.
-    loop {
-        let is_wide = |id: &ValueId| wide.contains(&groups.root(*id));
-        let refused = graph.nodes.iter().find_map(|node| {
-            let inputs: Vec<bool> = activation_inputs(node).iter().map(is_wide).collect();
-            let output = is_wide(&node.output);
-            if crate::lower::widths_fit(node, node.inputs.get(1).and_then(|id| weights.get(id)), &inputs, output) {
-                return None;
-            }
-            activation_inputs(node).into_iter().chain([node.output]).find(is_wide).map(|id| groups.root(id))
-        });
-        match refused {
-            Some(root) => wide.retain(|set| *set != root),
-            None => return wide,
+    // Layers whose sums would not fit in 32 bits keep 8-bit inputs.
+    for node in &graph.nodes {
+        let weights = node.inputs.get(1).and_then(|id| weights.get(id));
+        if !crate::lower::takes_16_bits(node, weights) {
+            let inputs: Vec<usize> = activation_inputs(node).iter().map(|id| groups.root(*id)).collect();
+            wide.retain(|set| !inputs.contains(set));
         }
     }
+    wide
 }
 
 /// Signal to rounding noise in decibels of a signal of mean square `power`: noise is `scale^2 / 12`.
