@@ -89,7 +89,8 @@ impl Window {
         };
         let ((height, from), (rows, to)) = (bytes(input), bytes(output));
         let images = input.dims[0] as usize;
-        let mut reach = isize::MAX;
+        // Behind the input's end nothing is shared.
+        let mut reach = input.bytes() as isize;
         for image in 0..images {
             for row in 0..rows {
                 let next = (self.start(0, row) + kept as isize).max(0) as usize;

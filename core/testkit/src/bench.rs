@@ -79,15 +79,24 @@ impl core::fmt::Display for Failure {
 
 impl core::error::Error for Failure {}
 
+/// Looks at a plan.
+pub type Inspect<'m> = dyn FnMut(&[u8]) + 'm;
+
 /// A buffer that typed slices are taken from.
 pub struct Pool<'m> {
     rest: &'m mut [u8],
+    inspect: Option<&'m mut Inspect<'m>>,
 }
 
 impl<'m> Pool<'m> {
     /// A pool of all of `memory`.
     pub fn new(memory: &'m mut [u8]) -> Self {
-        Self { rest: memory }
+        Self { rest: memory, inspect: None }
+    }
+
+    /// A pool for jobs whose plans are shown to `inspect` and not run.
+    pub fn inspected(memory: &'m mut [u8], inspect: &'m mut Inspect<'m>) -> Self {
+        Self { rest: memory, inspect: Some(inspect) }
     }
 
     /// `count` zeros, at a multiple of 16 bytes.
@@ -242,7 +251,11 @@ impl Job<'_> {
         let parts = pool.take::<u8>(rest * 3 / 8)?;
         let plan = pool.take::<u8>(rest * 3 / 8)?;
         let arena = pool.rest;
-        let (_, reach) = self.write(parts, plan, None, &mut params)?;
+        let (length, reach) = self.write(parts, plan, None, &mut params)?;
+        if let Some(inspect) = pool.inspect {
+            inspect(plan.get(..length).unwrap_or(&[]));
+            return Ok(());
+        }
         self.run_once(plan, arena, expected, None)?;
         let Some(reach) = reach else { return Ok(()) };
         let input = self.inputs.first().map_or(0, |(tensor, _)| tensor.bytes());

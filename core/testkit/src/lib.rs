@@ -13,7 +13,7 @@ pub mod pool;
 pub mod projection;
 mod random;
 
-pub use bench::{Bench, Failure, Job, Pool, tensor};
+pub use bench::{Bench, Failure, Inspect, Job, Pool, tensor};
 pub use random::Random;
 
 /// Bytes that [`run_all`] needs.

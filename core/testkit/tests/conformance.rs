@@ -1,8 +1,13 @@
-//! All conformance cases on this machine.
+//! All conformance cases on this machine, and random ones.
+
+use mixel_core::kernels::OpKind;
+use mixel_core::pack::Layout;
+use mixel_testkit::conv::{self, Case};
+use mixel_testkit::{Failure, MEMORY, Pool, Random, linear};
 
 #[test]
 fn all_cases_agree_with_their_reference() {
-    let mut memory = vec![0u8; mixel_testkit::MEMORY];
+    let mut memory = vec![0u8; MEMORY];
     let (mut cases, mut failed) = (0, Vec::new());
     mixel_testkit::run_all(&mut memory, &mut |name, result| {
         cases += 1;
@@ -12,4 +17,52 @@ fn all_cases_agree_with_their_reference() {
     });
     assert!(cases > 300, "only {cases} cases were run");
     assert!(failed.is_empty(), "{} of {cases} failed:\n{}", failed.len(), failed.join("\n"));
+}
+
+/// Runs `check` with many seeds, for every layout.
+fn for_seeds(check: impl Fn(Pool<'_>, &mut Random, Layout) -> Result<(), Failure>) {
+    let mut memory = vec![0u8; MEMORY];
+    for seed in 0..if cfg!(miri) { 4 } else { 1500 } {
+        for layout in Layout::ALL {
+            if let Err(failure) = check(Pool::new(&mut memory), &mut Random::new(seed), layout) {
+                panic!("seed {seed}, {layout:?}: {failure}");
+            }
+        }
+    }
+}
+
+#[test]
+fn random_convolutions_agree_apart_and_overlapped() {
+    for_seeds(|pool, random, layout| {
+        conv::check::<i8, i8>(Case::random(random), OpKind::Conv, layout, pool, random)
+    });
+}
+
+#[test]
+fn random_transposed_convolutions_agree() {
+    for_seeds(|pool, random, layout| {
+        conv::check::<i8, i8>(Case::random(random), OpKind::ConvTranspose, layout, pool, random)
+    });
+}
+
+#[test]
+fn random_depthwise_convolutions_agree_apart_and_overlapped() {
+    for_seeds(|pool, random, layout| {
+        let case = Case::random(random);
+        let channels = random.size(1, 40);
+        let multiplier = [1, 1, 1, 2, 3][random.size(0, 4)];
+        let input = [case.input[0], case.input[1], case.input[2], channels];
+        let case = Case { input, outputs: channels * multiplier, ..case };
+        conv::check::<i8, i8>(case, OpKind::Depthwise, layout, pool, random)
+    });
+}
+
+#[test]
+fn random_linear_layers_agree_apart_and_overlapped() {
+    for_seeds(|pool, random, layout| {
+        let rows = random.size(1, 12);
+        let present = [None, Some(random.size(0, rows))][random.size(0, 1)];
+        let case = linear::Case { rows, present, depth: random.size(1, 40), outputs: random.size(1, 40) };
+        linear::check::<i8, i8>(case, OpKind::Linear, layout, pool, random)
+    });
 }

@@ -1,0 +1,197 @@
+//! Damaged plans of every operator with weights, geometry or rows: each is refused, or runs without a panic and within its
+//! arena.
+
+use mixel_core::kernels::OpKind;
+use mixel_core::pack::Layout;
+use mixel_core::plan::format::{Section, header};
+use mixel_core::plan::write::seal;
+use mixel_core::{Plan, PlanError, Session};
+use mixel_testkit::conv::{self, Case};
+use mixel_testkit::{Failure, MEMORY, Pool, Random, linear, matmul, pool, projection};
+
+/// Bytes at a multiple of 16.
+struct Aligned(Vec<u128>);
+
+impl Aligned {
+    fn new(bytes: usize) -> Self {
+        Self(vec![0; bytes.div_ceil(16)])
+    }
+
+    fn bytes(&mut self) -> &mut [u8] {
+        bytemuck::cast_slice_mut(&mut self.0)
+    }
+}
+
+type Make = fn(Pool<'_>, &mut Random) -> Result<(), Failure>;
+
+const MAKERS: [Make; 9] = [
+    |pool, random| {
+        let case = linear::Case { rows: 6, present: Some(3), depth: 9, outputs: 5 };
+        linear::check::<i8, i8>(case, OpKind::Linear, Layout::ArmDsp, pool, random)
+    },
+    |pool, random| conv::check::<i8, i8>(Case::random(random), OpKind::Conv, Layout::Generic, pool, random),
+    |pool, random| conv::check::<i16, i8>(Case::random(random), OpKind::Conv16, Layout::X86, pool, random),
+    |pool, random| {
+        let case = Case { present: Some(4), ..Case::new([1, 1, 9, 5], 7, [1, 3], 1, [0, 1], 1) };
+        conv::check::<i8, i8>(case, OpKind::Conv, Layout::ArmDsp, pool, random)
+    },
+    |pool, random| {
+        let case = Case::new([1, 6, 5, 18], 18, [3, 3], 1, [1, 1], 1);
+        conv::check::<i8, i8>(case, OpKind::Depthwise, Layout::Generic, pool, random)
+    },
+    |pool, random| {
+        conv::check::<i8, i8>(Case::random(random), OpKind::ConvTranspose, Layout::Generic, pool, random)
+    },
+    |pool, random| {
+        let case = Case::new([1, 6, 6, 8], 8, [3, 3], 2, [1, 1], 1);
+        pool::check_max::<i8>(case, OpKind::MaxPool, pool, random)?;
+        Ok(())
+    },
+    |pool, random| {
+        let case = Case::new([1, 6, 6, 8], 8, [3, 3], 2, [1, 1], 1);
+        pool::check_average::<i8, i8>(case, false, OpKind::AveragePool, pool, random)
+    },
+    |pool, random| {
+        let rows = Some(([true, true, false], 4));
+        let case = matmul::Case { batches: [1, 2], sizes: [6, 6, 20], transposed: false, present: rows };
+        matmul::check::<i8, i8>(case, OpKind::MatMul, pool, random)
+    },
+];
+
+const PROJECT: Make = |pool, random| {
+    let case =
+        projection::Case { length: 5, words: 3, present: Some(4), hashes: 4, slots: 3, bins: 16, width: 21 };
+    projection::check::<i8>(case, OpKind::Projection, pool, random)
+};
+
+fn plan(make: Make, seed: u32) -> Vec<u8> {
+    let mut memory = vec![0u8; MEMORY];
+    let mut plan = Vec::new();
+    let mut keep = |bytes: &[u8]| plan.extend_from_slice(bytes);
+    make(Pool::inspected(&mut memory, &mut keep), &mut Random::new(seed)).expect("a plan");
+    plan
+}
+
+/// Where sections that are not empty lie in the plan.
+fn sections(plan: &[u8]) -> Vec<core::ops::Range<usize>> {
+    let word = |at: usize| u32::from_le_bytes(plan[at..at + 4].try_into().unwrap()) as usize;
+    let at = |section: usize| header::SECTIONS + 8 * section;
+    let ranges = (0..Section::COUNT).map(|section| (word(at(section)), word(at(section) + 4)));
+    ranges.filter(|(_, length)| *length > 0).map(|(start, length)| start..start + length).collect()
+}
+
+/// Changes one thing: a bit, a byte, a 32-bit field that becomes extreme, or two fields that change places.
+fn damage(plan: &mut [u8], places: &[core::ops::Range<usize>], random: &mut Random) {
+    let place = &places[random.size(0, places.len() - 1)];
+    let at = random.size(place.start, place.end - 1);
+    let word = place.start + (at - place.start) / 4 * 4;
+    let whole = word + 4 <= place.end;
+    match random.range(0, 5) {
+        0 => plan[at] = random.bits() as u8,
+        1 if whole => plan[word..word + 4].fill(0xFF),
+        2 if whole => plan[word..word + 4].copy_from_slice(&[0, 0, 0, 0x10]),
+        3 if whole => {
+            let other = place.start + random.size(0, (place.len() - 4) / 4) * 4;
+            for byte in 0..4 {
+                plan.swap(word + byte, other + byte);
+            }
+        }
+        _ => plan[at] ^= 1 << random.range(0, 7),
+    }
+}
+
+/// Runs an accepted plan with every kind of row count between two guards.
+fn run_within_bounds(bytes: &[u8], random: &mut Random) -> bool {
+    let plan = match Plan::new_checked(bytes) {
+        Ok(plan) => plan,
+        Err(error) => {
+            assert_ne!(error, PlanError::Misaligned);
+            assert_ne!(error, PlanError::Checksum);
+            return false;
+        }
+    };
+    let arena = plan.arena_bytes();
+    if arena > 1 << 22 {
+        // Accepted, but larger than a test wants to run.
+        return true;
+    }
+    let mut memory = Aligned::new(arena + 64);
+    memory.bytes().iter_mut().for_each(|byte| *byte = random.bits() as u8);
+    let before: Vec<u8> = memory.bytes().to_vec();
+    let (front, rest) = memory.bytes().split_at_mut(16);
+    let mut session = Session::new(plan, &mut rest[..arena]).expect("an aligned arena of the right size");
+    for rows in [0, 1, plan.max_rows()] {
+        session.set_rows(rows.min(plan.max_rows())).expect("within the bound");
+        session.run();
+    }
+    assert_eq!(front, &before[..16]);
+    assert_eq!(rest[arena..], before[16 + arena..]);
+    true
+}
+
+#[test]
+fn every_accepted_mutant_runs_in_bounds() {
+    let rounds = if cfg!(miri) { 4 } else { 4000 };
+    let (mut refused, mut ran) = (0, 0);
+    for (index, make) in MAKERS.into_iter().chain([PROJECT]).enumerate() {
+        let original = plan(make, index as u32 + 1);
+        let places = sections(&original);
+        let mut random = Random::new(index as u32 + 77);
+        for _ in 0..rounds {
+            let mut mutant = Aligned::new(original.len());
+            mutant.bytes()[..original.len()].copy_from_slice(&original);
+            let mutant = &mut mutant.bytes()[..original.len()];
+            for _ in 0..random.size(1, 3) {
+                damage(mutant, &places, &mut random);
+            }
+            seal(mutant);
+            if run_within_bounds(mutant, &mut random) { ran += 1 } else { refused += 1 }
+        }
+    }
+    println!("{refused} refused, {ran} ran");
+    assert!(ran > rounds && refused > rounds);
+}
+
+#[test]
+fn damaged_headers_are_refused_or_run() {
+    let original = plan(MAKERS[1], 5);
+    let mut random = Random::new(9);
+    for _ in 0..if cfg!(miri) { 20 } else { 20_000 } {
+        let mut mutant = Aligned::new(original.len());
+        mutant.bytes()[..original.len()].copy_from_slice(&original);
+        let mutant = &mut mutant.bytes()[..original.len()];
+        damage(mutant, &[header::LENGTH..header::SIZE], &mut random);
+        seal(mutant);
+        if let Ok(plan) = Plan::new_checked(mutant) {
+            assert!(plan.bytes().len() <= original.len());
+            if plan.arena_bytes() <= 1 << 22 {
+                let mut arena = Aligned::new(plan.arena_bytes());
+                Session::new(plan, arena.bytes()).expect("a session").run();
+            }
+        }
+    }
+}
+
+#[test]
+fn every_truncation_is_refused() {
+    let original = plan(MAKERS[0], 3);
+    let mut copy = Aligned::new(original.len());
+    copy.bytes()[..original.len()].copy_from_slice(&original);
+    assert!(Plan::new_checked(&copy.bytes()[..original.len()]).is_ok());
+    for length in 0..original.len() {
+        assert!(Plan::new_checked(&copy.bytes()[..length]).is_err(), "{length} bytes were accepted");
+    }
+}
+
+#[test]
+fn every_flipped_bit_is_noticed() {
+    let original = plan(MAKERS[0], 3);
+    let mut copy = Aligned::new(original.len());
+    copy.bytes()[..original.len()].copy_from_slice(&original);
+    let step = if cfg!(miri) { 997 } else { 1 };
+    for bit in (0..original.len() * 8).step_by(step) {
+        copy.bytes()[bit / 8] ^= 1 << (bit % 8);
+        assert!(Plan::new_checked(&copy.bytes()[..original.len()]).is_err(), "bit {bit} went unnoticed");
+        copy.bytes()[bit / 8] ^= 1 << (bit % 8);
+    }
+}
