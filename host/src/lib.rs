@@ -6,13 +6,16 @@
 #![deny(unsafe_code)]
 
 pub mod aligned;
+pub mod arrays;
 pub mod device;
 pub mod emit;
 pub mod error;
 pub mod graph;
+pub mod import;
 pub mod lower;
 pub mod plan;
 pub mod program;
 pub mod quantize;
+pub mod reference;
 
 pub use error::{Error, ErrorKind, Result};

@@ -80,6 +80,23 @@ impl Shape {
         self.dims.len()
     }
 
+    /// The shape whose axis i is axis `perm[i]` of this one.
+    #[must_use]
+    pub fn transposed(&self, perm: &[usize]) -> Self {
+        let dims = perm.iter().map(|&axis| self.dims[axis]).collect();
+        let dynamic = perm.iter().enumerate().map(|(to, &from)| (self.dynamic >> from & 1) << to).sum();
+        Self { dims, dynamic }
+    }
+
+    /// The shape with a dimension of `size` put in at `axis`.
+    #[must_use]
+    pub fn inserted(&self, axis: usize, size: usize) -> Self {
+        let mut dims = self.dims.clone();
+        dims.insert(axis, size);
+        let below = self.dynamic & ((1 << axis) - 1);
+        Self { dims, dynamic: below | (self.dynamic & !below) << 1 }
+    }
+
     /// Whether dimension `axis` varies.
     pub fn is_dynamic(&self, axis: usize) -> bool {
         self.dynamic >> axis & 1 == 1
@@ -112,12 +129,14 @@ pub struct Value {
     pub origin: Option<Origin>,
 }
 
-/// Where in the float model a value can be observed: `value = transpose(tensor, perm) * channel_scale` (last axis).
+/// Where in the float model a value can be observed: `value = transpose(tensor, perm) * channel_scale` (last axis),
+/// element for element in row-major order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Origin {
     /// Name of the ONNX tensor.
     pub tensor: String,
-    /// Transposition from the ONNX tensor's axes; empty for none. The element count is the same; sizes of 1 may differ.
+    /// Transposition from the ONNX tensor's axes; empty for none. The element count is the same; how the elements are
+    /// divided into dimensions may differ (a value of 1x1xLxC can come from a tensor of 1xCxL by [0, 2, 1]).
     pub perm: Vec<usize>,
     /// Factor for each index of the value's last axis, from cross-layer equalization; empty for none.
     pub channel_scale: Vec<f32>,
@@ -212,6 +231,8 @@ pub enum Function {
         beta: f32,
     },
     Sigmoid,
+    /// `x * sigmoid(x)`, also called Swish.
+    Silu,
     Tanh,
     /// Exact, with erf.
     Gelu,

@@ -22,6 +22,7 @@ pub fn apply(function: &Function, x: f64) -> f64 {
         Function::HardSwish => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
         Function::HardSigmoid { alpha, beta } => (alpha as f64 * x + beta as f64).clamp(0.0, 1.0),
         Function::Sigmoid => sigmoid(x),
+        Function::Silu => x * sigmoid(x),
         Function::Tanh => x.tanh(),
         Function::Gelu => 0.5 * x * (1.0 + libm::erf(x / std::f64::consts::SQRT_2)),
         Function::GeluTanh => {

@@ -1,0 +1,97 @@
+//! ONNX to [`Graph`]: every node is understood or refused by name.
+//!
+//! The file is read ([`model`]), tract derives shapes and folds what does not depend on the inputs ([`facts`]), and each
+//! node is matched by our own code ([`ops`]), channels last. The [passes](crate::graph::passes) then tidy the graph.
+//! What is handled is listed in docs/onnx-operators.md.
+
+mod builder;
+mod facts;
+mod front_end;
+mod layout;
+mod model;
+mod ops;
+
+use std::path::Path;
+
+use builder::Builder;
+use facts::Facts;
+pub(crate) use model::Model;
+
+use crate::graph::{Graph, Op, Origin, Value, passes};
+use crate::{Error, ErrorKind, Result};
+
+/// How to read a model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImportOptions {
+    /// Bounds of dimensions without a size, by name (`--max NAME=N`).
+    pub max: Vec<(String, usize)>,
+}
+
+/// Reads the model at `path` and tidies it with all passes.
+///
+/// # Errors
+/// [`ErrorKind::Io`] and [`ErrorKind::Format`] for the file, [`ErrorKind::Unsupported`] for what is not handled,
+/// [`ErrorKind::Shape`] for shapes that do not fit or have no bound.
+pub fn load(path: &Path, options: &ImportOptions) -> Result<Graph> {
+    let mut graph = load_plain(path, options)?;
+    passes::run(&mut graph);
+    Ok(graph)
+}
+
+/// Reads the model at `path`, node by node, without any pass. Errors are those of [`load`].
+pub fn load_plain(path: &Path, options: &ImportOptions) -> Result<Graph> {
+    let model = Model::read(path, options)?;
+    let spec = front_end::read(&model)?;
+    for node in &model.graph.node {
+        ops::check(node)?;
+    }
+    let facts = Facts::of(&model)?;
+    let mut b = Builder::new(&model, &facts);
+    b.graph.front_end = spec;
+    inputs(&mut b)?;
+    for node in &model.graph.node {
+        ops::import(&mut b, node)?;
+    }
+    outputs(&mut b)?;
+    front_end::project(&mut b.graph)?;
+    b.graph.remove_dead();
+    Ok(b.graph)
+}
+
+fn inputs(b: &mut Builder) -> Result<()> {
+    for name in b.model.inputs() {
+        let shape = b.fact(name)?.shape.clone();
+        let origin = builder::is_real(b.fact(name)?.dtype).then(|| Origin {
+            tensor: name.to_owned(),
+            perm: vec![],
+            channel_scale: vec![],
+        });
+        let value = Value { name: b.unique(name), shape, origin, ..Value::default() };
+        let id = b.graph.add(value);
+        b.graph.inputs.push(id);
+        b.bind(name, id);
+    }
+    Ok(())
+}
+
+/// Names the outputs. A value that already has a part to play in the interface is passed on by an Identity.
+fn outputs(b: &mut Builder) -> Result<()> {
+    for name in b.model.outputs() {
+        let mut id = b.value(name)?;
+        if b.graph.value(id).constant.is_some() {
+            let message = "the output does not depend on the inputs";
+            return Err(Error::new(ErrorKind::Unsupported, name, message).hint("leave it out of the model"));
+        }
+        if b.graph.inputs.contains(&id) || b.graph.outputs.contains(&id) {
+            let value = b.graph.value(id).clone();
+            id = b.emit(name, Op::Identity, &[id], value.shape);
+            let copy = b.graph.value_mut(id);
+            (copy.origin, copy.given) = (value.origin, value.given);
+        } else if b.graph.value(id).name != name {
+            let name = b.unique(name);
+            b.graph.value_mut(id).name = name;
+        }
+        b.graph.outputs.push(id);
+    }
+    Ok(())
+}

@@ -1,0 +1,281 @@
+//! The ONNX file: reading it, its nodes' attributes, its input sizes.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dim;
+use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, type_proto};
+use tract_onnx::prelude::Framework;
+
+use super::ImportOptions;
+use crate::graph::Rows;
+use crate::{Error, ErrorKind, Result};
+
+/// Operator sets that are understood.
+pub const OPSETS: std::ops::RangeInclusive<i64> = 11..=22;
+/// Element types that a weight may have, by their number in `TensorProto.DataType`.
+const WEIGHT_TYPES: [i32; 9] = [1, 2, 3, 4, 5, 6, 7, 9, 10];
+const DOUBLE: i32 = 11;
+/// `TensorProto.DataLocation.EXTERNAL`.
+const EXTERNAL: i32 = 1;
+
+/// A decoded ONNX model, its dynamic dimensions named and bounded.
+pub struct Model {
+    /// Without its graph.
+    proto: ModelProto,
+    /// The graph.
+    pub graph: GraphProto,
+    /// Folder of external weight files.
+    pub folder: PathBuf,
+    /// Version of the default operator set.
+    pub opset: i64,
+    /// The dimension that varies at run time.
+    pub rows: Option<Rows>,
+}
+
+impl Model {
+    /// Reads and checks the file: that it is ONNX, that its operator set is handled, that its weights are there, and that
+    /// at most one dimension beside the batch varies and has a bound.
+    pub fn read(path: &Path, options: &ImportOptions) -> Result<Self> {
+        let shown = path.display().to_string();
+        let mut file = std::fs::File::open(path).map_err(|error| {
+            Error::new(ErrorKind::Io, &shown, "cannot be opened").hint("check the path").caused_by(error)
+        })?;
+        let broken = |message: String| {
+            let hint =
+                "export it again, or copy it again: an ONNX file is one protocol buffer of type ModelProto";
+            Error::new(ErrorKind::Format, &shown, message).hint(hint)
+        };
+        let mut proto = tract_onnx::onnx()
+            .proto_model_for_read(&mut file)
+            .map_err(|error| broken(format!("is not an ONNX model, or is cut off ({:#})", error)))?;
+        let graph = proto.graph.take().filter(|graph| !graph.output.is_empty());
+        let opset = proto
+            .opset_import
+            .iter()
+            .find(|import| matches!(import.domain.as_str(), "" | "ai.onnx"))
+            .map(|import| import.version);
+        let (Some(graph), Some(opset)) = (graph, opset) else {
+            return Err(broken(
+                "is not an ONNX model, or is cut off (it has no graph or no operator set)".into(),
+            ));
+        };
+        if !OPSETS.contains(&opset) {
+            let message = format!("uses ONNX operator set {opset}");
+            let hint = format!("export with an opset from {} to {}", OPSETS.start(), OPSETS.end());
+            return Err(Error::new(ErrorKind::Unsupported, shown, message).hint(hint));
+        }
+        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+        let mut model = Self { proto, graph, folder, opset, rows: None };
+        model.check_weights()?;
+        model.name_dimensions();
+        model.rows = model.find_rows(options)?;
+        Ok(model)
+    }
+
+    /// Value of a metadata entry.
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.proto.metadata_props.iter().find(|entry| entry.key == key).map(|entry| entry.value.as_str())
+    }
+
+    /// Names of the inputs that are not weights, in order.
+    pub fn inputs(&self) -> Vec<&str> {
+        let weights = self.weight_names();
+        let inputs = self.graph.input.iter().map(|input| input.name.as_str());
+        inputs.filter(|name| !weights.contains(name)).collect()
+    }
+
+    /// Names of the outputs, in order.
+    pub fn outputs(&self) -> Vec<&str> {
+        self.graph.output.iter().map(|output| output.name.as_str()).collect()
+    }
+
+    /// The model with a batch of 1 and `rows` in the varying dimension. Shapes that the file states for anything but
+    /// inputs are dropped, because exporters bake other sizes into them.
+    pub fn with_sizes(&self, rows: usize) -> ModelProto {
+        let mut graph = self.graph.clone();
+        graph.value_info.clear();
+        for dim in graph.input.iter_mut().flat_map(dims_mut) {
+            if let Some(Dim::DimParam(name)) = &dim.value {
+                let varies = self.rows.as_ref().is_some_and(|rows| rows.name == *name);
+                dim.value = Some(Dim::DimValue(if varies { rows as i64 } else { 1 }));
+            }
+        }
+        ModelProto { graph: Some(graph), ..self.proto.clone() }
+    }
+
+    fn weight_names(&self) -> HashSet<&str> {
+        self.graph.initializer.iter().map(|weight| weight.name.as_str()).collect()
+    }
+
+    /// Weights must be there and of a type that is handled.
+    fn check_weights(&self) -> Result<()> {
+        let graph = &self.graph;
+        let attributes = graph.node.iter().flat_map(|node| &node.attribute);
+        for weight in graph.initializer.iter().chain(attributes.filter_map(|attribute| attribute.t.as_ref()))
+        {
+            if !WEIGHT_TYPES.contains(&weight.data_type) && weight.data_type != DOUBLE {
+                let message = format!("constant of ONNX type number {} is not handled", weight.data_type);
+                let hint = "store it as float32, float16, int8, uint8, int32 or int64";
+                return Err(Error::new(ErrorKind::Unsupported, &weight.name, message).hint(hint));
+            }
+            if weight.data_location == Some(EXTERNAL) {
+                self.check_external(weight)?;
+            }
+        }
+        if let Some(sparse) = graph.sparse_initializer.first() {
+            let name = sparse.values.as_ref().map(|values| values.name.as_str()).unwrap_or_default();
+            let message = "sparse initializers are not handled";
+            return Err(Error::new(ErrorKind::Unsupported, name, message).hint("export dense weights"));
+        }
+        Ok(())
+    }
+
+    fn check_external(&self, weight: &TensorProto) -> Result<()> {
+        let entry = weight.external_data.iter().find(|entry| entry.key == "location");
+        let location = entry.map(|entry| entry.value.as_str()).unwrap_or_default();
+        let file = self.folder.join(location);
+        if location.is_empty() || !file.is_file() {
+            let message = format!("weights are kept in the file {}, which is not there", file.display());
+            let hint = "put it beside the model, or export with weights inside";
+            return Err(Error::new(ErrorKind::Io, &weight.name, message).hint(hint));
+        }
+        Ok(())
+    }
+
+    /// Gives a name to every input dimension without a size: `INPUT_AXIS`.
+    fn name_dimensions(&mut self) {
+        for input in &mut self.graph.input {
+            let name = input.name.clone();
+            for (axis, dim) in dims_mut(input).enumerate() {
+                let known = match &dim.value {
+                    Some(Dim::DimValue(size)) => *size > 0,
+                    Some(Dim::DimParam(name)) => !name.is_empty() && name != "?",
+                    None => false,
+                };
+                if !known {
+                    dim.value = Some(Dim::DimParam(format!("{name}_{axis}")));
+                }
+            }
+        }
+    }
+
+    /// The one named dimension that is not the batch (a first dimension that has no bound).
+    fn find_rows(&self, options: &ImportOptions) -> Result<Option<Rows>> {
+        let bounds: HashMap<&str, usize> =
+            options.max.iter().map(|(name, max)| (name.as_str(), *max)).collect();
+        // The words of a text are bounded by its front end.
+        let words = super::front_end::read(self)?.text.map(|spec| spec.text.length());
+        let weights = self.weight_names();
+        let (mut rows, mut batch) = (None::<Rows>, HashSet::new());
+        let inputs = || self.graph.input.iter().filter(|input| !weights.contains(input.name.as_str()));
+        for input in inputs() {
+            if let Some(Dim::DimParam(name)) = dims(input).next().and_then(|dim| dim.value.as_ref())
+                && !bounds.contains_key(name.as_str())
+            {
+                batch.insert(name.as_str());
+            }
+        }
+        for input in inputs() {
+            for (axis, dim) in dims(input).enumerate() {
+                let Some(Dim::DimParam(name)) = &dim.value else { continue };
+                if batch.contains(name.as_str()) || rows.as_ref().is_some_and(|rows| rows.name == *name) {
+                    continue;
+                }
+                let Some(max) = bounds.get(name.as_str()).copied().or(words) else {
+                    let message = format!("dimension {axis} is `{name}`, whose size is not known");
+                    let hint = format!("give its largest size: --max {name}=N");
+                    return Err(Error::new(ErrorKind::Shape, &input.name, message).hint(hint));
+                };
+                if let Some(other) = &rows {
+                    let message = format!("both `{}` and `{name}` vary; one dimension may", other.name);
+                    let hint = "export the model with one of them fixed";
+                    return Err(Error::new(ErrorKind::Shape, &input.name, message).hint(hint));
+                }
+                if max == 0 {
+                    let message = format!("the bound of `{name}` is 0");
+                    return Err(Error::new(ErrorKind::Usage, "--max", message).hint("give at least 1"));
+                }
+                rows = Some(Rows { name: name.clone(), max });
+            }
+        }
+        if let Some((name, _)) =
+            options.max.iter().find(|(name, _)| rows.as_ref().is_none_or(|rows| rows.name != *name))
+        {
+            let message = format!("no input of the model has a dimension `{name}`");
+            let hint = "see the input shapes with `mixel inspect`";
+            return Err(Error::new(ErrorKind::Usage, "--max", message).hint(hint));
+        }
+        Ok(rows)
+    }
+}
+
+fn dims(
+    input: &tract_onnx::pb::ValueInfoProto,
+) -> impl Iterator<Item = &tract_onnx::pb::tensor_shape_proto::Dimension> {
+    let tensor = input.r#type.as_ref().and_then(|kind| kind.value.as_ref());
+    tensor
+        .and_then(|type_proto::Value::TensorType(tensor)| tensor.shape.as_ref())
+        .into_iter()
+        .flat_map(|s| &s.dim)
+}
+
+fn dims_mut(
+    input: &mut tract_onnx::pb::ValueInfoProto,
+) -> impl Iterator<Item = &mut tract_onnx::pb::tensor_shape_proto::Dimension> {
+    let tensor = input.r#type.as_mut().and_then(|kind| kind.value.as_mut());
+    let shape = tensor.and_then(|type_proto::Value::TensorType(tensor)| tensor.shape.as_mut());
+    shape.into_iter().flat_map(|shape| &mut shape.dim)
+}
+
+/// Attributes and names of a node.
+pub trait NodeExt {
+    /// Its name, or that of its first output.
+    fn label(&self) -> &str;
+    /// Integer attribute.
+    fn int(&self, name: &str) -> Option<i64>;
+    /// Integer list attribute.
+    fn ints(&self, name: &str) -> Option<&[i64]>;
+    /// Real attribute.
+    fn float(&self, name: &str) -> Option<f32>;
+    /// Text attribute.
+    fn text(&self, name: &str) -> Option<&str>;
+    /// Name of input `index`, if it is connected.
+    fn input_name(&self, index: usize) -> Option<&str>;
+    /// An error of kind Unsupported about this node.
+    fn unsupported(&self, reason: impl std::fmt::Display, hint: &str) -> Error;
+}
+
+fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a AttributeProto> {
+    node.attribute.iter().find(|attribute| attribute.name == name)
+}
+
+impl NodeExt for NodeProto {
+    fn label(&self) -> &str {
+        if self.name.is_empty() { self.output.first().map_or("", String::as_str) } else { &self.name }
+    }
+
+    fn int(&self, name: &str) -> Option<i64> {
+        attribute(self, name).map(|attribute| attribute.i)
+    }
+
+    fn ints(&self, name: &str) -> Option<&[i64]> {
+        attribute(self, name).map(|attribute| attribute.ints.as_slice())
+    }
+
+    fn float(&self, name: &str) -> Option<f32> {
+        attribute(self, name).map(|attribute| attribute.f)
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        attribute(self, name).and_then(|attribute| std::str::from_utf8(&attribute.s).ok())
+    }
+
+    fn input_name(&self, index: usize) -> Option<&str> {
+        self.input.get(index).map(String::as_str).filter(|name| !name.is_empty())
+    }
+
+    fn unsupported(&self, reason: impl std::fmt::Display, hint: &str) -> Error {
+        Error::new(ErrorKind::Unsupported, self.label(), format!("{}: {reason}", self.op_type)).hint(hint)
+    }
+}
