@@ -5,7 +5,7 @@
 
 use core::marker::PhantomData;
 
-use super::nest::{broadcast, check_broadcast, elementwise_reach};
+use super::nest::{Level, broadcast, check_broadcast, elementwise_reach};
 use super::requant::{Clamp, round_shift, round_shift32};
 use super::width::{Bits8, Bits16, Sink, Source, Width, check_clamp, check_types};
 use super::{Kernel, OpKind, Run};
@@ -111,19 +111,30 @@ pub(super) fn combine<W: Width>(run: &Run<'_>, function: impl Fn(i32, i32) -> i3
     let Ok((a, b, y)) = run.operator().binary() else { return };
     let nest = broadcast(&a, &b, &y, run.rows());
     let (a, b, y) = (W::read(run, &a), W::read(run, &b), W::write(run, &y));
-    let (count, steps) = (nest.inner().count, nest.inner().steps);
+    // Along the innermost loop an operand moves by one element or not at all.
+    let Level { count, steps: [step_a, step_b, _] } = *nest.inner();
     nest.each([0; 3], |[from_a, from_b, to]| {
-        let y = y.window(to, count);
-        if steps == [1, 1, 1] {
-            let (a, b) = (a.window(from_a, count), b.window(from_b, count));
-            for index in 0..y.elements().min(a.elements()).min(b.elements()) {
-                y.set(index, function(a.get(index), b.get(index)));
+        let (a, b, y) = (a.window(from_a, count), b.window(from_b, count), y.window(to, count));
+        let (first_a, first_b) = (a.get(0), b.get(0));
+        match (step_a, step_b) {
+            (1, 1) => {
+                for index in 0..y.elements().min(a.elements()).min(b.elements()) {
+                    y.set(index, function(a.get(index), b.get(index)));
+                }
             }
-        } else {
-            let [step_a, step_b, _] = steps.map(|step| step as usize);
-            for index in 0..y.elements() {
-                let (a, b) = (a.get(from_a + index * step_a), b.get(from_b + index * step_b));
-                y.set(index, function(a, b));
+            (1, _) => {
+                for index in 0..y.elements().min(a.elements()) {
+                    y.set(index, function(a.get(index), first_b));
+                }
+            }
+            (_, 1) => {
+                for index in 0..y.elements().min(b.elements()) {
+                    y.set(index, function(first_a, b.get(index)));
+                }
+            }
+            _ => {
+                let value = function(first_a, first_b);
+                (0..y.elements()).for_each(|index| y.set(index, value));
             }
         }
     });

@@ -75,11 +75,9 @@ impl<W: Width> Kernel for GroupNormOf<W> {
             for position in 0..positions {
                 for at in 0..groups {
                     let words = core::array::from_fn(|word| scratch.get(at * WORDS + word));
-                    let standard = Standard::unpack(n as i32, words);
-                    for channel in at * group..(at + 1) * group {
-                        let index = position * channels + channel;
-                        y.set(index, affine.apply(channel, standard.apply(x.get(index))));
-                    }
+                    let (from, first) = (position * channels + at * group, at * group);
+                    let (x, y) = (x.window(from, group), y.window(from, group));
+                    affine.window(first, group).map(Standard::unpack(words), x, y);
                 }
             }
         }

@@ -138,7 +138,7 @@ impl<W: Width> Kernel for L2NormOf<W> {
             for row in 0..lanes.count {
                 for lane in 0..lanes.stride {
                     let words = core::array::from_fn(|word| scratch.get(lane * WORDS + word));
-                    let z = Standard::unpack(1, words).apply(x.get(row * lanes.stride + lane));
+                    let z = Standard::unpack(words).apply(x.get(row * lanes.stride + lane));
                     let value = round_shift32(high(z, multiplier), shift + Z_BITS - 32);
                     y.set(row * lanes.stride + lane, clamp.limit32(value));
                 }

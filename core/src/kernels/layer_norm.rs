@@ -160,14 +160,13 @@ fn scaled_square(count: u64, factor: Scale, fraction: u8) -> u64 {
     }
 }
 
-/// `z = (n * x - sum) / sqrt(d)` for every x, as one shift and one product.
+/// `z = (n * x - sum) / sqrt(d)` for every x, as two products: the shift that makes `n * x - sum` fill 32 bits is in its
+/// parts, which may wrap where it does not.
 #[derive(Clone, Copy)]
 pub(super) struct Standard {
-    n: i32,
+    count: i32,
     sum: i32,
     inverse: i32,
-    left: u8,
-    right: u8,
 }
 
 impl Standard {
@@ -175,29 +174,28 @@ impl Standard {
     /// meaning, so `n * x - sum` shifted stays within +-2^30.
     pub fn new(n: i32, sum: i32, square: u64, fraction: u8, z_bits: u8) -> Self {
         let (inverse, exponent) = reciprocal_root(square);
-        // inverse = 2^(exponent + fraction / 2) / sqrt(d), and the high half of a product is 2^32 less.
+        // inverse = 2^(exponent + fraction / 2) / sqrt(d), and the high half of a product is 2^32 less. Where the sum
+        // is too large to be shifted up (far more than 2^10 elements), the inverse has bits to spare.
         let shift = 32 + z_bits as i32 - exponent as i32 + fraction as i32 / 2;
-        let left = shift.clamp(0, 31) as u8;
-        let right = (-shift).clamp(0, 31) as u8;
-        Self { n, sum, inverse, left, right }
+        let (left, right) = (shift.clamp(0, 31) as u32, (-shift).clamp(0, 31) as u32);
+        Self { count: n.wrapping_shl(left), sum: sum.wrapping_shl(left), inverse: inverse >> right }
     }
 
     /// z of one element.
     #[inline(always)]
     pub fn apply(self, x: i32) -> i32 {
-        let centred = self.n.wrapping_mul(x).wrapping_sub(self.sum);
-        high(centred.wrapping_shl(self.left as u32).wrapping_shr(self.right as u32), self.inverse)
+        high(self.count.wrapping_mul(x).wrapping_sub(self.sum), self.inverse)
     }
 
     /// To three words of scratch memory.
     pub fn pack(self) -> [i32; 3] {
-        [self.sum, self.inverse, (self.left as i32) << 8 | self.right as i32]
+        [self.count, self.sum, self.inverse]
     }
 
     /// Back from [`Standard::pack`].
     #[inline(always)]
-    pub fn unpack(n: i32, [sum, inverse, shifts]: [i32; 3]) -> Self {
-        Self { n, sum, inverse, left: (shifts >> 8) as u8, right: shifts as u8 }
+    pub fn unpack([count, sum, inverse]: [i32; 3]) -> Self {
+        Self { count, sum, inverse }
     }
 }
 
@@ -220,9 +218,24 @@ impl<'p> Affine<'p> {
         }
     }
 
+    /// The channels from `first` on, at most `count` of them.
+    #[inline(always)]
+    pub fn window(&self, first: usize, count: usize) -> Self {
+        Self { gamma: self.gamma.window(first, count), beta: self.beta.window(first, count), ..*self }
+    }
+
+    /// Sets `y` to the normalised `x`, one element a channel.
+    #[inline(always)]
+    pub fn map(&self, standard: Standard, x: impl Source, y: impl Sink) {
+        let channels = self.gamma.len().min(self.beta.len());
+        for channel in 0..x.elements().min(y.elements()).min(channels) {
+            y.set(channel, self.apply(channel, standard.apply(x.get(channel))));
+        }
+    }
+
     /// Output of a channel from its z. |z| < 2^28, so the sum stays below 2^27 + 2^30 + 2^29.
     #[inline(always)]
-    pub fn apply(&self, channel: usize, z: i32) -> i32 {
+    fn apply(&self, channel: usize, z: i32) -> i32 {
         let value = high(z, self.gamma.get(channel)).wrapping_add(self.beta.get(channel));
         self.clamp.limit32(round_shift32(value, self.shift))
     }
@@ -251,10 +264,7 @@ impl<W: Width> Kernel for LayerNormOf<W> {
                 let (x, y) = (x.window(row * n, n), y.window(row * n, n));
                 let mut moments = Moments::default();
                 (0..x.elements()).for_each(|index| moments.add(x.get(index)));
-                let standard = moments.standard(n, &params, z_bits);
-                for index in 0..x.elements().min(y.elements()) {
-                    y.set(index, affine.apply(index, standard.apply(x.get(index))));
-                }
+                affine.map(moments.standard(n, &params, z_bits), x, y);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::nest::elementwise_reach;
 use super::requant::round_shift32;
-use super::width::{Bits16, Sink, Source, Width, check_types};
+use super::width::{Bits8, Bits16, check_types, map};
 use super::{Kernel, OpKind, Run};
 use crate::arch::view::In;
 use crate::plan::write::{self, Constant};
@@ -68,15 +68,8 @@ impl Kernel for Lut {
     }
 
     fn run(run: &Run<'_>) {
-        let Ok((input, output)) = run.operator().unary() else { return };
         let Some(table) = table(run.operator()) else { return };
-        let (x, y) = (run.read::<i8>(&input), run.write::<i8>(&output));
-        let inner = input.inner();
-        for (first, count) in input.row_spans(run.rows()) {
-            for index in first * inner..(first + count) * inner {
-                y.set(index, table.get((x.get(index) as u8 ^ 0x80) as usize));
-            }
-        }
+        map::<Bits8>(run, |x| table.get((x as u8 ^ 0x80) as usize) as i32);
     }
 }
 
@@ -124,16 +117,9 @@ impl Kernel for Lut16 {
         let Some(params) = Lut16Params::read(run.operator()) else { return };
         let table = run.operator().slice::<i16>(params.table);
         let (low, high) = output.dtype.range();
-        let (x, y) = (Bits16::read(run, &input), Bits16::write(run, &output));
-        let inner = input.inner();
         // Entries lie 2^spacing inputs apart.
         let (zero, spacing) = if input.dtype == DType::I16 { (1 << 15, 7) } else { (1 << 7, 0) };
-        for (first, count) in input.row_spans(run.rows()) {
-            for index in first * inner..(first + count) * inner {
-                let value = interpolate(table, x.get(index) + zero, spacing, params.shift);
-                y.set(index, value.max(low).min(high));
-            }
-        }
+        map::<Bits16>(run, |x| interpolate(table, x + zero, spacing, params.shift).max(low).min(high));
     }
 }
 

@@ -27,7 +27,8 @@ impl<W: Width> Kernel for MulOf<W> {
         check_types::<W>(&[&a, &b, &y])?;
         check_broadcast(&a, &b, &y)?;
         let params = RescaleParams::read(operator.params()).ok_or(Fault::Params)?;
-        if !params.scale.valid() || params.scale.multiplier.unsigned_abs() > 1 << 30 {
+        let shifts = if W::WIDE { 1..=62 } else { 19..=62 };
+        if !shifts.contains(&params.scale.shift) || params.scale.multiplier.unsigned_abs() > 1 << 30 {
             return Err(Fault::Params);
         }
         check_clamp(params.clamp(y.zero_point), &y)
@@ -43,8 +44,12 @@ impl<W: Width> Kernel for MulOf<W> {
         let clamp = params.clamp(y.zero_point);
         combine::<W>(run, |x, y| {
             let (x, y) = (x - a.zero_point, y - b.zero_point);
-            let product = if W::WIDE { x as i64 * y as i64 } else { (x * y) as i64 };
-            clamp.limit(round_shift(product * params.scale.multiplier as i64, params.scale.shift))
+            if W::WIDE {
+                let product = x as i64 * y as i64 * params.scale.multiplier as i64;
+                clamp.limit(round_shift(product, params.scale.shift))
+            } else {
+                clamp.limit32(params.scale.apply_small(x * y))
+            }
         });
     }
 }

@@ -135,14 +135,17 @@ impl<W: Width> Kernel for ReduceOf<W> {
         kept.each([0; 2], |[from, to]| {
             for index in 0..count {
                 let from = from + index * from_step as usize;
-                let (sum, max) = fold(x, &inside, from);
+                let centre = n.wrapping_mul(input.zero_point);
+                let sum = || fold(x, &inside, from, 0, i32::wrapping_add).wrapping_sub(centre);
                 let value = match params.combine {
                     _ if n == 0 => 0,
-                    Combine::Max => params.scale.apply(max - input.zero_point),
-                    Combine::Sum => params.scale.apply(sum.wrapping_sub(n.wrapping_mul(input.zero_point))),
+                    Combine::Max => {
+                        params.scale.apply(fold(x, &inside, from, LEAST, i32::max) - input.zero_point)
+                    }
+                    Combine::Sum => params.scale.apply(sum()),
                     Combine::Mean => {
-                        let sum = sum.wrapping_sub(n.wrapping_mul(input.zero_point)) as i64;
-                        round_div(sum * params.scale.multiplier as i64, (n as i64) << params.scale.shift)
+                        let factor = params.scale.multiplier as i64;
+                        round_div(sum() as i64 * factor, (n as i64) << params.scale.shift)
                     }
                 };
                 y.set(to + index * to_step as usize, clamp.limit(value));
@@ -151,19 +154,21 @@ impl<W: Width> Kernel for ReduceOf<W> {
     }
 }
 
-/// Sum and largest of the elements that `nest` visits from element `start`.
-#[inline]
-fn fold(x: impl Source, nest: &Nest<1>, start: usize) -> (i32, i32) {
+/// Not above any element.
+const LEAST: i32 = i16::MIN as i32;
+
+/// `combine` over the elements that `nest` visits from element `start`.
+#[inline(always)]
+fn fold(x: impl Source, nest: &Nest<1>, start: usize, first: i32, combine: impl Fn(i32, i32) -> i32) -> i32 {
     let Level { count, steps: [step] } = *nest.inner();
-    let (mut sum, mut max) = (0i32, i32::from(i16::MIN));
-    nest.each([start], |[from]| {
-        for index in 0..count {
-            let value = x.get(from + index * step as usize);
-            sum = sum.wrapping_add(value);
-            max = max.max(value);
+    let mut result = first;
+    nest.each([start], |[mut from]| {
+        for _ in 0..count {
+            result = combine(result, x.get(from));
+            from = from.wrapping_add_signed(step);
         }
     });
-    (sum, max)
+    result
 }
 
 /// The specification, for the elements that become one output.

@@ -33,6 +33,15 @@ impl Scale {
         Self { multiplier: cursor.i32(), shift: cursor.u8() }
     }
 
+    /// As [`Scale::apply`] for values below 2^17 in size and a shift of 19 or more, without 64-bit additions and shifts:
+    /// with the value moved up by 14 bits, the product's low word cannot reach the result.
+    #[inline(always)]
+    pub fn apply_small(self, value: i32) -> i32 {
+        let high = ((value.wrapping_shl(14) as i64 * self.multiplier as i64) >> 32) as i32;
+        // The high word is below 2^30 in size, so that shifts beyond 31 would give zero as 31 does.
+        round_shift32(high, self.shift.saturating_sub(18).min(31))
+    }
+
     /// `value` times this factor, rounded once.
     #[inline(always)]
     pub fn apply(self, value: i32) -> i64 {

@@ -3,7 +3,7 @@
 
 use super::nest::elementwise_reach;
 use super::requant::{Clamp, Scale};
-use super::width::{Bits16, Sink, Source, Width, check_clamp, check_types};
+use super::width::{Bits16, check_clamp, check_types, map};
 use super::{Kernel, OpKind, Run};
 use crate::plan::cursor::Cursor;
 use crate::plan::{Fault, Operator, write};
@@ -15,7 +15,8 @@ pub struct Requantize;
 /// stores them. Zero points are those of the tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RescaleParams {
-    /// Requantize: `scale_x / scale_y`. Mul: `scale_a * scale_b / scale_y`, the multiplier within +-2^30.
+    /// Requantize: `scale_x / scale_y`, the shift at least 19. Mul: `scale_a * scale_b / scale_y`, the multiplier within
+    /// +-2^30, the shift at least 19 for int8.
     /// Div: `scale_a / (scale_b * scale_y)`, the shift at most 42.
     pub scale: Scale,
     /// Smallest output.
@@ -50,7 +51,7 @@ impl Kernel for Requantize {
             return Err(Fault::Shapes);
         }
         let params = RescaleParams::read(operator.params()).ok_or(Fault::Params)?;
-        if !params.scale.valid() {
+        if !(19..=62).contains(&params.scale.shift) {
             return Err(Fault::Params);
         }
         check_clamp(params.clamp(y.zero_point), &y)
@@ -63,13 +64,8 @@ impl Kernel for Requantize {
     fn run(run: &Run<'_>) {
         let Ok((input, output)) = run.operator().unary() else { return };
         let Some(params) = RescaleParams::read(run.operator().params()) else { return };
-        let (x, y) = (Bits16::read(run, &input), Bits16::write(run, &output));
-        let (clamp, inner) = (params.clamp(output.zero_point), input.inner());
-        for (first, count) in input.row_spans(run.rows()) {
-            for index in first * inner..(first + count) * inner {
-                y.set(index, clamp.limit(params.scale.apply(x.get(index) - input.zero_point)));
-            }
-        }
+        let clamp = params.clamp(output.zero_point);
+        map::<Bits16>(run, |x| clamp.limit32(params.scale.apply_small(x - input.zero_point)));
     }
 }
 

@@ -183,15 +183,18 @@ impl<W: Width> Kernel for SoftmaxOf<W> {
             let (x, y) = (x.window(start, lanes.block()), y.window(start, lanes.block()));
             if lanes.stride == 1 {
                 let (x, y) = (x.window(0, lanes.count), y.window(0, lanes.count));
-                let divisor = divisor(x, lanes, &weights, params.scale);
+                let divisor = divisor(x, 1, &weights, params.scale);
                 for index in 0..x.elements().min(y.elements()) {
                     y.set(index, divisor.apply(weights.get(divisor.max.wrapping_sub(x.get(index))), clamp));
                 }
                 continue;
             }
+            if lanes.count == 0 {
+                continue;
+            }
             for lane in 0..lanes.stride {
-                let Divisor { max, factor, shift } =
-                    divisor(x.window(lane, lanes.block()), lanes, &weights, params.scale);
+                let x = x.window(lane, lanes.count * lanes.stride - lane);
+                let Divisor { max, factor, shift } = divisor(x, lanes.stride, &weights, params.scale);
                 scratch.set(2 * lane, max << 8 | shift as i32);
                 scratch.set(2 * lane + 1, factor);
             }
@@ -209,12 +212,19 @@ impl<W: Width> Kernel for SoftmaxOf<W> {
     }
 }
 
-/// The divisor of the lane that begins at the first element of `x`.
+/// The divisor of the elements `stride` apart.
 #[inline(always)]
-fn divisor<W: Width>(x: impl Source, lanes: Lanes, weights: &Weights<'_, W>, scale: Scale) -> Divisor {
-    let elements = || (0..lanes.count).map(|row| x.get(row * lanes.stride));
-    let max = elements().fold(i32::from(i16::MIN), i32::max);
-    let sum = elements().fold(0u64, |sum, x| sum.wrapping_add(weights.get(max.wrapping_sub(x)) as u64));
+fn divisor<W: Width>(x: impl Source, stride: usize, weights: &Weights<'_, W>, scale: Scale) -> Divisor {
+    let (mut max, mut index) = (i32::from(i16::MIN), 0);
+    while index < x.elements() {
+        max = max.max(x.get(index));
+        index += stride;
+    }
+    let (mut sum, mut index) = (0u64, 0);
+    while index < x.elements() {
+        sum = sum.wrapping_add(weights.get(max.wrapping_sub(x.get(index))) as u64);
+        index += stride;
+    }
     Divisor::new(max, sum.max(ONE as u64), scale)
 }
 

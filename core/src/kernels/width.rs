@@ -193,3 +193,17 @@ pub(super) fn check_clamp(clamp: Clamp, output: &Tensor) -> Result<(), Fault> {
     let (low, high) = output.dtype.range();
     if low <= clamp.min && clamp.min <= clamp.max && clamp.max <= high { Ok(()) } else { Err(Fault::Params) }
 }
+
+/// Sets every element of the output that is present to `function` of the input's; the shapes are the same.
+#[inline(always)]
+pub(super) fn map<W: Width>(run: &Run<'_>, function: impl Fn(i32) -> i32) {
+    let Ok((input, output)) = run.operator().unary() else { return };
+    let (x, y) = (W::read(run, &input), W::write(run, &output));
+    let inner = input.inner();
+    for (first, count) in input.row_spans(run.rows()) {
+        let (x, y) = (x.window(first * inner, count * inner), y.window(first * inner, count * inner));
+        for index in 0..x.elements().min(y.elements()) {
+            y.set(index, function(x.get(index)));
+        }
+    }
+}
