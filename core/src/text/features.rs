@@ -38,12 +38,7 @@ impl TextFrontEnd {
     ///
     /// # Errors
     /// [`FeaturesError`], when a length or a value does not belong to this front end.
-    pub fn features(
-        &self,
-        bins: &[u16],
-        present: usize,
-        features: &mut [f32],
-    ) -> Result<(), FeaturesError> {
+    pub fn features(&self, bins: &[u16], present: usize, features: &mut [f32]) -> Result<(), FeaturesError> {
         if bins.len() != self.bins_len() || features.len() != self.features_len() {
             return Err(FeaturesError::Length);
         }
@@ -53,9 +48,7 @@ impl TextFrontEnd {
         features.fill(0.0);
         for (position, slot) in features.chunks_exact_mut(self.m()).enumerate() {
             let (row, slot_index) = (position / self.slots(), position % self.slots());
-            let Some(word) = (row + slot_index)
-                .checked_sub(self.window())
-                .filter(|&word| word < present)
+            let Some(word) = (row + slot_index).checked_sub(self.window()).filter(|&word| word < present)
             else {
                 continue;
             };
@@ -77,9 +70,7 @@ mod tests {
         let mut bins = vec![0; front_end.bins_len()];
         let words = front_end.encode(text.as_bytes(), &mut bins).unwrap();
         let mut features = vec![f32::NAN; front_end.features_len()];
-        front_end
-            .features(&bins, words.present, &mut features)
-            .unwrap();
+        front_end.features(&bins, words.present, &mut features).unwrap();
         (features, words.present)
     }
 
@@ -117,21 +108,9 @@ mod tests {
     fn foreign_bins_are_refused() {
         let front_end = TextFrontEnd::new(2, 4, 1, 3).unwrap();
         let mut out = vec![0.0; front_end.features_len()];
-        assert_eq!(
-            front_end.features(&[0; 5], 3, &mut out),
-            Err(FeaturesError::Length)
-        );
-        assert_eq!(
-            front_end.features(&[0; 6], 3, &mut out[1..]),
-            Err(FeaturesError::Length)
-        );
-        assert_eq!(
-            front_end.features(&[0; 6], 4, &mut out),
-            Err(FeaturesError::Range)
-        );
-        assert_eq!(
-            front_end.features(&[4; 6], 1, &mut out),
-            Err(FeaturesError::Range)
-        );
+        assert_eq!(front_end.features(&[0; 5], 3, &mut out), Err(FeaturesError::Length));
+        assert_eq!(front_end.features(&[0; 6], 3, &mut out[1..]), Err(FeaturesError::Length));
+        assert_eq!(front_end.features(&[0; 6], 4, &mut out), Err(FeaturesError::Range));
+        assert_eq!(front_end.features(&[4; 6], 1, &mut out), Err(FeaturesError::Range));
     }
 }

@@ -18,10 +18,7 @@ impl Fingerprint {
     /// The fingerprint of no unit, with `n` hashes; more than [`MAX_HASHES`] are cut to it. Every value is
     /// [`MODULUS`], above any hash.
     pub fn new(n: usize) -> Self {
-        Self {
-            n: n.min(MAX_HASHES),
-            minimum: [MODULUS; MAX_HASHES],
-        }
+        Self { n: n.min(MAX_HASHES), minimum: [MODULUS; MAX_HASHES] }
     }
 
     /// The fingerprint of a word of any bytes and any length: its units are all 3-byte windows, and a word under 4
@@ -73,10 +70,7 @@ mod tests {
     #[test]
     fn flight_and_the_match_the_vectors() {
         let flight = Fingerprint::of_word(16, b"flight");
-        assert_eq!(
-            flight.values()[..4],
-            [751_368_779, 529_364_333, 1_208_441_571, 900_340_892]
-        );
+        assert_eq!(flight.values()[..4], [751_368_779, 529_364_333, 1_208_441_571, 900_340_892]);
         assert_eq!(flight.values()[15], 145_844_870);
         let bins: Vec<u16> = flight.bins(256).collect();
         assert_eq!(bins[..8], [75, 109, 227, 156, 112, 14, 130, 83]);
@@ -99,9 +93,7 @@ mod tests {
             let spacing = (unit.b() % 256) as u16;
             // 2^31 - 1 = -1 modulo 256: a wrap adds one.
             assert!(bins.windows(2).all(|pair| {
-                [spacing, spacing + 1]
-                    .map(|s| s % 256)
-                    .contains(&((pair[1] + 256 - pair[0]) % 256))
+                [spacing, spacing + 1].map(|s| s % 256).contains(&((pair[1] + 256 - pair[0]) % 256))
             }));
         }
     }
@@ -135,10 +127,7 @@ mod tests {
 
     #[test]
     fn sizes_outside_the_range_are_cut() {
-        assert_eq!(
-            Fingerprint::of_word(1000, b"word").values().len(),
-            MAX_HASHES
-        );
+        assert_eq!(Fingerprint::of_word(1000, b"word").values().len(), MAX_HASHES);
         assert!(Fingerprint::of_word(0, b"word").values().is_empty());
         assert!(Fingerprint::of_word(4, b"word").bins(0).all(|bin| bin == 0));
     }

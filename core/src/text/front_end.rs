@@ -98,12 +98,7 @@ impl TextFrontEnd {
         } else if length == 0 || length > MAX_LENGTH {
             Err(FrontEndError::Length)
         } else {
-            Ok(Self {
-                n,
-                m,
-                window,
-                length,
-            })
+            Ok(Self { n, m, window, length })
         }
     }
 
@@ -146,10 +141,7 @@ impl TextFrontEnd {
     /// [`EncodeError::BinsLength`] if `bins` is not [`bins_len`](Self::bins_len) long; nothing is written then.
     pub fn encode(&self, text: &[u8], bins: &mut [u16]) -> Result<Words, EncodeError> {
         if bins.len() != self.bins_len() {
-            return Err(EncodeError::BinsLength {
-                needed: self.bins_len(),
-                given: bins.len(),
-            });
+            return Err(EncodeError::BinsLength { needed: self.bins_len(), given: bins.len() });
         }
         bins.fill(0);
         let mut words = split_words(text);
@@ -161,17 +153,13 @@ impl TextFrontEnd {
             }
             present += 1;
         }
-        Ok(Words {
-            present,
-            dropped: words.count(),
-        })
+        Ok(Words { present, dropped: words.count() })
     }
 }
 
 /// The words of a text: its longest runs of bytes other than space, tab, line feed, form feed and carriage return.
 pub fn split_words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.split(u8::is_ascii_whitespace)
-        .filter(|word| !word.is_empty())
+    text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty())
 }
 
 #[cfg(test)]
@@ -195,13 +183,7 @@ mod tests {
     #[test]
     fn words_are_rows_in_order() {
         let (bins, words) = encode(b"  the\tflight\r\nthe ");
-        assert_eq!(
-            words,
-            Words {
-                present: 3,
-                dropped: 0
-            }
-        );
+        assert_eq!(words, Words { present: 3, dropped: 0 });
         assert_eq!(bins[..8], [249, 202, 155, 108, 61, 15, 224, 177]);
         assert_eq!(bins[16..24], [75, 109, 227, 156, 112, 14, 130, 83]);
         assert_eq!(bins[32..48], bins[..16]);
@@ -212,13 +194,7 @@ mod tests {
     fn nothing_but_white_space_has_no_words() {
         for text in [&b""[..], b" ", b" \t\r\n\x0c "] {
             let (bins, words) = encode(text);
-            assert_eq!(
-                words,
-                Words {
-                    present: 0,
-                    dropped: 0
-                }
-            );
+            assert_eq!(words, Words { present: 0, dropped: 0 });
             assert!(bins.iter().all(|&bin| bin == 0));
         }
     }

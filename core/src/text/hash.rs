@@ -19,19 +19,13 @@ pub struct UnitHash {
 impl UnitHash {
     /// Reduces two hashes of a unit modulo [`MODULUS`].
     pub const fn new(h1: u32, h2: u32) -> Self {
-        Self {
-            a: h1 % MODULUS,
-            b: h2 % MODULUS,
-        }
+        Self { a: h1 % MODULUS, b: h2 % MODULUS }
     }
 
     /// The embeddable hash: FNV-1a over the unit's bytes from two starting values, each finished with MurmurHash3's
     /// `fmix32` because FNV alone leaves short units' high bits poorly mixed.
     pub fn fnv(unit: &[u8]) -> Self {
-        Self::new(
-            fmix32(fnv1a(FNV_BASIS, unit)),
-            fmix32(fnv1a(SECOND_BASIS, unit)),
-        )
+        Self::new(fmix32(fnv1a(FNV_BASIS, unit)), fmix32(fnv1a(SECOND_BASIS, unit)))
     }
 
     /// First value of the sequence, `0..MODULUS`.
@@ -58,9 +52,7 @@ impl UnitHash {
 }
 
 fn fnv1a(basis: u32, bytes: &[u8]) -> u32 {
-    bytes.iter().fold(basis, |hash, &byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(FNV_PRIME)
-    })
+    bytes.iter().fold(basis, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(FNV_PRIME))
 }
 
 /// The finaliser of MurmurHash3 for 32 bits.

@@ -9,10 +9,7 @@ use super::{Fingerprint, MODULUS, UnitHash};
 impl UnitHash {
     /// The paper's hash: SHA-256 and SHA-224 of the unit's UTF-8 bytes, read as little-endian integers.
     pub fn sha(unit: &str) -> Self {
-        Self::new(
-            little_endian_residue(&Sha256::digest(unit)),
-            little_endian_residue(&Sha224::digest(unit)),
-        )
+        Self::new(little_endian_residue(&Sha256::digest(unit)), little_endian_residue(&Sha224::digest(unit)))
     }
 }
 
@@ -35,10 +32,7 @@ pub fn subword(n: usize, piece: &str) -> Fingerprint {
     } else {
         let starts = piece.char_indices().map(|(start, _)| start);
         let ends = starts.clone().chain([piece.len()]).skip(3);
-        for unit in starts
-            .zip(ends)
-            .filter_map(|(start, end)| piece.get(start..end))
-        {
+        for unit in starts.zip(ends).filter_map(|(start, end)| piece.get(start..end)) {
             fingerprint.add(UnitHash::sha(unit));
         }
     }
@@ -69,19 +63,13 @@ mod tests {
     #[test]
     fn subwords_match_the_vectors() {
         let flight = subword(64, "flight");
-        assert_eq!(
-            flight.values()[..4],
-            [184_416_228, 297_118_921, 463_648_921, 605_819_437]
-        );
+        assert_eq!(flight.values()[..4], [184_416_228, 297_118_921, 463_648_921, 605_819_437]);
         assert_eq!(flight.values()[63], 61_485_861);
         let bins: Vec<u16> = flight.bins(1024).collect();
         assert_eq!(bins[..8], [996, 201, 153, 557, 450, 1002, 946, 606]);
 
         let the = subword(64, "the");
-        assert_eq!(
-            the.values()[..4],
-            [752_538_576, 840_202_199, 927_865_822, 1_015_529_445]
-        );
+        assert_eq!(the.values()[..4], [752_538_576, 840_202_199, 927_865_822, 1_015_529_445]);
         let bins: Vec<u16> = the.bins(1024).collect();
         assert_eq!(bins[..8], [976, 983, 990, 997, 1004, 1011, 1018, 1]);
 
@@ -94,10 +82,7 @@ mod tests {
     #[test]
     fn word_is_the_minimum_over_its_subwords() {
         let flights = word(64, ["flight", "##s"]);
-        assert_eq!(
-            flights.values()[..4],
-            [27_028_486, 297_118_921, 463_648_921, 605_819_437]
-        );
+        assert_eq!(flights.values()[..4], [27_028_486, 297_118_921, 463_648_921, 605_819_437]);
     }
 
     #[test]
