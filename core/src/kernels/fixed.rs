@@ -17,9 +17,9 @@ pub fn reciprocal(m: u32) -> u32 {
     let mut r = (seed << 14) + ((seed * error) >> 34);
     let rest = (1u64 << 62).wrapping_sub(m.wrapping_mul(r));
     r += ((rest >> 8).wrapping_mul(r)) >> 54;
-    while m.wrapping_mul(r) < 1 << 62 {
-        r += 1;
-    }
+    // Two steps are enough; a loop until it fits would be made into a 64-bit division by the compiler.
+    r += (m.wrapping_mul(r) < 1 << 62) as u64;
+    r += (m.wrapping_mul(r) < 1 << 62) as u64;
     r as u32
 }
 

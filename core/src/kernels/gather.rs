@@ -2,10 +2,9 @@
 
 use super::nest::{Lanes, blocks};
 use super::{Kernel, OpKind, Run};
-use crate::arch::view::Element;
 use crate::plan::cursor::Cursor;
 use crate::plan::write::{self, Constant};
-use crate::plan::{Fault, Operator, Tensor};
+use crate::plan::{Fault, Operator};
 
 /// The operator.
 pub struct Gather;
@@ -57,24 +56,16 @@ impl Kernel for Gather {
     fn run(run: &Run<'_>) {
         let Ok((input, output)) = run.operator().unary() else { return };
         let Some(params) = GatherParams::read(run.operator().params()) else { return };
-        match output.dtype.size() {
-            1 => run_of::<u8>(run, &input, &output, &params),
-            2 => run_of::<u16>(run, &input, &output, &params),
-            _ => run_of::<u32>(run, &input, &output, &params),
-        }
-    }
-}
-
-fn run_of<T: Element>(run: &Run<'_>, input: &Tensor, output: &Tensor, params: &GatherParams) {
-    let axis = params.axis as usize;
-    let Ok(lanes) = Lanes::new(input, axis, axis, run.rows()) else { return };
-    let (x, y) = (run.read::<T>(input), run.write::<T>(output));
-    let indices = run.operator().slice::<u16>(params.indices);
-    for block in blocks(input, axis, run.rows()) {
-        for place in 0..indices.len() {
-            let from = (block * lanes.bound + indices.get(place) as usize) * lanes.stride;
-            let to = (block * indices.len() + place) * lanes.stride;
-            y.window(to, lanes.stride).copy_from(&x.window(from, lanes.stride));
+        let axis = params.axis as usize;
+        let Ok(lanes) = Lanes::new(&input, axis, axis, run.rows()) else { return };
+        let (x, y) = (run.read_bytes(&input), run.write_bytes(&output));
+        let (indices, len) = (run.operator().slice::<u16>(params.indices), lanes.stride * input.dtype.size());
+        for block in blocks(&input, axis, run.rows()) {
+            for place in 0..indices.len() {
+                let from = (block * lanes.bound + indices.get(place) as usize) * len;
+                let to = (block * indices.len() + place) * len;
+                y.window(to, len).copy_from(&x.window(from, len));
+            }
         }
     }
 }

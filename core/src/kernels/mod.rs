@@ -272,6 +272,24 @@ impl<'r> Run<'r> {
         self.lease.window(base + tensor.offset as usize, tensor.elements())
     }
 
+    /// All of `tensor`'s bytes, to read.
+    pub fn read_bytes(&self, tensor: &Tensor) -> In<'_, u8> {
+        match tensor.dtype.size() {
+            1 => self.read(tensor),
+            2 => self.read::<u16>(tensor).cast(),
+            _ => self.read::<u32>(tensor).cast(),
+        }
+    }
+
+    /// All of `tensor`'s bytes, to write; empty for constants.
+    pub fn write_bytes(&self, tensor: &Tensor) -> Out<'_, u8> {
+        match tensor.dtype.size() {
+            1 => self.write(tensor),
+            2 => self.write::<u16>(tensor).cast(),
+            _ => self.write::<u32>(tensor).cast(),
+        }
+    }
+
     /// `count` elements of scratch memory from byte `offset` of the scratch region.
     pub fn scratch<T: Element>(&self, offset: usize, count: usize) -> Out<'_, T> {
         self.lease.window(self.operator.plan().tensor_bytes() + offset, count)

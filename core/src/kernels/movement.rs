@@ -7,7 +7,6 @@
 
 use super::nest::{Level, Nest};
 use super::{Kernel, OpKind, Run};
-use crate::arch::view::Element;
 use crate::plan::cursor::Cursor;
 use crate::plan::{Fault, Operator, Tensor, write};
 
@@ -111,60 +110,32 @@ impl Kernel for Move {
     fn run(run: &Run<'_>) {
         let Ok((input, output)) = run.operator().unary() else { return };
         let Some(params) = MoveParams::read(run.operator().params()) else { return };
-        match output.dtype.size() {
-            1 => run_of::<u8>(run, &input, &output, &params),
-            2 => run_of::<u16>(run, &input, &output, &params),
-            _ => run_of::<u32>(run, &input, &output, &params),
+        let (x, y) = (run.read_bytes(&input), run.write_bytes(&output));
+        let size = output.dtype.size();
+        if let Some(value) = params.fill {
+            let value = value.to_le_bytes();
+            (0..y.len()).for_each(|at| y.set(at, value.get(at % size).copied().unwrap_or(0)));
         }
-    }
-}
-
-fn run_of<T: Bits>(run: &Run<'_>, input: &Tensor, output: &Tensor, params: &MoveParams) {
-    let (x, y) = (run.read::<T>(input), run.write::<T>(output));
-    if let Some(value) = params.fill {
-        y.fill(T::low(value));
-    }
-    let nest = Nest::new(params.loops.iter().enumerate().map(|(index, one)| {
-        let dynamic = params.dynamic >> index & 1 == 1;
-        let count = if dynamic { run.rows().min(one.count as usize) } else { one.count as usize };
-        Level { count, steps: [one.from_step as isize, one.to_step as isize] }
-    }));
-    let Level { count, steps } = *nest.inner();
-    nest.each([params.from as usize, params.to as usize], |[from, to]| {
-        if steps == [1, 1] {
-            y.window(to, count).copy_from(&x.window(from, count));
-            return;
-        }
-        let (mut from, mut to) = (from, to);
-        for _ in 0..count {
-            y.set(to, x.get(from));
-            from = from.wrapping_add_signed(steps[0]);
-            to = to.wrapping_add_signed(steps[1]);
-        }
-    });
-}
-
-/// Elements that are only moved.
-trait Bits: Element {
-    /// The low bits of `value`.
-    fn low(value: i32) -> Self;
-}
-
-impl Bits for u8 {
-    fn low(value: i32) -> Self {
-        value as u8
-    }
-}
-
-impl Bits for u16 {
-    fn low(value: i32) -> Self {
-        value as u16
-    }
-}
-
-impl Bits for u32 {
-    fn low(value: i32) -> Self {
-        value as u32
+        // In bytes: the innermost loop runs over those of an element, and is one with runs of elements.
+        let scaled = |step: i32| (step as isize).wrapping_mul(size as isize);
+        let loops = params.loops.iter().enumerate().map(|(index, one)| {
+            let dynamic = params.dynamic >> index & 1 == 1;
+            let count = if dynamic { run.rows().min(one.count as usize) } else { one.count as usize };
+            Level { count, steps: [scaled(one.from_step), scaled(one.to_step)] }
+        });
+        let nest = Nest::new(loops.chain([Level { count: size, steps: [1, 1] }]));
+        let Level { count, steps } = *nest.inner();
+        nest.each([params.from as usize * size, params.to as usize * size], |[mut from, mut to]| {
+            if steps == [1, 1] {
+                y.window(to, count).copy_from(&x.window(from, count));
+                return;
+            }
+            for _ in 0..count {
+                y.set(to, x.get(from));
+                from = from.wrapping_add_signed(steps[0]);
+                to = to.wrapping_add_signed(steps[1]);
+            }
+        });
     }
 }
 

@@ -143,10 +143,8 @@ impl<W: Width> Kernel for ReduceOf<W> {
                         params.scale.apply(fold(x, &inside, from, LEAST, i32::max) - input.zero_point)
                     }
                     Combine::Sum => params.scale.apply(sum()),
-                    Combine::Mean => {
-                        let factor = params.scale.multiplier as i64;
-                        round_div(sum() as i64 * factor, (n as i64) << params.scale.shift)
-                    }
+                    // Saturates beyond 2^9 (8 bits) or 2^17 (16 bits), which no clamp lets through.
+                    Combine::Mean => params.scale.apply_by(sum(), n) as i64,
                 };
                 y.set(to + index * to_step as usize, clamp.limit(value));
             }

@@ -42,6 +42,19 @@ impl Scale {
         round_shift32(high, self.shift.saturating_sub(18).min(31))
     }
 
+    /// `value` times this factor by `count` (at least 1), rounded once; beyond 32 bits times the factor it saturates at
+    /// `2^31 / count`.
+    ///
+    /// Half the divisor is added before the shift, and rounding down twice is rounding down once, so that a 32-bit
+    /// division does.
+    #[inline(always)]
+    pub fn apply_by(self, value: i32, count: i32) -> i32 {
+        let half = (count as i64).wrapping_shl(self.shift.wrapping_sub(1) as u32);
+        let sum = (value as i64 * self.multiplier as i64).wrapping_add(half).wrapping_shr(self.shift as u32);
+        let sum = sum.max(i32::MIN as i64).min(i32::MAX as i64) as i32;
+        sum.checked_div_euclid(count.max(1)).unwrap_or(0)
+    }
+
     /// `value` times this factor, rounded once.
     #[inline(always)]
     pub fn apply(self, value: i32) -> i64 {

@@ -113,6 +113,22 @@ struct Divisor {
 }
 
 impl Divisor {
+    /// That of the elements of `x` that are `stride` apart.
+    #[inline(always)]
+    fn of<W: Width>(x: impl Source, stride: usize, weights: &Weights<'_, W>, scale: Scale) -> Self {
+        let (mut max, mut index) = (i32::from(i16::MIN), 0);
+        while index < x.elements() {
+            max = max.max(x.get(index));
+            index += stride;
+        }
+        let (mut sum, mut index) = (0u64, 0);
+        while index < x.elements() {
+            sum = sum.wrapping_add(weights.get(max.wrapping_sub(x.get(index))) as u64);
+            index += stride;
+        }
+        Self::new(max, sum.max(ONE as u64), scale)
+    }
+
     /// That of a row with largest element `max` and sum `sum` of weights, at least [`ONE`].
     #[inline]
     fn new(max: i32, sum: u64, scale: Scale) -> Self {
@@ -177,55 +193,31 @@ impl<W: Width> Kernel for SoftmaxOf<W> {
         let (min, max) = output.dtype.range();
         let clamp = Clamp { zero_point: output.zero_point, min, max };
         let (x, y) = (W::read(run, &input), W::write(run, &output));
-        let scratch = run.scratch::<i32>(0, 2 * lanes.stride);
+        let scratch = run.scratch::<i32>(0, if lanes.stride > 1 { 2 * lanes.stride } else { 0 });
+        let mut divisor = Divisor { max: 0, factor: 0, shift: 33 };
         for block in blocks(&input, params.axis as usize, run.rows()) {
             let start = block * lanes.block();
-            let (x, y) = (x.window(start, lanes.block()), y.window(start, lanes.block()));
-            if lanes.stride == 1 {
-                let (x, y) = (x.window(0, lanes.count), y.window(0, lanes.count));
-                let divisor = divisor(x, 1, &weights, params.scale);
-                for index in 0..x.elements().min(y.elements()) {
-                    y.set(index, divisor.apply(weights.get(divisor.max.wrapping_sub(x.get(index))), clamp));
-                }
-                continue;
-            }
-            if lanes.count == 0 {
-                continue;
-            }
+            let present = lanes.count * lanes.stride;
+            let (x, y) = (x.window(start, present), y.window(start, present));
             for lane in 0..lanes.stride {
-                let x = x.window(lane, lanes.count * lanes.stride - lane);
-                let Divisor { max, factor, shift } = divisor(x, lanes.stride, &weights, params.scale);
-                scratch.set(2 * lane, max << 8 | shift as i32);
-                scratch.set(2 * lane + 1, factor);
+                let x = x.window(lane, present);
+                divisor = Divisor::of(x, lanes.stride, &weights, params.scale);
+                scratch.set(2 * lane, divisor.max << 8 | divisor.shift as i32);
+                scratch.set(2 * lane + 1, divisor.factor);
             }
             // In the order of memory, so that the output may overlap the input from behind.
-            for row in 0..lanes.count {
-                for lane in 0..lanes.stride {
+            let mut lane = 0;
+            for index in 0..x.elements().min(y.elements()) {
+                if lanes.stride > 1 {
                     let packed = scratch.get(2 * lane);
-                    let divisor =
-                        Divisor { max: packed >> 8, factor: scratch.get(2 * lane + 1), shift: packed as u8 };
-                    let index = row * lanes.stride + lane;
-                    y.set(index, divisor.apply(weights.get(divisor.max.wrapping_sub(x.get(index))), clamp));
+                    let factor = scratch.get(2 * lane + 1);
+                    divisor = Divisor { max: packed >> 8, factor, shift: packed as u8 };
+                    lane = if lane + 1 == lanes.stride { 0 } else { lane + 1 };
                 }
+                y.set(index, divisor.apply(weights.get(divisor.max.wrapping_sub(x.get(index))), clamp));
             }
         }
     }
-}
-
-/// The divisor of the elements `stride` apart.
-#[inline(always)]
-fn divisor<W: Width>(x: impl Source, stride: usize, weights: &Weights<'_, W>, scale: Scale) -> Divisor {
-    let (mut max, mut index) = (i32::from(i16::MIN), 0);
-    while index < x.elements() {
-        max = max.max(x.get(index));
-        index += stride;
-    }
-    let (mut sum, mut index) = (0u64, 0);
-    while index < x.elements() {
-        sum = sum.wrapping_add(weights.get(max.wrapping_sub(x.get(index))) as u64);
-        index += stride;
-    }
-    Divisor::new(max, sum.max(ONE as u64), scale)
 }
 
 /// The specification, for one row: `table` has the weight of every difference and zeros beyond; exact up to the division,
