@@ -51,11 +51,12 @@ impl Evt2 {
 impl Words {
     /// `BLOCK` words at once: true if all were events on the sensor in time order and are now in the batch.
     ///
-    /// A violation shows as a sign bit: of the type, or of a difference that must not be negative. The loop has no branch and
-    /// vectorises.
+    /// What may not be shows in the sign of one sum over all words, so that the loop has no branch and vectorises.
     #[inline]
     fn block<S: Sink + ?Sized>(&mut self, block: &[[u8; 4]; BLOCK], out: &mut Out<'_, S>) -> bool {
-        let (x_max, y_max) = (i32::from(out.geometry.width) - 1, i32::from(out.geometry.height) - 1);
+        let Geometry { width, height } = out.geometry;
+        // Added to a place, sets bit 15 if the column is off the sensor, bit 31 if the row is.
+        let limits = (0x8000 - u32::from(height.min(0x8000))) << 16 | (0x8000 - u32::from(width.min(0x8000)));
         let base = self.clock.base() as u32;
         let Some(room) = out.room::<BLOCK>() else { return false };
         let mut violation = 0;
@@ -66,10 +67,11 @@ impl Words {
             let t = base | w >> 22 & 0x3F;
             // Types 0 and 1 leave bits 29..31 clear.
             let kind = w | w << 1 | w << 2;
-            violation |=
-                kind as i32 | (x_max - x as i32) | (y_max - y as i32) | t.wrapping_sub(before) as i32;
+            let place = y << 16 | x;
+            let off = place.wrapping_add(limits);
+            violation |= (kind | off | off << 16 | t.wrapping_sub(before)) as i32;
             before = t;
-            *slot = Event::packed(t, y << 16 | x | (w & 1 << 28) << 3);
+            *slot = Event::packed(t, place | (w & 1 << 28) << 3);
         }
         if violation < 0 {
             return false;
@@ -95,24 +97,30 @@ impl Words {
                 out.push(Event::packed(t, y << 16 | x | kind << 31));
             }
             0x8 => self.time_high(w, out),
-            0xA => {
-                if self.synced {
-                    // Triggers come from another source than the events and may lie a little behind them.
-                    let t = self.clock.base() as u32 | w >> 22 & 0x3F;
-                    out.trigger(Trigger { t, id: (w >> 8 & 0x1F) as u8, value: w & 1 != 0 });
-                }
-            }
-            kind => {
-                if let Some(n) = out.counts.other_words.get_mut(kind as usize) {
-                    *n = n.saturating_add(1);
-                }
-                if !matches!(kind, 0xD..=0xF) {
-                    out.counts.reserved = out.counts.reserved.saturating_add(1);
-                }
-            }
+            _ => self.other(w, out),
         }
     }
 
+    #[inline(never)]
+    fn other<S: Sink + ?Sized>(&mut self, w: u32, out: &mut Out<'_, S>) {
+        let kind = w >> 28;
+        if kind == 0xA {
+            if self.synced {
+                // Triggers come from another source than the events and may lie a little behind them.
+                let t = self.clock.base() as u32 | w >> 22 & 0x3F;
+                out.trigger(Trigger { t, id: (w >> 8 & 0x1F) as u8, value: w & 1 != 0 });
+            }
+            return;
+        }
+        if let Some(n) = out.counts.other_words.get_mut(kind as usize) {
+            *n = n.saturating_add(1);
+        }
+        if !matches!(kind, 0xD..=0xF) {
+            out.counts.reserved = out.counts.reserved.saturating_add(1);
+        }
+    }
+
+    #[inline]
     fn low<S: Sink + ?Sized>(&mut self, low: u32, out: &mut Out<'_, S>) -> u32 {
         let t = self.clock.base() | u64::from(low & 0x3F);
         if t < self.t {
@@ -123,6 +131,7 @@ impl Words {
         self.t as u32
     }
 
+    #[inline(never)]
     fn time_high<S: Sink + ?Sized>(&mut self, raw: u32, out: &mut Out<'_, S>) {
         let before = self.t;
         let step = self.clock.word(raw, out.counts);

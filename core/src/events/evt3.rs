@@ -113,12 +113,15 @@ impl Words {
         loop {
             out.reserve(BLOCK);
             let mut row = self.row.unwrap_or(0);
-            let (width, height) =
-                if self.limit == 0 { (0, 0) } else { (self.limit, u32::from(out.geometry.height)) };
+            // At most what 11 bits hold, so that no other kind of word passes the comparison below.
+            let (width, height) = match self.limit.min(0x800) {
+                0 => (0, 0),
+                width => (width, u32::from(out.geometry.height).min(0x800)),
+            };
             // Words 0xFFFF are neither low nor high times.
             let high_word = self.clock.settled().map_or(0xFFFF, |high| 0x8000 | high);
             let base = self.clock.base();
-            let start = (self.t - base).min(0xFFFF) as u32;
+            let start = self.t.saturating_sub(base).min(0xFFFF) as u32;
             let mut low = if self.synced && self.unsettled.is_none() { start } else { 0xFFFF };
             let mut t = self.t as u32;
             let (events, len, counts) = out.free();
@@ -139,7 +142,7 @@ impl Words {
                     let (x, on) = (w & 0x7FF, w >> 11 & 1);
                     let (mut mask, pixels) = vectors(&mut words);
                     base_x = Some((x + pixels, on));
-                    let kept = mask & columns(x, width);
+                    let kept = mask & columns(x, self.limit);
                     counts.off_sensor = counts.off_sensor.saturating_add((mask ^ kept).count_ones());
                     mask = kept;
                     while mask != 0 {

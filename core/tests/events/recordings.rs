@@ -94,7 +94,7 @@ fn recording(file: &str, encoding: Encoding, geometry: Geometry) {
     compare(&check, &whole, &counts, text);
     for (most, seed) in [(1, 1), (7, 2), (97, 3), (4096, 4)] {
         let (parts, parts_counts) = decode_in_chunks(encoding, geometry, words, most, seed);
-        assert_eq!(parts, whole);
+        assert!(parts == whole);
         assert_eq!(parts_counts, counts);
     }
     println!("{file}: {} events as published, in one piece and in chunks", counts.events);
