@@ -51,6 +51,8 @@ pub fn place(program: &Program) -> Result<Placement> {
             offsets[tensor as usize] = offset as u32;
         }
     }
+    // Operators that work in place may need more scratch memory than the draft says.
+    let needs = self::needs(program, &offsets, memory)?;
     let scratch = needs.iter().map(|needs| needs.scratch).max().unwrap_or(0);
     let tensors = region(solution.bytes);
     Ok(Placement {
