@@ -5,9 +5,9 @@
 
 use core::marker::PhantomData;
 
-use super::nest::{Level, broadcast, check_broadcast, elementwise_reach};
+use super::nest::{Level, broadcast, elementwise_reach};
 use super::requant::{Clamp, round_shift, round_shift32};
-use super::width::{Bits8, Bits16, Sink, Source, Width, check_clamp, check_types};
+use super::width::{Bits8, Bits16, Sink, Source, Width, check_binary, check_clamp};
 use super::{Kernel, OpKind, Run};
 use crate::plan::cursor::Cursor;
 use crate::plan::{Fault, Operator, write};
@@ -66,9 +66,7 @@ impl<W: Width> Kernel for AddOf<W> {
     const KIND: OpKind = if W::WIDE { OpKind::Add16 } else { OpKind::Add };
 
     fn check(operator: &Operator<'_>) -> Result<(), Fault> {
-        let (a, b, y) = operator.binary()?;
-        check_types::<W>(&[&a, &b, &y])?;
-        check_broadcast(&a, &b, &y)?;
+        let (_, _, y) = check_binary::<W>(operator)?;
         let params = AddParams::read(operator.params()).ok_or(Fault::Params)?;
         let (most, shifts) = if W::WIDE { (i32::MAX, 1..=62) } else { (1 << 21, 1..=30) };
         let in_range = |factor: i32| -most <= factor && factor <= most;

@@ -6,10 +6,10 @@
 use core::marker::PhantomData;
 
 use super::add::combine;
-use super::nest::{check_broadcast, elementwise_reach};
+use super::nest::{elementwise_reach};
 use super::requant::{Clamp, Scale, round_div};
 use super::requantize::RescaleParams;
-use super::width::{Bits8, Bits16, Width, check_clamp, check_types};
+use super::width::{Bits8, Bits16, Width, check_binary, check_clamp};
 use super::{Kernel, OpKind, Run};
 use crate::plan::{Fault, Operator};
 
@@ -24,9 +24,7 @@ impl<W: Width> Kernel for DivOf<W> {
     const KIND: OpKind = if W::WIDE { OpKind::Div16 } else { OpKind::Div };
 
     fn check(operator: &Operator<'_>) -> Result<(), Fault> {
-        let (a, b, y) = operator.binary()?;
-        check_types::<W>(&[&a, &b, &y])?;
-        check_broadcast(&a, &b, &y)?;
+        let (_, _, y) = check_binary::<W>(operator)?;
         let params = RescaleParams::read(operator.params()).ok_or(Fault::Params)?;
         if !params.scale.valid() || params.scale.shift > MAX_SHIFT {
             return Err(Fault::Params);

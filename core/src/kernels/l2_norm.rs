@@ -6,7 +6,7 @@ use super::fixed::high;
 use super::layer_norm::Standard;
 use super::nest::{Lanes, blocks, elementwise_reach};
 use super::requant::{Clamp, Scale, round_shift, round_shift32};
-use super::width::{Bits8, Bits16, Sink, Source, Width, check_clamp, check_types};
+use super::width::{Bits8, Bits16, Sink, Source, Width, check_clamp, check_unary};
 use super::{Kernel, OpKind, Run};
 use crate::plan::cursor::Cursor;
 use crate::plan::{Fault, Operator, Tensor, write};
@@ -79,11 +79,7 @@ impl<W: Width> Kernel for L2NormOf<W> {
     const KIND: OpKind = if W::WIDE { OpKind::L2Norm16 } else { OpKind::L2Norm };
 
     fn check(operator: &Operator<'_>) -> Result<(), Fault> {
-        let (x, y) = operator.unary()?;
-        check_types::<W>(&[&x, &y])?;
-        if (x.dims, x.dynamic) != (y.dims, y.dynamic) {
-            return Err(Fault::Shapes);
-        }
+        let (x, y) = check_unary::<W>(operator)?;
         let params = L2NormParams::read(operator.params()).ok_or(Fault::Params)?;
         let (_, lanes) = params.lanes(&x, 0)?;
         let fits = lanes.bound <= 1 << 22

@@ -6,7 +6,7 @@ use core::marker::PhantomData;
 use super::fixed::{high, reciprocal_root};
 use super::nest::elementwise_reach;
 use super::requant::{Clamp, Scale, round_shift32};
-use super::width::{Bits8, Bits16, Sink, Source, Width, check_clamp, check_types};
+use super::width::{Bits8, Bits16, Sink, Source, Width, check_clamp, check_unary};
 use super::{Kernel, OpKind, Run};
 use crate::arch::view::In;
 use crate::plan::cursor::Cursor;
@@ -94,11 +94,7 @@ const fn bits(n: usize) -> u32 {
 
 /// Checks everything that LayerNorm and GroupNorm have in common; `n` elements share a mean.
 pub(super) fn check_norm<W: Width>(operator: &Operator<'_>, n: usize) -> Result<(), Fault> {
-    let (x, y) = operator.unary()?;
-    check_types::<W>(&[&x, &y])?;
-    if (x.dims, x.dynamic) != (y.dims, y.dynamic) {
-        return Err(Fault::Shapes);
-    }
+    let (x, y) = check_unary::<W>(operator)?;
     if x.dynamic & 0b1000 != 0 {
         return Err(Fault::Dynamic);
     }

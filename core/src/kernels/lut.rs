@@ -2,7 +2,7 @@
 
 use super::nest::elementwise_reach;
 use super::requant::round_shift32;
-use super::width::{Bits8, Bits16, check_types, map};
+use super::width::{Bits8, Bits16, check_unary, map};
 use super::{Kernel, OpKind, Run};
 use crate::arch::view::In;
 use crate::plan::write::{self, Constant};
@@ -52,13 +52,7 @@ impl Kernel for Lut {
     const KIND: OpKind = OpKind::Lut;
 
     fn check(operator: &Operator<'_>) -> Result<(), Fault> {
-        let (input, output) = operator.unary()?;
-        if (input.dtype, output.dtype) != (DType::I8, DType::I8) {
-            return Err(Fault::Types);
-        }
-        if (input.dims, input.dynamic) != (output.dims, output.dynamic) {
-            return Err(Fault::Shapes);
-        }
+        check_unary::<Bits8>(operator)?;
         let table = table(operator).ok_or(Fault::Params)?;
         if table.len() == 256 { Ok(()) } else { Err(Fault::Constants) }
     }
@@ -95,11 +89,7 @@ impl Kernel for Lut16 {
     const KIND: OpKind = OpKind::Lut16;
 
     fn check(operator: &Operator<'_>) -> Result<(), Fault> {
-        let (x, y) = operator.unary()?;
-        check_types::<Bits16>(&[&x, &y])?;
-        if (x.dims, x.dynamic) != (y.dims, y.dynamic) {
-            return Err(Fault::Shapes);
-        }
+        let (x, _) = check_unary::<Bits16>(operator)?;
         let params = Lut16Params::read(operator).ok_or(Fault::Params)?;
         if params.shift > 8 {
             return Err(Fault::Params);

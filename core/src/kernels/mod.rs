@@ -355,12 +355,17 @@ impl Visitor for Check<'_, '_> {
 
     fn kernel<K: Kernel>(self) -> Self::Answer {
         K::check(self.0)?;
-        check_aliasing::<K>(self.0)?;
+        check_aliasing(self.0, K::reach)?;
         Ok(K::scratch(self.0))
     }
 }
 
-fn check_aliasing<K: Kernel>(operator: &Operator<'_>) -> Result<(), Fault> {
+/// Not generic: once in the flash, not once a kernel.
+#[inline(never)]
+fn check_aliasing(
+    operator: &Operator<'_>,
+    reach: fn(&Operator<'_>, usize) -> Option<isize>,
+) -> Result<(), Fault> {
     for o in 0..operator.outputs as usize {
         let output = operator.output(o)?;
         for other in 0..o {
@@ -371,7 +376,7 @@ fn check_aliasing<K: Kernel>(operator: &Operator<'_>) -> Result<(), Fault> {
         for i in 0..operator.inputs as usize {
             let input = operator.input(i)?;
             let distance = output.offset as isize - input.offset as isize;
-            if shared(&output, &input) && K::reach(operator, i).is_none_or(|reach| distance > reach) {
+            if shared(&output, &input) && reach(operator, i).is_none_or(|reach| distance > reach) {
                 return Err(Fault::Aliasing);
             }
         }

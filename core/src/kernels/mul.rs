@@ -5,10 +5,10 @@
 use core::marker::PhantomData;
 
 use super::add::combine;
-use super::nest::{check_broadcast, elementwise_reach};
+use super::nest::{elementwise_reach};
 use super::requant::{Scale, round_shift};
 use super::requantize::RescaleParams;
-use super::width::{Bits8, Bits16, Width, check_clamp, check_types};
+use super::width::{Bits8, Bits16, Width, check_binary, check_clamp};
 use super::{Kernel, OpKind, Run};
 use crate::plan::{Fault, Operator};
 
@@ -23,9 +23,7 @@ impl<W: Width> Kernel for MulOf<W> {
     const KIND: OpKind = if W::WIDE { OpKind::Mul16 } else { OpKind::Mul };
 
     fn check(operator: &Operator<'_>) -> Result<(), Fault> {
-        let (a, b, y) = operator.binary()?;
-        check_types::<W>(&[&a, &b, &y])?;
-        check_broadcast(&a, &b, &y)?;
+        let (_, _, y) = check_binary::<W>(operator)?;
         let params = RescaleParams::read(operator.params()).ok_or(Fault::Params)?;
         let shifts = if W::WIDE { 1..=62 } else { 19..=62 };
         if !shifts.contains(&params.scale.shift) || params.scale.multiplier.unsigned_abs() > 1 << 30 {

@@ -97,15 +97,13 @@ pub fn broadcast(a: &Tensor, b: &Tensor, y: &Tensor, rows: usize) -> Nest<3> {
     Nest::new((0..4).map(|axis| Level { count: present[axis], steps: steps.map(|steps| steps[axis]) }))
 }
 
-/// Whether `a` and `b` can be repeated to the shape of `y`.
-pub fn check_broadcast(a: &Tensor, b: &Tensor, y: &Tensor) -> Result<(), Fault> {
-    let fits = |x: &Tensor| {
-        (0..4).all(|axis| {
-            let varies = |tensor: &Tensor| tensor.dynamic >> axis & 1 == 1;
-            (x.dims[axis] == y.dims[axis] || x.dims[axis] == 1) && (varies(y) || !varies(x))
-        })
-    };
-    if fits(a) && fits(b) { Ok(()) } else { Err(Fault::Shapes) }
+/// Whether `x` can be repeated to the shape of `y`.
+///
+/// # Errors
+/// [`Fault::Shapes`].
+pub fn check_broadcast(x: &Tensor, y: &Tensor) -> Result<(), Fault> {
+    let fits = |axis: usize| x.dims[axis] == y.dims[axis] || x.dims[axis] == 1;
+    if (0..4).all(fits) && x.dynamic & !y.dynamic == 0 { Ok(()) } else { Err(Fault::Shapes) }
 }
 
 /// [`super::Kernel::reach`] of an operator that writes element i after it has read element i, and reads no element before

@@ -3,7 +3,7 @@
 
 use super::nest::elementwise_reach;
 use super::requant::{Clamp, Scale};
-use super::width::{Bits16, check_clamp, check_types, map};
+use super::width::{Bits16, check_clamp, check_unary, map};
 use super::{Kernel, OpKind, Run};
 use crate::plan::cursor::Cursor;
 use crate::plan::{Fault, Operator, write};
@@ -45,11 +45,7 @@ impl Kernel for Requantize {
     const KIND: OpKind = OpKind::Requantize;
 
     fn check(operator: &Operator<'_>) -> Result<(), Fault> {
-        let (x, y) = operator.unary()?;
-        check_types::<Bits16>(&[&x, &y])?;
-        if (x.dims, x.dynamic) != (y.dims, y.dynamic) {
-            return Err(Fault::Shapes);
-        }
+        let (_, y) = check_unary::<Bits16>(operator)?;
         let params = RescaleParams::read(operator.params()).ok_or(Fault::Params)?;
         if !(19..=62).contains(&params.scale.shift) {
             return Err(Fault::Params);

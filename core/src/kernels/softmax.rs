@@ -10,7 +10,7 @@ use core::marker::PhantomData;
 use super::fixed::{high, reciprocal};
 use super::nest::{Lanes, blocks, elementwise_reach};
 use super::requant::{Clamp, Scale, round_shift, round_shift32};
-use super::width::{Bits8, Bits16, Sink, Source, Width, check_types};
+use super::width::{Bits8, Bits16, Sink, Source, Width, check_unary};
 use super::{Kernel, OpKind, Run};
 use crate::arch::view::In;
 use crate::plan::cursor::Cursor;
@@ -157,11 +157,7 @@ impl<W: Width> Kernel for SoftmaxOf<W> {
     const KIND: OpKind = if W::WIDE { OpKind::Softmax16 } else { OpKind::Softmax };
 
     fn check(operator: &Operator<'_>) -> Result<(), Fault> {
-        let (x, y) = operator.unary()?;
-        check_types::<W>(&[&x, &y])?;
-        if (x.dims, x.dynamic) != (y.dims, y.dynamic) {
-            return Err(Fault::Shapes);
-        }
+        let (x, _) = check_unary::<W>(operator)?;
         let params = SoftmaxParams::read(operator.params()).ok_or(Fault::Params)?;
         let Scale { multiplier, shift } = params.scale;
         if multiplier <= 0 || !(3..=62).contains(&shift) {

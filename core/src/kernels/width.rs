@@ -2,9 +2,10 @@
 //! firmware for an int8 model does not carry the other one; they share their source through [`Width`].
 
 use super::Run;
+use super::nest::check_broadcast;
 use super::requant::{Clamp, Quantized};
 use crate::arch::view::{In, Out};
-use crate::plan::{DType, Fault, Tensor};
+use crate::plan::{DType, Fault, Operator, Tensor};
 
 /// Which types the operands have.
 pub trait Width: 'static {
@@ -183,9 +184,30 @@ impl Width for Bits16 {
     }
 }
 
-/// Whether all of `tensors` have a type of `W`.
-pub(super) fn check_types<W: Width>(tensors: &[&Tensor]) -> Result<(), Fault> {
-    if tensors.iter().all(|tensor| W::takes(tensor.dtype)) { Ok(()) } else { Err(Fault::Types) }
+/// The input and the output of an operator on types of `W` that gives one output an input.
+///
+/// # Errors
+/// [`Fault::Operands`], [`Fault::Types`], or [`Fault::Shapes`] when their shapes differ.
+pub(super) fn check_unary<W: Width>(operator: &Operator<'_>) -> Result<(Tensor, Tensor), Fault> {
+    let (x, y) = operator.unary()?;
+    if !W::takes(x.dtype) || !W::takes(y.dtype) {
+        return Err(Fault::Types);
+    }
+    if (x.dims, x.dynamic) == (y.dims, y.dynamic) { Ok((x, y)) } else { Err(Fault::Shapes) }
+}
+
+/// The inputs and the output of an operator on types of `W` that repeats its inputs to the shape of its output.
+///
+/// # Errors
+/// As [`check_unary`].
+pub(super) fn check_binary<W: Width>(operator: &Operator<'_>) -> Result<(Tensor, Tensor, Tensor), Fault> {
+    let (a, b, y) = operator.binary()?;
+    if !W::takes(a.dtype) || !W::takes(b.dtype) || !W::takes(y.dtype) {
+        return Err(Fault::Types);
+    }
+    check_broadcast(&a, &y)?;
+    check_broadcast(&b, &y)?;
+    Ok((a, b, y))
 }
 
 /// Whether the range of `clamp` is one of `output`'s type and not empty.
