@@ -198,9 +198,8 @@ fn load(session: &mut AnySession<'_, '_>, sample: &Sample<'_>, number: u32) -> R
     let refuse = |reason: core::fmt::Arguments<'_>| {
         Refused::new(Refusal::Sample, format_args!("sample {number}: {reason}"))
     };
-    if let Some(rows) = sample.rows {
-        session.set_rows(rows as usize).map_err(|error| refuse(format_args!("{error}")))?;
-    }
+    let rows = sample.rows.map_or(session.plan().max_rows(), |rows| rows as usize);
+    session.set_rows(rows).map_err(|error| refuse(format_args!("{error}")))?;
     match sample.kind {
         Kind::Text => {
             let text = sample.parts().next().unwrap_or_default();
