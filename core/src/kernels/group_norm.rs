@@ -36,7 +36,8 @@ impl<W: Width> Kernel for GroupNormOf<W> {
         if x.dynamic & 0b0001 != 0 || (x.dynamic & 0b0100 != 0 && x.dims[1] > 1) {
             return Err(Fault::Dynamic);
         }
-        check_norm::<W>(operator, x.elements() / x.dims[0] as usize / groups)
+        let image: usize = x.dims.iter().skip(1).map(|&dim| dim as usize).product();
+        check_norm::<W>(operator, image.checked_div(groups).unwrap_or(0))
     }
 
     fn scratch(operator: &Operator<'_>) -> usize {

@@ -80,8 +80,7 @@ impl<const K: usize> Nest<K> {
 }
 
 /// Elements from one index to the next of every dimension.
-pub fn strides(tensor: &Tensor) -> [usize; 4] {
-    let [_, b, c, d] = tensor.dims.map(|dim| dim as usize);
+pub fn strides([_, b, c, d]: [usize; 4]) -> [usize; 4] {
     [b * c * d, c * d, d, 1]
 }
 
@@ -89,7 +88,7 @@ pub fn strides(tensor: &Tensor) -> [usize; 4] {
 pub fn broadcast(a: &Tensor, b: &Tensor, y: &Tensor, rows: usize) -> Nest<3> {
     let present = y.dims_with(rows);
     let steps = [a, b, y].map(|tensor| {
-        let strides = strides(tensor);
+        let strides = strides(tensor.dims.map(|dim| dim as usize));
         core::array::from_fn::<_, 4, _>(
             |axis| if tensor.dims[axis] == 1 { 0 } else { strides[axis] as isize },
         )

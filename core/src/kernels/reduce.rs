@@ -11,7 +11,7 @@ use super::requant::{Clamp, Scale, round_div};
 use super::width::{Bits8, Bits16, Sink, Source, Width, check_clamp};
 use super::{Kernel, OpKind, Run};
 use crate::plan::cursor::Cursor;
-use crate::plan::{DType, Fault, Operator, Tensor, write};
+use crate::plan::{DType, Fault, Operator, write};
 
 /// The operator on the types of `W`.
 pub struct ReduceOf<W>(PhantomData<W>);
@@ -74,25 +74,14 @@ impl ReduceParams {
     }
 }
 
-/// Bit i: dimension i is reduced.
-fn reduced(axes: u8, axis: usize) -> bool {
-    axes >> axis & 1 == 1
-}
-
-/// Product of the dimensions that are reduced, or that stay.
-fn product(dims: [usize; 4], axes: u8, of_reduced: bool) -> usize {
-    (0..4).filter(|&axis| reduced(axes, axis) == of_reduced).map(|axis| dims[axis]).product()
-}
-
-/// Position in the input and in the output of every element that stays.
-fn kept(input: &Tensor, axes: u8, present: [usize; 4]) -> Nest<2> {
-    let steps = strides(input);
-    let dims = input.dims.map(|dim| dim as usize);
-    Nest::new((0..4).filter(|&axis| !reduced(axes, axis)).map(|axis| {
-        let behind = (axis + 1..4).filter(|&axis| !reduced(axes, axis)).map(|axis| dims[axis]);
-        let to = behind.product::<usize>() as isize;
-        Level { count: present[axis], steps: [steps[axis] as isize, to] }
-    }))
+/// `dims` with ones in place of the axes that stay, or of those that are reduced.
+fn part(dims: [usize; 4], axes: u8, of_reduced: bool) -> [usize; 4] {
+    let mut axis = 1;
+    dims.map(|dim| {
+        let reduced = axes & axis != 0;
+        axis <<= 1;
+        if reduced == of_reduced { dim } else { 1 }
+    })
 }
 
 impl<W: Width> Kernel for ReduceOf<W> {
@@ -107,14 +96,16 @@ impl<W: Width> Kernel for ReduceOf<W> {
         let dims = x.dims.map(|dim| dim as usize);
         let most = if x.dtype == DType::I16 { 1 << 14 } else { 1 << 22 };
         let fits = (1..16).contains(&params.axes)
-            && product(dims, params.axes, true) <= most
+            && part(dims, params.axes, true).iter().product::<usize>() <= most
             && params.scale.valid()
             && (params.combine != Combine::Mean || params.scale.shift <= 38);
         if !fits {
             return Err(Fault::Params);
         }
         let dynamic = x.dynamic & !params.axes != 0;
-        if product(dims, params.axes, false) != y.elements() || dynamic != (y.dynamic != 0) {
+        if part(dims, params.axes, false).iter().product::<usize>() != y.elements()
+            || dynamic != (y.dynamic != 0)
+        {
             return Err(Fault::Shapes);
         }
         check_clamp(Clamp { zero_point: y.zero_point, min: params.min, max: params.max }, &y)
@@ -125,14 +116,14 @@ impl<W: Width> Kernel for ReduceOf<W> {
         let Some(params) = ReduceParams::read(run.operator().params()) else { return };
         let clamp = Clamp { zero_point: output.zero_point, min: params.min, max: params.max };
         let (x, y) = (W::read(run, &input), W::write(run, &output));
-        let (present, steps) = (input.dims_with(run.rows()), strides(&input));
-        let n = product(present, params.axes, true) as i32;
-        let inside = Nest::new(
-            (0..4)
-                .filter(|&axis| reduced(params.axes, axis))
-                .map(|axis| Level { count: present[axis], steps: [steps[axis] as isize] }),
-        );
-        let kept = kept(&input, params.axes, present);
+        let (dims, present) = (input.dims.map(|dim| dim as usize), input.dims_with(run.rows()));
+        let n = part(present, params.axes, true).iter().product::<usize>() as i32;
+        let steps = strides(dims).map(|step| step as isize);
+        let to_steps = strides(part(dims, params.axes, false)).map(|step| step as isize);
+        let inside = part(present, params.axes, true).into_iter().zip(steps);
+        let inside = Nest::new(inside.map(|(count, step)| Level { count, steps: [step] }));
+        let kept = part(present, params.axes, false).into_iter().zip(steps.into_iter().zip(to_steps));
+        let kept = Nest::new(kept.map(|(count, (from, to))| Level { count, steps: [from, to] }));
         let Level { count, steps: [from_step, to_step] } = *kept.inner();
         kept.each([0; 2], |[from, to]| {
             for index in 0..count {

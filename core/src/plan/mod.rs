@@ -144,7 +144,7 @@ impl<'p> RawPlan<'p> {
         if bytes.len() < header::SIZE {
             return Err(PlanError::Truncated);
         }
-        let mut cursor = Cursor::new(&bytes[header::VERSION..]);
+        let mut cursor = Cursor::new(bytes.get(header::VERSION..).unwrap_or(&[]));
         let (version, layout, length, checksum) = (cursor.u16(), cursor.u16(), cursor.u32(), cursor.u32());
         if version != format::VERSION {
             return Err(PlanError::Version(version));
@@ -160,7 +160,7 @@ impl<'p> RawPlan<'p> {
             Some(layout) if crate::arch::accepts(layout) => {}
             _ => return Err(PlanError::Layout(layout)),
         }
-        let mut cursor = Cursor::new(&bytes[header::SECTIONS..]);
+        let mut cursor = Cursor::new(bytes.get(header::SECTIONS..).unwrap_or(&[]));
         let mut sections = [(0, 0); Section::COUNT];
         for section in Section::ALL {
             let (offset, len) = (cursor.u32(), cursor.u32());
@@ -323,7 +323,7 @@ impl<'p> RawPlan<'p> {
             (Section::Ports, PORT_SIZE),
         ] {
             let len = self.section(section).len();
-            if !len.is_multiple_of(size) || len / size > u16::MAX as usize {
+            if !len.is_multiple_of(size) || len > size * u16::MAX as usize {
                 return Err(PlanError::Section(section));
             }
         }

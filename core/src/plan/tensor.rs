@@ -150,9 +150,11 @@ impl Tensor {
         let dims = self.dims.map(|dim| dim as usize);
         let present = self.dims_with(rows);
         let axis = (0..3).find(|axis| self.dynamic >> axis & 1 == 1).unwrap_or(0);
-        let outer: usize = dims[..axis].iter().product();
-        let below: usize = dims[axis + 1..3].iter().product();
-        (0..outer).map(move |index| (index * dims[axis] * below, present[axis] * below))
+        let outer: usize = dims.iter().take(axis).product();
+        let below: usize = dims.iter().take(3).skip(axis + 1).product();
+        let pick = |dims: [usize; 4]| dims.into_iter().nth(axis).unwrap_or(0) * below;
+        let (bound, present) = (pick(dims), pick(present));
+        (0..outer).map(move |index| (index * bound, present))
     }
 }
 
