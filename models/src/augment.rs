@@ -115,11 +115,8 @@ impl Noise {
         rng: &mut impl Rng,
     ) -> Noisy {
         let (sentence, mut target) = match pool {
-            Some((pool, labels)) if self.span_swap > 0.0 => {
-                let (sentence, target) = pool.swap(sentence, target, labels, self.span_swap, rng);
-                (sentence, target)
-            }
-            _ => (sentence.clone(), target.to_vec()),
+            Some((pool, labels)) => pool.swap(sentence, target, labels, self.span_swap, rng),
+            None => (sentence.clone(), target.to_vec()),
         };
         let words = (sentence.bins.len() / n).min(length);
         if pool.is_some() {

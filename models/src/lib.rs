@@ -1,12 +1,19 @@
-//! The networks of the zoo.
+//! The networks of mixel's zoo: what they are ([`pnlp_mixer`]), the data they learn from ([`data`]), how they are
+//! trained ([`train`], with the noise of [`augment`]), what they have to beat ([`baselines`], [`controls`]), and how
+//! they leave as ONNX files ([`onnx`]). [`zoo`] ties one of each into a model.
+//!
+//! Nothing here runs on a device: the exported graph goes through the `mixel` command.
 #![deny(unsafe_code)]
 
 pub mod augment;
+pub mod baselines;
 pub mod batch;
+pub mod controls;
 pub mod data;
 pub mod metrics;
 pub mod onnx;
 pub mod ops;
 pub mod pnlp_mixer;
+pub mod table;
 pub mod train;
 pub mod zoo;

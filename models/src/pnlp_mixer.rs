@@ -321,7 +321,6 @@ impl Loader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand::{SeedableRng, rngs::StdRng};
 
     fn count(size: Size, head: Head, classes: usize) -> usize {
         Architecture { size, head, classes }.parameter_count()

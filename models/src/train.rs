@@ -50,7 +50,14 @@ impl Encoded {
         let front_end = architecture.size.front_end()?;
         let sentences = examples
             .iter()
-            .map(|example| (Sentence::new(&front_end, &example.text), example.target.clone()))
+            .map(|example| {
+                let sentence = Sentence::new(&front_end, &example.text);
+                let mut target = example.target.clone();
+                if architecture.head == Head::Tokens {
+                    target.truncate(sentence.bins.len() / front_end.n());
+                }
+                (sentence, target)
+            })
             .collect();
         Ok(Self { front_end, sentences })
     }
