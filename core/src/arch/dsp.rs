@@ -2,7 +2,8 @@
 //!
 //! `SXTB16` widens bytes 0 and 2 of a word, and bytes 1 and 3 after a rotation. Patches are widened in that same order when
 //! they are staged, once for all channels, so neither they nor the weights need a shuffle. The bodies are the same on every
-//! machine; [`lanes`] holds the three instructions.
+//! machine over the three instructions of [`lanes`]; only the loop of a whole tile is also written out for Cortex-M, in
+//! [`super::armv7em`], since it needs every register.
 #![allow(unsafe_code)]
 
 use super::matrix::{Patches, Sums};
@@ -117,7 +118,7 @@ pub(super) fn pad(patch: Out<'_, u8>, at: usize, count: usize, value: i8) {
 pub(super) fn tile(patches: Patches<'_>, weights: In<'_, i8>, sums: &mut Sums) -> usize {
     let groups = patches.depth.div_ceil(4);
     let w = weights.as_ptr().cast::<u32>();
-    if weights.len() < groups * 8 || !w.is_aligned() {
+    if groups == 0 || weights.len() < groups * 8 || !w.is_aligned() {
         return 0;
     }
     if !patches.staged {
@@ -127,51 +128,45 @@ pub(super) fn tile(patches: Patches<'_>, weights: In<'_, i8>, sums: &mut Sums) -
     if !x.is_aligned() || patches.bytes.len() < patches.rows * groups * 8 {
         return 0;
     }
-    // SAFETY: the patches hold `rows` times 2 * groups words, the weights 2 * groups, all aligned.
+    // SAFETY: the patches hold `rows` times 2 * groups words, the weights 2 * groups, all aligned, and groups is not zero.
     unsafe {
         match patches.rows {
-            3 => put::<3>(staged(x, w, groups), sums),
-            2 => put::<2>(staged(x, w, groups), sums),
-            1 => put::<1>(staged(x, w, groups), sums),
+            3 => staged::<3>(x, w, groups, sums),
+            2 => staged::<2>(x, w, groups, sums),
+            1 => staged::<1>(x, w, groups, sums),
             _ => return 0,
         }
     }
     2
 }
 
-fn put<const R: usize>(results: [[i32; 2]; R], sums: &mut Sums) {
-    for (sums, result) in sums.iter_mut().zip(results) {
-        sums[..2].copy_from_slice(&result);
-    }
-}
-
 /// `R` staged patches times one block of two channels.
 ///
 /// # Safety
-/// `x` is valid for `R * groups * 2` words, `w` for `groups * 2`.
+/// `x` is valid for `R * groups * 2` words, `w` for `groups * 2`, and `groups` is not zero.
 #[inline(always)]
-unsafe fn staged<const R: usize>(x: *const u32, w: *const u32, groups: usize) -> [[i32; 2]; R] {
-    let mut sums = [[0i32; 2]; R];
-    let (mut x, mut w) = (x, w);
-    let end = w.wrapping_add(groups * 2);
-    while w != end {
-        // SAFETY: w is in front of `end`, and x moves with it through the first patch.
-        unsafe {
-            let (first, second) = (*w, *w.add(1));
-            let weights =
-                [[lanes::even(first), lanes::odd(first)], [lanes::even(second), lanes::odd(second)]];
-            for (row, sums) in sums.iter_mut().enumerate() {
-                let at = x.add(row * groups * 2);
-                let (even, odd) = (*at, *at.add(1));
-                for (sum, weights) in sums.iter_mut().zip(weights) {
-                    *sum = lanes::dot(odd, weights[1], lanes::dot(even, weights[0], *sum));
+unsafe fn staged<const R: usize>(x: *const u32, w: *const u32, groups: usize, sums: &mut Sums) {
+    #[cfg(mixel_dsp)]
+    if R == ROWS {
+        // SAFETY: the caller's; the sums of three rows are MAX_CHANNELS words apart.
+        unsafe { super::armv7em::tile_2x3(x, w, groups, sums.as_mut_ptr().cast()) };
+        return;
+    }
+    for (row, sums) in sums.iter_mut().enumerate().take(R) {
+        let mut pair = [0i32; 2];
+        for group in 0..groups {
+            // SAFETY: group < groups.
+            unsafe {
+                let (x, w) = (x.add((row * groups + group) * 2), w.add(group * 2));
+                let (even, odd) = (*x, *x.add(1));
+                for (channel, sum) in pair.iter_mut().enumerate() {
+                    let weights = *w.add(channel);
+                    *sum = lanes::dot(odd, lanes::odd(weights), lanes::dot(even, lanes::even(weights), *sum));
                 }
             }
-            w = w.add(2);
-            x = x.add(2);
         }
+        sums[..2].copy_from_slice(&pair);
     }
-    sums
 }
 
 /// One row of plain values, widened as it is read, times two blocks of two channels, or the last one.

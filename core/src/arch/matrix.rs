@@ -8,7 +8,7 @@
 
 use super::view::{In, Out};
 use super::{dsp, portable};
-use crate::kernels::requant::Quantized;
+use crate::kernels::requant::{Channel, Channels, Clamp, Quantized, Scale};
 use crate::pack::Layout;
 
 /// Most rows in a tile.
@@ -131,6 +131,39 @@ impl Lane for i16 {
             }
         }
         order.channels.min(MAX_CHANNELS)
+    }
+}
+
+/// Turns the sums of `count` channels from `first` on into outputs: row `r` goes to `y` from element `r * stride` on.
+/// Nothing happens when the channels or `y` do not reach that far.
+#[inline]
+pub fn finish<Y: Quantized>(
+    sums: &Sums,
+    (rows, count): (usize, usize),
+    channels: &Channels<'_>,
+    first: usize,
+    clamp: Clamp,
+    (y, stride): (Out<'_, Y>, usize),
+) {
+    let end = first + count;
+    let complete = channels.bias.len() >= end && channels.multiplier.len() >= end && channels.shift.len() >= end;
+    if !complete || !(1..=MAX_CHANNELS).contains(&count) || rows == 0 || y.len() < (rows - 1) * stride + count {
+        return;
+    }
+    for channel in 0..count {
+        // SAFETY: first + channel is below the lengths of all three arrays.
+        let finish = unsafe {
+            let at = first + channel;
+            let (multiplier, shift) = (*channels.multiplier.as_ptr().add(at), *channels.shift.as_ptr().add(at));
+            Channel { bias: *channels.bias.as_ptr().add(at), scale: Scale { multiplier, shift } }
+        };
+        for (row, sums) in sums.iter().enumerate().take(rows) {
+            // SAFETY: channel < count <= MAX_CHANNELS, and the last row's last channel lies in `y`.
+            unsafe {
+                let value = finish.apply(*sums.get_unchecked(channel), clamp);
+                y.as_mut_ptr().add(row * stride + channel).write(value);
+            }
+        }
     }
 }
 

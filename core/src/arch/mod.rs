@@ -3,6 +3,8 @@
 //! [`view`] gives operators their windows into the arena; the other files hold the micro-kernels of one
 //! instruction set each. All unsafe code of the crate is in this folder.
 
+#[cfg(mixel_dsp)]
+mod armv7em;
 pub mod depthwise;
 mod dsp;
 pub mod matrix;

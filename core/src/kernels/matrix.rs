@@ -1,7 +1,7 @@
 //! Matrix, bias and output scale of linear layers and convolutions.
 
 use super::requant::{Channels, Clamp, Quantized};
-use crate::arch::matrix::{Lane, MAX_CHANNELS, MAX_ROWS, Patches, Sums};
+use crate::arch::matrix::{Lane, MAX_CHANNELS, MAX_ROWS, Patches, Sums, finish};
 use crate::arch::view::{In, Out};
 use crate::pack::Layout;
 use crate::plan::cursor::Cursor;
@@ -66,13 +66,9 @@ impl<'p> Matrix<'p> {
             if done == 0 {
                 return;
             }
-            for channel in 0..done.min(self.outputs - first) {
-                let finish = self.channels.channel(group * self.outputs + first + channel);
-                for (row, sums) in sums.iter().enumerate().take(patches.rows) {
-                    let sum = sums.get(channel).copied().unwrap_or(0);
-                    y.set(row * stride + first + channel, finish.apply(sum, self.clamp));
-                }
-            }
+            let count = done.min(self.outputs - first);
+            let place = (y.window(first, y.len()), stride);
+            finish(&sums, (patches.rows, count), &self.channels, group * self.outputs + first, self.clamp, place);
             first += done;
         }
     }

@@ -60,6 +60,14 @@ impl Scale {
     pub fn apply(self, value: i32) -> i64 {
         round_shift(value as i64 * self.multiplier as i64, self.shift)
     }
+
+    /// The rule in 64 bits, out of line: factors above 1/4 are rare.
+    #[cold]
+    #[inline(never)]
+    fn long(self, value: i32, clamp: Clamp) -> i32 {
+        let shifted = self.apply(value).saturating_add(clamp.zero_point as i64);
+        shifted.max(clamp.min as i64).min(clamp.max as i64) as i32
+    }
 }
 
 /// `value / 2^shift`, rounded half towards plus infinity; `shift` is 1 to 62 (taken modulo 64 otherwise).
@@ -252,7 +260,7 @@ impl Channel {
         let sum = accumulator.wrapping_add(self.bias);
         let shift = self.scale.shift as u32;
         if shift < 33 {
-            return clamp.apply(self.scale.apply(sum));
+            return T::narrow(self.scale.long(sum, clamp));
         }
         let high = ((sum as i64 * self.scale.multiplier as i64) >> 32) as i32;
         let half = 1i32.wrapping_shl(shift - 33);
