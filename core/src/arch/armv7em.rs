@@ -1,14 +1,13 @@
 //! Inner loops of Cortex-M cores with the DSP extension that need more registers than a compiler finds.
 #![allow(unsafe_code)]
 
-/// Three staged patches times one block of two channels: sums at `sums[row * 16 + channel]`.
+/// Three staged patches times one block of two channels: sums as `[row][channel]`.
 ///
-/// A round is 4 inputs: 8 loads in 4 instructions, 4 widenings, 12 dual multiplications. Six sums, four registers of
-/// weights, two of inputs and two pointers leave none for a count, so the loop ends where the weights do; the end is kept on
-/// the stack and compared once a round.
+/// A round is 4 inputs: 5 loads, 4 widenings, 12 dual multiplications. Six sums, two registers of weights, two of inputs and
+/// four pointers leave none for a count, so the loop ends where the weights do; the end is kept on the stack.
 ///
 /// # Safety
-/// `x` is valid for `3 * groups * 2` words, `w` for `groups * 2`, `sums` for 34 words, and `groups` is not zero.
+/// `x` is valid for `3 * groups * 2` words, `w` for `groups * 2`, `sums` for 6 words, and `groups` is not zero.
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn tile_2x3(x: *const u32, w: *const u32, groups: usize, sums: *mut i32) {
     // r0 x, r1 w, r2 offset of the patches and then the third one's pointer, r3 second pointer;
@@ -27,7 +26,7 @@ pub(super) unsafe extern "C" fn tile_2x3(x: *const u32, w: *const u32, groups: u
         "mov r9, #0",
         "2:",
         // Channel 0: r12 even, lr odd weights.
-        "ldr r10, [r1]",
+        "ldr r10, [r1], #4",
         "sxtb16 r12, r10",
         "sxtb16 lr, r10, ror #8",
         "ldrd r10, r11, [r0]",
@@ -36,11 +35,11 @@ pub(super) unsafe extern "C" fn tile_2x3(x: *const u32, w: *const u32, groups: u
         "ldrd r10, r11, [r3]",
         "smlad r5, r10, r12, r5",
         "smlad r5, r11, lr, r5",
-        "ldrd r10, r11, [r2]",
+        "ldrd r10, r11, [r2], #8",
         "smlad r6, r10, r12, r6",
         "smlad r6, r11, lr, r6",
         // Channel 1, the patches from the last to the first.
-        "ldr r12, [r1, #4]",
+        "ldr r12, [r1], #4",
         "sxtb16 lr, r12, ror #8",
         "sxtb16 r12, r12",
         "smlad r9, r10, r12, r9",
@@ -52,15 +51,13 @@ pub(super) unsafe extern "C" fn tile_2x3(x: *const u32, w: *const u32, groups: u
         "smlad r7, r10, r12, r7",
         "smlad r7, r11, lr, r7",
         "ldr r10, [sp]",
-        "adds r1, #8",
-        "adds r2, #8",
         "cmp r1, r10",
         "bne 2b",
         "pop {{r12, lr}}",
         "pop {{r3}}",
         "strd r4, r7, [r3]",
-        "strd r5, r8, [r3, #64]",
-        "strd r6, r9, [r3, #128]",
+        "strd r5, r8, [r3, #8]",
+        "strd r6, r9, [r3, #16]",
         "pop {{r4-r11, pc}}",
     )
 }

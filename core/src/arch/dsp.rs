@@ -8,6 +8,7 @@
 
 use super::matrix::{Patches, Sums};
 use super::view::{In, Out};
+use crate::kernels::requant::{Channels, Clamp, Quantized};
 
 /// Rows of a tile: six sums, four weight and two input registers fill a Cortex-M's file.
 pub(super) const ROWS: usize = 3;
@@ -114,30 +115,55 @@ pub(super) fn pad(patch: Out<'_, u8>, at: usize, count: usize, value: i8) {
     }
 }
 
-/// See [`super::matrix::Lane::tile`].
-pub(super) fn tile(patches: Patches<'_>, weights: In<'_, i8>, sums: &mut Sums) -> usize {
-    let groups = patches.depth.div_ceil(4);
-    let w = weights.as_ptr().cast::<u32>();
-    if groups == 0 || weights.len() < groups * 8 || !w.is_aligned() {
-        return 0;
+/// All outputs of staged patches; false when something is too short.
+pub(super) fn outputs<Y: Quantized>(
+    patches: Patches<'_>,
+    weights: In<'_, i8>,
+    channels: &Channels<'_>,
+    clamp: Clamp,
+    (y, stride): (Out<'_, Y>, usize),
+) -> bool {
+    let (rows, groups, count) = (patches.rows, patches.depth.div_ceil(4), channels.bias.len());
+    let (x, w) = (patches.bytes.as_ptr().cast::<u32>(), weights.as_ptr().cast::<u32>());
+    let inputs = groups > 0 && x.is_aligned() && patches.bytes.len() >= rows * groups * 8;
+    let constants = w.is_aligned() && weights.len() >= count.next_multiple_of(2) * groups * 4;
+    let scales = channels.multiplier.len() >= count && channels.shift.len() >= count;
+    let room = rows > 0 && y.len() >= (rows - 1) * stride + count;
+    if !inputs || !constants || !scales || !room {
+        return false;
     }
-    if !patches.staged {
-        return row(patches, weights, sums);
-    }
-    let x = patches.bytes.as_ptr().cast::<u32>();
-    if !x.is_aligned() || patches.bytes.len() < patches.rows * groups * 8 {
-        return 0;
-    }
-    // SAFETY: the patches hold `rows` times 2 * groups words, the weights 2 * groups, all aligned, and groups is not zero.
-    unsafe {
-        match patches.rows {
-            3 => staged::<3>(x, w, groups, sums),
-            2 => staged::<2>(x, w, groups, sums),
-            1 => staged::<1>(x, w, groups, sums),
-            _ => return 0,
+    let full = clamp == Clamp::full::<Y>(clamp.zero_point);
+    let mut first = 0;
+    while first < count {
+        let mut sums = [[0i32; 2]; ROWS];
+        // SAFETY: patches and weights were found long enough and aligned; blocks of two channels take 2 * groups words.
+        unsafe {
+            let w = w.add(first * groups);
+            match rows {
+                3 => staged::<3>(x, w, groups, &mut sums),
+                2 => staged::<2>(x, w, groups, &mut sums),
+                _ => staged::<1>(x, w, groups, &mut sums),
+            }
         }
+        for channel in first..count.min(first + 2) {
+            let finish = channels.channel(channel);
+            let mut to = y.as_mut_ptr().wrapping_add(channel);
+            for pair in sums.iter().take(rows) {
+                let sum = pair[channel & 1];
+                let value = if full {
+                    // Known limits become one saturating instruction.
+                    finish.apply(sum, Clamp::full::<Y>(clamp.zero_point))
+                } else {
+                    finish.apply(sum, clamp)
+                };
+                // SAFETY: row * stride + channel lies in `y`, which was found long enough.
+                unsafe { to.write(value) };
+                to = to.wrapping_add(stride);
+            }
+        }
+        first += 2;
     }
-    2
+    true
 }
 
 /// `R` staged patches times one block of two channels.
@@ -145,15 +171,14 @@ pub(super) fn tile(patches: Patches<'_>, weights: In<'_, i8>, sums: &mut Sums) -
 /// # Safety
 /// `x` is valid for `R * groups * 2` words, `w` for `groups * 2`, and `groups` is not zero.
 #[inline(always)]
-unsafe fn staged<const R: usize>(x: *const u32, w: *const u32, groups: usize, sums: &mut Sums) {
+unsafe fn staged<const R: usize>(x: *const u32, w: *const u32, groups: usize, sums: &mut [[i32; 2]; ROWS]) {
     #[cfg(mixel_dsp)]
     if R == ROWS {
-        // SAFETY: the caller's; the sums of three rows are MAX_CHANNELS words apart.
+        // SAFETY: the caller's.
         unsafe { super::armv7em::tile_2x3(x, w, groups, sums.as_mut_ptr().cast()) };
         return;
     }
-    for (row, sums) in sums.iter_mut().enumerate().take(R) {
-        let mut pair = [0i32; 2];
+    for (row, pair) in sums.iter_mut().enumerate().take(R) {
         for group in 0..groups {
             // SAFETY: group < groups.
             unsafe {
@@ -165,26 +190,26 @@ unsafe fn staged<const R: usize>(x: *const u32, w: *const u32, groups: usize, su
                 }
             }
         }
-        sums[..2].copy_from_slice(&pair);
     }
 }
 
-/// One row of plain values, widened as it is read, times two blocks of two channels, or the last one.
-fn row(patches: Patches<'_>, weights: In<'_, i8>, sums: &mut Sums) -> usize {
+/// See [`super::matrix::Lane::tile`]: one row of plain values, widened as it is read, times two blocks of two channels, or
+/// the last one.
+pub(super) fn row(patches: Patches<'_>, weights: In<'_, i8>, sums: &mut Sums) -> usize {
     let depth = patches.depth;
     let (whole, groups) = (depth / 4, depth.div_ceil(4));
-    if patches.bytes.len() < depth {
+    let words = weights.as_ptr().cast::<u32>();
+    if patches.bytes.len() < depth || weights.len() < groups * 8 || !words.is_aligned() {
         return 0;
     }
     let two = weights.len() >= groups * 16;
     let mut results = [0i32; 4];
     let tail =
         (whole * 4..depth).fold(0u32, |word, at| word | (patches.bytes.get(at) as u32) << (8 * (at & 3)));
-    // SAFETY: the row has `depth` bytes, and the caller checked the first block of weights; `two` checks the second.
+    // SAFETY: the row has `depth` bytes; the first block of weights was checked above, and `two` checks the second.
     unsafe {
         let x = patches.bytes.as_ptr().cast::<u32>();
-        let w = weights.as_ptr().cast::<u32>();
-        let blocks = if two { [w, w.add(groups * 2)] } else { [w, w] };
+        let blocks = if two { [words, words.add(groups * 2)] } else { [words; 2] };
         for group in 0..groups {
             let word = if group < whole { x.add(group).read_unaligned() } else { tail };
             let (even, odd) = (lanes::even(word), lanes::odd(word));

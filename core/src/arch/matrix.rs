@@ -52,6 +52,18 @@ pub trait Lane: Quantized {
     /// Writes `value` into `count` values of a patch, from value `at` on.
     fn pad(layout: Layout, patch: Out<'_, u8>, at: usize, count: usize, value: Self);
 
+    /// Computes all outputs of patches whose layout has a shorter way than tile by tile; false when it has none.
+    fn outputs<Y: Quantized>(
+        _layout: Layout,
+        _patches: Patches<'_>,
+        _weights: In<'_, i8>,
+        _channels: &Channels<'_>,
+        _clamp: Clamp,
+        _y: (Out<'_, Y>, usize),
+    ) -> bool {
+        false
+    }
+
     /// Multiplies patches with the first channels of `weights`, which begin at a multiple of the layout's channel block,
     /// and gives the number of channels; 0 when a patch or the weights are too short.
     fn tile(layout: Layout, patches: Patches<'_>, weights: In<'_, i8>, sums: &mut Sums) -> usize;
@@ -79,12 +91,23 @@ impl Lane for i8 {
         }
     }
 
+    fn outputs<Y: Quantized>(
+        layout: Layout,
+        patches: Patches<'_>,
+        weights: In<'_, i8>,
+        channels: &Channels<'_>,
+        clamp: Clamp,
+        y: (Out<'_, Y>, usize),
+    ) -> bool {
+        layout == Layout::ArmDsp && patches.staged && dsp::outputs(patches, weights, channels, clamp, y)
+    }
+
     fn tile(layout: Layout, patches: Patches<'_>, weights: In<'_, i8>, sums: &mut Sums) -> usize {
         match layout {
             Layout::Generic | Layout::Helium => {
                 plain::<i8>(patches, patches.depth.next_multiple_of(4), weights, sums)
             }
-            Layout::ArmDsp => dsp::tile(patches, weights, sums),
+            Layout::ArmDsp => dsp::row(patches, weights, sums),
             #[cfg(not(target_os = "none"))]
             Layout::X86 => interleaved::<16>(patches, weights, sums),
             #[cfg(not(target_os = "none"))]

@@ -57,6 +57,10 @@ impl<'p> Matrix<'p> {
     ) {
         let size = self.size();
         let weights = self.weights.window(group * size, size);
+        let channels = self.channels.window(group * self.outputs, self.outputs);
+        if X::outputs(self.layout, patches, weights, &channels, self.clamp, (y, stride)) {
+            return;
+        }
         let padded = self.depth.next_multiple_of(self.layout.matrix().depth);
         let mut sums: Sums = [[0; MAX_CHANNELS]; MAX_ROWS];
         let mut first = 0;
@@ -68,7 +72,7 @@ impl<'p> Matrix<'p> {
             }
             let count = done.min(self.outputs - first);
             let place = (y.window(first, y.len()), stride);
-            finish(&sums, (patches.rows, count), &self.channels, group * self.outputs + first, self.clamp, place);
+            finish(&sums, (patches.rows, count), &channels, first, self.clamp, place);
             first += done;
         }
     }

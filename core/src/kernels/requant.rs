@@ -215,6 +215,15 @@ impl<'p> Channels<'p> {
         count * 9
     }
 
+    /// `count` channels from `first` on.
+    pub fn window(&self, first: usize, count: usize) -> Self {
+        Self {
+            bias: self.bias.window(first, count),
+            multiplier: self.multiplier.window(first, count),
+            shift: self.shift.window(first, count),
+        }
+    }
+
     /// Whether there are `count` channels with shifts in range.
     pub fn valid(&self, count: usize) -> bool {
         let complete =
