@@ -6,7 +6,7 @@
 //! [`super::armv7em`], since it needs every register.
 #![allow(unsafe_code)]
 
-use super::matrix::{Patches, Sums};
+use super::matrix::{Patches, Sums, channel_at};
 use super::view::{In, Out};
 use crate::kernels::requant::{Channels, Clamp, Quantized};
 
@@ -22,7 +22,7 @@ mod lanes {
             let halves: u32;
             // SAFETY: register arithmetic only.
             unsafe {
-                core::arch::asm!("sxtb16 {}, {}", out(reg) halves, in(reg) word, options(pure, nomem, nostack, preserves_flags))
+                core::arch::asm!("sxtb16 {}, {}", lateout(reg) halves, in(reg) word, options(pure, nomem, nostack, preserves_flags))
             };
             halves
         }
@@ -41,12 +41,44 @@ mod lanes {
             let halves: u32;
             // SAFETY: register arithmetic only.
             unsafe {
-                core::arch::asm!("sxtb16 {}, {}, ror #8", out(reg) halves, in(reg) word, options(pure, nomem, nostack, preserves_flags))
+                core::arch::asm!("sxtb16 {}, {}, ror #8", lateout(reg) halves, in(reg) word, options(pure, nomem, nostack, preserves_flags))
             };
             halves
         }
         #[cfg(not(mixel_dsp))]
         even(word.rotate_right(8))
+    }
+
+    /// `sum` plus the product of the low signed halves.
+    #[inline(always)]
+    pub fn bottom(a: u32, b: u32, sum: i32) -> i32 {
+        #[cfg(mixel_dsp)]
+        {
+            let result: i32;
+            // SAFETY: register arithmetic only. (SMLABB sets the Q flag, which nothing here reads.)
+            unsafe {
+                core::arch::asm!("smlabb {}, {}, {}, {}", lateout(reg) result, in(reg) a, in(reg) b, in(reg) sum, options(pure, nomem, nostack))
+            };
+            result
+        }
+        #[cfg(not(mixel_dsp))]
+        sum.wrapping_add((a as i16 as i32).wrapping_mul(b as i16 as i32))
+    }
+
+    /// `sum` plus the product of the high signed halves.
+    #[inline(always)]
+    pub fn top(a: u32, b: u32, sum: i32) -> i32 {
+        #[cfg(mixel_dsp)]
+        {
+            let result: i32;
+            // SAFETY: register arithmetic only. (SMLATT sets the Q flag, which nothing here reads.)
+            unsafe {
+                core::arch::asm!("smlatt {}, {}, {}, {}", lateout(reg) result, in(reg) a, in(reg) b, in(reg) sum, options(pure, nomem, nostack))
+            };
+            result
+        }
+        #[cfg(not(mixel_dsp))]
+        bottom(a >> 16, b >> 16, sum)
     }
 
     /// `sum` plus both products of signed halves.
@@ -57,7 +89,7 @@ mod lanes {
             let result: i32;
             // SAFETY: register arithmetic only. (SMLAD sets the Q flag, which nothing here reads.)
             unsafe {
-                core::arch::asm!("smlad {}, {}, {}, {}", out(reg) result, in(reg) a, in(reg) b, in(reg) sum, options(pure, nomem, nostack))
+                core::arch::asm!("smlad {}, {}, {}, {}", lateout(reg) result, in(reg) a, in(reg) b, in(reg) sum, options(pure, nomem, nostack))
             };
             result
         }
@@ -68,6 +100,25 @@ mod lanes {
             sum.wrapping_add(low).wrapping_add(high)
         }
     }
+}
+
+/// One tap of four channels: adds input times weight to each lane's sum. Pairing two taps for dual products would take as
+/// many instructions to rearrange halves as it saves.
+///
+/// # Safety
+/// `x` and `w` are valid for 4 reads.
+#[inline(always)]
+pub(super) unsafe fn tap(sums: &mut [i32; 4], x: *const i8, w: *const i8) {
+    // SAFETY: four bytes each, at any alignment.
+    let (x, w) = unsafe { (x.cast::<u32>().read_unaligned(), w.cast::<u32>().read_unaligned()) };
+    let [x, w] = [x, w].map(|word| [lanes::even(word), lanes::odd(word)]);
+    let [a, b, c, d] = *sums;
+    *sums = [
+        lanes::bottom(x[0], w[0], a),
+        lanes::bottom(x[1], w[1], b),
+        lanes::top(x[0], w[0], c),
+        lanes::top(x[1], w[1], d),
+    ];
 }
 
 /// Bytes of a patch: 16 bits a value, in whole groups of four.
@@ -146,7 +197,8 @@ pub(super) fn outputs<Y: Quantized>(
             }
         }
         for channel in first..count.min(first + 2) {
-            let finish = channels.channel(channel);
+            // SAFETY: channel < count, the least of the three lengths.
+            let finish = unsafe { channel_at(channels, channel) };
             let mut to = y.as_mut_ptr().wrapping_add(channel);
             for pair in sums.iter().take(rows) {
                 let sum = pair[channel & 1];

@@ -52,6 +52,15 @@ pub trait Lane: Quantized {
     /// Writes `value` into `count` values of a patch, from value `at` on.
     fn pad(layout: Layout, patch: Out<'_, u8>, at: usize, count: usize, value: Self);
 
+    /// One depthwise tap of four channels in the DSP layout: adds input times weight to each lane's sum.
+    ///
+    /// # Safety
+    /// `x` and `w` are valid for 4 reads.
+    unsafe fn four(sums: &mut [i32; 4], x: *const Self, w: *const i8) {
+        // SAFETY: the caller's.
+        unsafe { portable::tap(sums, x, w) }
+    }
+
     /// Computes all outputs of patches whose layout has a shorter way than tile by tile; false when it has none.
     fn outputs<Y: Quantized>(
         _layout: Layout,
@@ -89,6 +98,12 @@ impl Lane for i8 {
             Layout::ArmDsp => dsp::pad(patch, at, count, value),
             _ => super::fill(patch.window(at, count), value as u8),
         }
+    }
+
+    #[inline(always)]
+    unsafe fn four(sums: &mut [i32; 4], x: *const i8, w: *const i8) {
+        // SAFETY: the caller's.
+        unsafe { dsp::tap(sums, x, w) }
     }
 
     fn outputs<Y: Quantized>(
@@ -157,6 +172,20 @@ impl Lane for i16 {
     }
 }
 
+/// Bias and scale of one channel.
+///
+/// # Safety
+/// `channel` is below the lengths of all three arrays.
+#[inline(always)]
+pub(super) unsafe fn channel_at(channels: &Channels<'_>, channel: usize) -> Channel {
+    // SAFETY: the caller's.
+    unsafe {
+        let (multiplier, shift) =
+            (channels.multiplier.get_unchecked(channel), channels.shift.get_unchecked(channel));
+        Channel { bias: channels.bias.get_unchecked(channel), scale: Scale { multiplier, shift } }
+    }
+}
+
 /// Turns the sums of `count` channels from `first` on into outputs: row `r` goes to `y` from element `r * stride` on.
 /// Nothing happens when the channels or `y` do not reach that far.
 #[inline]
@@ -169,17 +198,15 @@ pub fn finish<Y: Quantized>(
     (y, stride): (Out<'_, Y>, usize),
 ) {
     let end = first + count;
-    let complete = channels.bias.len() >= end && channels.multiplier.len() >= end && channels.shift.len() >= end;
-    if !complete || !(1..=MAX_CHANNELS).contains(&count) || rows == 0 || y.len() < (rows - 1) * stride + count {
+    let complete =
+        channels.bias.len() >= end && channels.multiplier.len() >= end && channels.shift.len() >= end;
+    if !complete || !(1..=MAX_CHANNELS).contains(&count) || rows == 0 || y.len() < (rows - 1) * stride + count
+    {
         return;
     }
     for channel in 0..count {
-        // SAFETY: first + channel is below the lengths of all three arrays.
-        let finish = unsafe {
-            let at = first + channel;
-            let (multiplier, shift) = (*channels.multiplier.as_ptr().add(at), *channels.shift.as_ptr().add(at));
-            Channel { bias: *channels.bias.as_ptr().add(at), scale: Scale { multiplier, shift } }
-        };
+        // SAFETY: first + channel is below all three lengths.
+        let finish = unsafe { channel_at(channels, first + channel) };
         for (row, sums) in sums.iter().enumerate().take(rows) {
             // SAFETY: channel < count <= MAX_CHANNELS, and the last row's last channel lies in `y`.
             unsafe {

@@ -3,7 +3,6 @@
 //! Their callers in this folder check lengths once and are safe.
 #![allow(unsafe_code)]
 
-use super::depthwise::Taps;
 use crate::kernels::requant::Quantized;
 
 /// Products of `R` rows at `x`, `stride` apart, with `C` rows of weights at `w`, `depth` apart: `[row][channel]`.
@@ -52,36 +51,15 @@ pub(super) unsafe fn interleaved<const C: usize>(x: *const i8, w: *const i8, dep
     sums
 }
 
-/// Sums over all taps of `L` channels: inputs from channel `from` on, weights from `channel` on.
+/// One tap of `L` channels: adds input times weight to each lane's sum.
 ///
 /// # Safety
-/// Rows that are not empty are valid up to channel `from + L` of the last tap inside, `w` for
-/// `rows * columns * channels` reads; `channel + L <= channels`.
-#[inline]
-pub(super) unsafe fn taps<X: Quantized, const L: usize>(
-    taps: &Taps<'_, X>,
-    w: *const i8,
-    channels: usize,
-    (from, channel): (usize, usize),
-) -> [i32; L] {
-    let outside = [taps.outside; L];
-    let mut sums = [0i32; L];
-    let mut at = channel;
-    for row in taps.rows {
-        let inside = if row.is_empty() { 0 } else { taps.inside };
-        for column in 0..taps.columns {
-            let tap = column.wrapping_sub(taps.first);
-            // SAFETY: taps inside lie in the row, the others read `outside`; `at` stays below the size of the weights.
-            unsafe {
-                let x =
-                    if tap < inside { row.as_ptr().add(tap * taps.step + from) } else { outside.as_ptr() };
-                let w = w.add(at);
-                for (lane, sum) in sums.iter_mut().enumerate() {
-                    *sum = sum.wrapping_add((*x.add(lane)).widen().wrapping_mul(*w.add(lane) as i32));
-                }
-            }
-            at += channels;
-        }
+/// `x` and `w` are valid for `L` reads.
+#[inline(always)]
+pub(super) unsafe fn tap<X: Quantized, const L: usize>(sums: &mut [i32; L], x: *const X, w: *const i8) {
+    for (lane, sum) in sums.iter_mut().enumerate() {
+        // SAFETY: lane < L.
+        let (x, w) = unsafe { (*x.add(lane), *w.add(lane)) };
+        *sum = sum.wrapping_add(x.widen().wrapping_mul(w as i32));
     }
-    sums
 }

@@ -80,6 +80,16 @@ impl<'a, T: Element> In<'a, T> {
         }
     }
 
+    /// Element `index`, for micro-kernels that have checked the length once.
+    ///
+    /// # Safety
+    /// `index` is below [`In::len`].
+    #[inline(always)]
+    pub unsafe fn get_unchecked(&self, index: usize) -> T {
+        // SAFETY: the window was made from a live allocation of len elements.
+        unsafe { self.pointer.add(index).read() }
+    }
+
     /// The part of the window from `start`, `len` elements long, cut off where the window ends.
     #[inline(always)]
     pub fn window(&self, start: usize, len: usize) -> Self {

@@ -6,7 +6,7 @@ use super::conv::{Shapes, dynamic};
 use super::requant::{Channels, Clamp, Quantized};
 use super::wide::narrow_and_wide;
 use super::window::{Rows, Window, overlap};
-use crate::arch::depthwise::{MAX_HEIGHT, Taps, pixel};
+use crate::arch::depthwise::{self, MAX_HEIGHT, Taps, pixel};
 use crate::arch::matrix::Lane;
 use crate::arch::view::In;
 use crate::plan::write::{self, Constant};
@@ -117,7 +117,8 @@ fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
     let ring = run.scratch::<X>(0, kept * length);
     let [kernel_height, kernel_width] = window.kernel.map(usize::from);
     let [dilation_y, dilation_x] = window.dilation.map(usize::from);
-    let multiplier = out_depth / depth.max(1);
+    let layout = run.operator().plan().layout();
+    let filter = depthwise::Filter { layout, weights, multiplier: out_depth / depth.max(1), channels, clamp };
     let mut table = [In::new(&[]); MAX_HEIGHT];
     for n in 0..images {
         let mut rows = Rows::new(x.window(n * image, image), height, length, ring, kept);
@@ -146,9 +147,7 @@ fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
                     outside: X::narrow(input.zero_point),
                 };
                 let y = y.window(n * out_image + oy * out_length + ox * out_depth, out_depth);
-                pixel(&taps, weights, (depth, multiplier), |channel, sum| {
-                    y.set(channel, channels.finish(channel, sum, clamp));
-                });
+                pixel(&taps, &filter, y);
             }
         }
     }

@@ -61,12 +61,12 @@ impl Scale {
         round_shift(value as i64 * self.multiplier as i64, self.shift)
     }
 
-    /// The rule in 64 bits, out of line: factors above 1/4 are rare.
+    /// The rule in 64 bits, out of line: factors above 1/4 are rare. Plain arguments keep the common path free of stores.
     #[cold]
     #[inline(never)]
-    fn long(self, value: i32, clamp: Clamp) -> i32 {
-        let shifted = self.apply(value).saturating_add(clamp.zero_point as i64);
-        shifted.max(clamp.min as i64).min(clamp.max as i64) as i32
+    fn long(self, value: i32, zero_point: i32, min: i32, max: i32) -> i32 {
+        let shifted = self.apply(value).saturating_add(zero_point as i64);
+        shifted.max(min as i64).min(max as i64) as i32
     }
 }
 
@@ -269,7 +269,7 @@ impl Channel {
         let sum = accumulator.wrapping_add(self.bias);
         let shift = self.scale.shift as u32;
         if shift < 33 {
-            return T::narrow(self.scale.long(sum, clamp));
+            return T::narrow(self.scale.long(sum, clamp.zero_point, clamp.min, clamp.max));
         }
         let high = ((sum as i64 * self.scale.multiplier as i64) >> 32) as i32;
         let half = 1i32.wrapping_shl(shift - 33);
