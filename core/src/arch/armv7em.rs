@@ -61,3 +61,60 @@ pub(super) unsafe extern "C" fn tile_2x3(x: *const u32, w: *const u32, groups: u
         "pop {{r4-r11, pc}}",
     )
 }
+
+/// See [`super::dsp::three_taps`]. One block, since a compiler that moves its parts about runs out of registers.
+///
+/// # Safety
+/// `x` and `w` are valid for 4 reads at each of 0, `stride` and `2 * stride`.
+#[inline(always)]
+pub(super) unsafe fn three_taps(sums: &mut [i32; 4], x: *const i8, w: *const i8, stride: usize) {
+    let [mut a, mut b, mut c, mut d] = *sums;
+    // SAFETY: reads what the caller promises; the Q flag is not used.
+    unsafe {
+        core::arch::asm!(
+            "ldr {x0}, [{x}]",
+            "ldr {w0}, [{w}]",
+            "sxtb16 {x1}, {x0}, ror #8",
+            "sxtb16 {w1}, {w0}, ror #8",
+            "sxtb16 {x0}, {x0}",
+            "sxtb16 {w0}, {w0}",
+            "smlabb {a}, {x0}, {w0}, {a}",
+            "smlatt {c}, {x0}, {w0}, {c}",
+            "smlabb {b}, {x1}, {w1}, {b}",
+            "smlatt {d}, {x1}, {w1}, {d}",
+            "ldr {x0}, [{x}, {stride}]",
+            "ldr {w0}, [{w}, {stride}]",
+            "sxtb16 {x1}, {x0}, ror #8",
+            "sxtb16 {w1}, {w0}, ror #8",
+            "sxtb16 {x0}, {x0}",
+            "sxtb16 {w0}, {w0}",
+            "smlabb {a}, {x0}, {w0}, {a}",
+            "smlatt {c}, {x0}, {w0}, {c}",
+            "smlabb {b}, {x1}, {w1}, {b}",
+            "smlatt {d}, {x1}, {w1}, {d}",
+            "ldr {x0}, [{x}, {stride}, lsl #1]",
+            "ldr {w0}, [{w}, {stride}, lsl #1]",
+            "sxtb16 {x1}, {x0}, ror #8",
+            "sxtb16 {w1}, {w0}, ror #8",
+            "sxtb16 {x0}, {x0}",
+            "sxtb16 {w0}, {w0}",
+            "smlabb {a}, {x0}, {w0}, {a}",
+            "smlatt {c}, {x0}, {w0}, {c}",
+            "smlabb {b}, {x1}, {w1}, {b}",
+            "smlatt {d}, {x1}, {w1}, {d}",
+            a = inout(reg) a,
+            b = inout(reg) b,
+            c = inout(reg) c,
+            d = inout(reg) d,
+            x = in(reg) x,
+            w = in(reg) w,
+            stride = in(reg) stride,
+            x0 = out(reg) _,
+            x1 = out(reg) _,
+            w0 = out(reg) _,
+            w1 = out(reg) _,
+            options(pure, readonly, nostack),
+        );
+    }
+    *sums = [a, b, c, d];
+}

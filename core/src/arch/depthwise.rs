@@ -62,16 +62,19 @@ pub fn pixel<X: Lane, Y: Quantized>(taps: &Taps<'_, X>, filter: &Filter<'_>, y: 
     if multiplier == 1 {
         while filter.layout == Layout::ArmDsp && channel + 4 <= count {
             // SAFETY: rows, weights, channels and `y` reach to the last channel.
-            unsafe { block::<X, Y, 4>(taps, filter, channel, channel, y, |sums, x, w| X::four(sums, x, w)) };
+            unsafe {
+                let three = |sums: &mut _, x, w| X::four_by_three(sums, x, w, count);
+                block::<X, Y, 4>(taps, filter, channel, channel, y, |sums, x, w| X::four(sums, x, w), three);
+            }
             channel += 4;
         }
         while channel + LANES <= count {
             // SAFETY: as above.
             unsafe {
-                block::<X, Y, LANES>(taps, filter, channel, channel, y, |sums, x, w| {
-                    portable::tap(sums, x, w)
-                })
-            };
+                let tap = |sums: &mut _, x, w| portable::tap(sums, x, w);
+                let three = |sums: &mut _, x, w| portable::three_taps(sums, x, w, count);
+                block::<X, Y, LANES>(taps, filter, channel, channel, y, tap, three);
+            }
             channel += LANES;
         }
     }
@@ -79,13 +82,17 @@ pub fn pixel<X: Lane, Y: Quantized>(taps: &Taps<'_, X>, filter: &Filter<'_>, y: 
         // SAFETY: as above; channel / multiplier is an input channel.
         unsafe {
             let from = channel / multiplier;
-            block::<X, Y, 1>(taps, filter, from, channel, y, |sums, x, w| portable::tap(sums, x, w));
+            let tap = |sums: &mut _, x, w| portable::tap(sums, x, w);
+            block::<X, Y, 1>(taps, filter, from, channel, y, tap, |sums, x, w| {
+                portable::three_taps(sums, x, w, count)
+            });
         }
         channel += 1;
     }
 }
 
-/// Outputs `channel .. channel + L` from input channels `from ..`, with `tap` adding the products of one tap.
+/// Outputs `channel .. channel + L` from input channels `from ..`, with `tap` adding the products of one tap, and `three` those
+/// of three that are as far apart as the weights.
 ///
 /// # Safety
 /// Rows that are not empty reach to channel `from + L` of the last tap inside; weights, channels and `y` to channel
@@ -98,19 +105,18 @@ unsafe fn block<X: Quantized, Y: Quantized, const L: usize>(
     channel: usize,
     y: Out<'_, Y>,
     tap: impl Fn(&mut [i32; L], *const X, *const i8),
+    three: impl Fn(&mut [i32; L], *const X, *const i8),
 ) {
     let channels = y.len();
     let outside = [taps.outside; L];
     // SAFETY: the arrays have L channels from `channel` on.
     let mut sums = unsafe { filter.channels.bias.as_ptr().add(channel).cast::<[i32; L]>().read() };
     let mut w = filter.weights.as_ptr().wrapping_add(channel);
-    let whole = taps.inside == 3 && taps.columns == 3;
+    let whole = taps.inside == 3 && taps.columns == 3 && taps.step == channels;
     for row in taps.rows {
         let mut x = row.as_ptr().wrapping_add(from);
         if whole && !row.is_empty() {
-            tap(&mut sums, x, w);
-            tap(&mut sums, x.wrapping_add(taps.step), w.wrapping_add(channels));
-            tap(&mut sums, x.wrapping_add(2 * taps.step), w.wrapping_add(2 * channels));
+            three(&mut sums, x, w);
             w = w.wrapping_add(3 * channels);
             continue;
         }

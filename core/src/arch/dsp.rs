@@ -121,6 +121,24 @@ pub(super) unsafe fn tap(sums: &mut [i32; 4], x: *const i8, w: *const i8) {
     ];
 }
 
+/// Three taps of four channels, `stride` elements apart in both inputs and weights.
+///
+/// # Safety
+/// `x` and `w` are valid for 4 reads at each of 0, `stride` and `2 * stride`.
+#[inline(always)]
+pub(super) unsafe fn three_taps(sums: &mut [i32; 4], x: *const i8, w: *const i8, stride: usize) {
+    #[cfg(mixel_dsp)]
+    // SAFETY: the caller's.
+    unsafe {
+        super::armv7em::three_taps(sums, x, w, stride);
+    }
+    #[cfg(not(mixel_dsp))]
+    for at in [0, stride, 2 * stride] {
+        // SAFETY: the caller's.
+        unsafe { tap(sums, x.add(at), w.add(at)) };
+    }
+}
+
 /// Bytes of a patch: 16 bits a value, in whole groups of four.
 pub(super) fn patch_bytes(depth: usize) -> usize {
     depth.next_multiple_of(4) * 2

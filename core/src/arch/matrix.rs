@@ -61,6 +61,15 @@ pub trait Lane: Quantized {
         unsafe { portable::tap(sums, x, w) }
     }
 
+    /// Three such taps, `stride` elements apart in both inputs and weights.
+    ///
+    /// # Safety
+    /// `x` and `w` are valid for 4 reads at each of 0, `stride` and `2 * stride`.
+    unsafe fn four_by_three(sums: &mut [i32; 4], x: *const Self, w: *const i8, stride: usize) {
+        // SAFETY: the caller's.
+        unsafe { portable::three_taps(sums, x, w, stride) }
+    }
+
     /// Computes all outputs of patches whose layout has a shorter way than tile by tile; false when it has none.
     fn outputs<Y: Quantized>(
         _layout: Layout,
@@ -104,6 +113,12 @@ impl Lane for i8 {
     unsafe fn four(sums: &mut [i32; 4], x: *const i8, w: *const i8) {
         // SAFETY: the caller's.
         unsafe { dsp::tap(sums, x, w) }
+    }
+
+    #[inline(always)]
+    unsafe fn four_by_three(sums: &mut [i32; 4], x: *const i8, w: *const i8, stride: usize) {
+        // SAFETY: the caller's.
+        unsafe { dsp::three_taps(sums, x, w, stride) }
     }
 
     fn outputs<Y: Quantized>(

@@ -63,3 +63,20 @@ pub(super) unsafe fn tap<X: Quantized, const L: usize>(sums: &mut [i32; L], x: *
         *sum = sum.wrapping_add(x.widen().wrapping_mul(w as i32));
     }
 }
+
+/// Three taps of `L` channels, `stride` elements apart in both inputs and weights.
+///
+/// # Safety
+/// `x` and `w` are valid for `L` reads at each of 0, `stride` and `2 * stride`.
+#[inline(always)]
+pub(super) unsafe fn three_taps<X: Quantized, const L: usize>(
+    sums: &mut [i32; L],
+    x: *const X,
+    w: *const i8,
+    stride: usize,
+) {
+    for at in [0, stride, 2 * stride] {
+        // SAFETY: the caller's.
+        unsafe { tap(sums, x.add(at), w.add(at)) };
+    }
+}

@@ -24,7 +24,12 @@ pub type Report<'r> = dyn FnMut(&str, Result<(), Failure>) + 'r;
 
 /// Runs every case in `memory`, at least [`MEMORY`] bytes. Each case is reported once, also when there is too little memory.
 pub fn run_all<'r>(memory: &'r mut [u8], report: &'r mut Report<'r>) {
-    let mut bench = Bench::new(memory, report);
+    run_some(memory, 1, report);
+}
+
+/// As [`run_all`] with one of `every` cases, for interpreters.
+pub fn run_some<'r>(memory: &'r mut [u8], every: usize, report: &'r mut Report<'r>) {
+    let mut bench = Bench::new(memory, every, report);
     linear::run(&mut bench);
     conv::run(&mut bench);
     pool::run(&mut bench);

@@ -9,20 +9,21 @@ use mixel_testkit::{Failure, MEMORY, Pool, Random, linear};
 fn all_cases_agree_with_their_reference() {
     let mut memory = vec![0u8; MEMORY];
     let (mut cases, mut failed) = (0, Vec::new());
-    mixel_testkit::run_all(&mut memory, &mut |name, result| {
+    let every = if cfg!(miri) { 23 } else { 1 };
+    mixel_testkit::run_some(&mut memory, every, &mut |name, result| {
         cases += 1;
         if let Err(failure) = result {
             failed.push(format!("{name}: {failure}"));
         }
     });
-    assert!(cases > 300, "only {cases} cases were run");
+    assert!(cases > 300 / every, "only {cases} cases were run");
     assert!(failed.is_empty(), "{} of {cases} failed:\n{}", failed.len(), failed.join("\n"));
 }
 
 /// Runs `check` with many seeds, for every layout.
 fn for_seeds(check: impl Fn(Pool<'_>, &mut Random, Layout) -> Result<(), Failure>) {
     let mut memory = vec![0u8; MEMORY];
-    for seed in 0..if cfg!(miri) { 4 } else { 1500 } {
+    for seed in 0..if cfg!(miri) { 1 } else { 1500 } {
         for layout in Layout::ALL {
             if let Err(failure) = check(Pool::new(&mut memory), &mut Random::new(seed), layout) {
                 panic!("seed {seed}, {layout:?}: {failure}");

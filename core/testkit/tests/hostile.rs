@@ -131,7 +131,7 @@ fn run_within_bounds(bytes: &[u8], random: &mut Random) -> bool {
 
 #[test]
 fn every_accepted_mutant_runs_in_bounds() {
-    let rounds = if cfg!(miri) { 4 } else { 4000 };
+    let rounds = if cfg!(miri) { 2 } else { 4000 };
     let (mut refused, mut ran) = (0, 0);
     for (index, make) in MAKERS.into_iter().chain([PROJECT]).enumerate() {
         let original = plan(make, index as u32 + 1);
@@ -149,18 +149,19 @@ fn every_accepted_mutant_runs_in_bounds() {
         }
     }
     println!("{refused} refused, {ran} ran");
-    assert!(ran > rounds && refused > rounds);
+    assert!(cfg!(miri) || (ran > rounds && refused > rounds));
 }
 
 #[test]
 fn damaged_headers_are_refused_or_run() {
     let original = plan(MAKERS[1], 5);
+    let fields = header::LENGTH..header::SIZE;
     let mut random = Random::new(9);
     for _ in 0..if cfg!(miri) { 20 } else { 20_000 } {
         let mut mutant = Aligned::new(original.len());
         mutant.bytes()[..original.len()].copy_from_slice(&original);
         let mutant = &mut mutant.bytes()[..original.len()];
-        damage(mutant, &[header::LENGTH..header::SIZE], &mut random);
+        damage(mutant, core::slice::from_ref(&fields), &mut random);
         seal(mutant);
         if let Ok(plan) = Plan::new_checked(mutant) {
             assert!(plan.bytes().len() <= original.len());
@@ -178,7 +179,7 @@ fn every_truncation_is_refused() {
     let mut copy = Aligned::new(original.len());
     copy.bytes()[..original.len()].copy_from_slice(&original);
     assert!(Plan::new_checked(&copy.bytes()[..original.len()]).is_ok());
-    for length in 0..original.len() {
+    for length in (0..original.len()).step_by(if cfg!(miri) { 97 } else { 1 }) {
         assert!(Plan::new_checked(&copy.bytes()[..length]).is_err(), "{length} bytes were accepted");
     }
 }
