@@ -1,0 +1,76 @@
+//! `mixel compile`.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::model::ModelArgs;
+use super::{Verdict, print, print_json, write_file};
+use crate::Result;
+use crate::compile::{Target, operator_set, prepare};
+use crate::inspect::inspect;
+use crate::report::grouped;
+use crate::run::open;
+
+/// Compile an ONNX model to a plan
+#[derive(clap::Args)]
+pub struct Args {
+    /// The model
+    #[arg(value_name = "MODEL.onnx")]
+    model: PathBuf,
+    /// The plan to write
+    #[arg(short, value_name = "OUT.mxl")]
+    output: PathBuf,
+    /// Processor whose kernels the weights are packed for
+    #[arg(long, value_enum, default_value_t)]
+    target: Target,
+    #[command(flatten)]
+    options: ModelArgs,
+    /// Leave the operators' names out
+    #[arg(long)]
+    strip: bool,
+    /// Also write the plan's operator set as Rust source, for firmware that carries this plan only
+    #[arg(long, value_name = "FILE")]
+    ops_rs: Option<PathBuf>,
+}
+
+pub fn run(args: &Args, json: bool) -> Result<Verdict> {
+    let compiled = prepare(&args.model, &args.options.options(args.strip)?)?.compile(args.target)?;
+    let plan = open(&compiled.plan, "")?;
+    write_file(&args.output, &compiled.plan)?;
+    if let Some(path) = &args.ops_rs {
+        write_file(path, operator_set(&plan).as_bytes())?;
+    }
+    let facts = inspect(&plan);
+    let bound = compiled.placement.lower_bound;
+    if json {
+        print_json(&json!({
+            "plan": args.output.display().to_string(),
+            "layout": facts.layout,
+            "arena_bytes": facts.arena_bytes,
+            "tensor_bytes": facts.tensor_bytes,
+            "tensor_bytes_lower_bound": bound,
+            "weights_bytes": facts.weights_bytes,
+            "plan_bytes": facts.plan_bytes,
+            "macs": facts.macs,
+            "ops": facts.ops.len(),
+        }))?;
+    } else {
+        print(&format!(
+            "{}: {} operators, {} MACs, layout {}\n  plan   {:>11} bytes, {} of them weights and tables\n  arena  \
+             {:>11} bytes: tensors {} (no placement is below {}), scratch {}, state {}\n",
+            args.output.display(),
+            facts.ops.len(),
+            grouped(facts.macs),
+            facts.layout,
+            grouped(facts.plan_bytes as u64),
+            grouped(facts.weights_bytes as u64),
+            grouped(facts.arena_bytes as u64),
+            grouped(facts.tensor_bytes as u64),
+            grouped(bound as u64),
+            grouped(facts.scratch_bytes as u64),
+            grouped(facts.state_bytes as u64),
+        ))?;
+    }
+    Ok(Verdict::Good)
+}

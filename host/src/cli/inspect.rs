@@ -1,0 +1,111 @@
+//! `mixel inspect`.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use super::model::{ModelArgs, load};
+use super::{Verdict, print, print_json};
+use crate::Result;
+use crate::compile::{CalibrationData, Target, prepare};
+use crate::inspect::{Inspection, PortFacts, inspect};
+use crate::report::Align::{Left, Right};
+use crate::report::{Table, grouped};
+use crate::run::open;
+
+/// Show the operators, types, quantization, work and memory of a model or plan
+#[derive(clap::Args)]
+pub struct Args {
+    /// A model or a plan
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Processor, when FILE is a model
+    #[arg(long, value_enum, default_value_t)]
+    target: Target,
+    #[command(flatten)]
+    model: ModelArgs,
+}
+
+pub fn run(args: &Args, json: bool) -> Result<Verdict> {
+    let plan = match load(&args.file, &args.model, args.target) {
+        // A float model has operators and memory without calibration too; only its scales need real inputs.
+        Err(error) if error.kind == crate::ErrorKind::Calibration && args.model.calib.is_none() => {
+            eprintln!("note: a float model without --calib; scales and zero points are those of random inputs");
+            let mut options = args.model.options(false)?;
+            options.calibration = CalibrationData::Random;
+            prepare(&args.file, &options)?.compile(args.target)?.plan
+        }
+        loaded => loaded?,
+    };
+    let facts = inspect(&open(&plan, &args.file.display().to_string())?);
+    if json {
+        print_json(&facts)?;
+    } else {
+        print(&text(&facts))?;
+    }
+    Ok(Verdict::Good)
+}
+
+fn text(facts: &Inspection) -> String {
+    let mut out = String::new();
+    let bytes = |bytes: usize| grouped(bytes as u64);
+    let mut line = |text: String| out += &(text + "\n");
+    line(format!("layout   {}", facts.layout));
+    line(format!("work     {} MACs in {} operators", grouped(facts.macs), facts.ops.len()));
+    line(format!("plan     {} bytes, {} of them weights and tables", bytes(facts.plan_bytes), bytes(facts.weights_bytes)));
+    line(format!(
+        "arena    {} bytes: tensors {}, scratch {}, state {}",
+        bytes(facts.arena_bytes),
+        bytes(facts.tensor_bytes),
+        bytes(facts.scratch_bytes),
+        bytes(facts.state_bytes)
+    ));
+    if let Some(rows) = facts.max_rows {
+        line(format!("rows     at most {rows}"));
+    }
+    if let Some(text) = facts.front_end {
+        line(format!(
+            "text     up to {} words, {} hashes into {} bins, window {}, head {}",
+            text.words, text.hashes, text.bins, text.window, text.head
+        ));
+    }
+    for (what, ports) in [("input", &facts.inputs), ("output", &facts.outputs)] {
+        for PortFacts { name, interface, tensor } in ports {
+            let quantization = tensor.quantization();
+            let real = if quantization.is_empty() { String::new() } else { format!(", real = {quantization}") };
+            line(format!("{what:<8} {name}: {} {interface}, {} in the plan{real}", tensor.shape, tensor.dtype));
+        }
+    }
+    if !facts.labels.is_empty() {
+        line(format!("labels   {}", facts.labels.join(", ")));
+    }
+    let head = [("#", Right), ("operator", Left), ("input", Left), ("output", Left), ("type", Left)];
+    let mut table = Table::new(&[&head[..], &[("real value", Left), ("MACs", Right), ("scratch", Right), ("name", Left)]].concat());
+    for (index, op) in facts.ops.iter().enumerate() {
+        let shapes: Vec<&str> = op.inputs.iter().map(|tensor| tensor.shape.as_str()).collect();
+        let Some(output) = op.outputs.first() else { continue };
+        table.row([
+            index.to_string(),
+            op.op.clone(),
+            shapes.join(" "),
+            output.shape.clone(),
+            output.dtype.to_owned(),
+            output.quantization(),
+            grouped(op.macs),
+            bytes(op.scratch_bytes),
+            op.name.clone(),
+        ]);
+    }
+    let _ = write!(out, "\n{table}\n");
+    let mut map = Table::new(&[("arena from", Right), ("to", Right), ("bytes", Right), ("operators", Left), ("tensor", Left)]);
+    for region in &facts.arena {
+        map.row([
+            bytes(region.offset),
+            bytes(region.offset + region.bytes),
+            bytes(region.bytes),
+            format!("{}-{}", region.first, region.last),
+            region.tensor.clone(),
+        ]);
+    }
+    let _ = write!(out, "{map}");
+    out
+}

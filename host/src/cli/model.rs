@@ -1,0 +1,148 @@
+//! Arguments about models, which several subcommands share, and files that are a model or a plan.
+
+use std::path::{Path, PathBuf};
+
+use crate::aligned::Aligned;
+use crate::arrays::read_npz;
+use crate::compile::{CalibrationData, CompileOptions, Prepared, Target, prepare, read_lines};
+use crate::import::ImportOptions;
+use crate::quantize::{self, Activations, Calibration};
+use crate::run::{open, read_plan};
+use crate::samples::{Case, cases};
+use crate::{Error, ErrorKind, Result};
+
+/// How a model becomes a plan.
+#[derive(clap::Args, Default)]
+pub struct ModelArgs {
+    /// Calibration inputs of a float model: an .npz by input name, a text file with a sentence a line, or `random`
+    #[arg(long, value_name = "FILE.npz|FILE.txt|random")]
+    pub calib: Option<String>,
+    /// Bound of a dimension without a size; may be repeated
+    #[arg(long = "max", value_name = "NAME=N", value_parser = bound)]
+    pub max: Vec<(String, usize)>,
+    /// Width of activations of a float model
+    #[arg(long, value_enum, default_value_t)]
+    pub activations: ActivationsArg,
+    /// How ranges are chosen from what calibration saw
+    #[arg(long, value_enum, default_value_t)]
+    pub ranges: RangesArg,
+    /// Leave channel ranges as they are between layers
+    #[arg(long)]
+    pub no_equalize: bool,
+    /// Leave biases as they are
+    #[arg(long)]
+    pub no_bias_correction: bool,
+}
+
+/// Width of activations.
+#[derive(Clone, Copy, Default, clap::ValueEnum)]
+pub enum ActivationsArg {
+    Int8,
+    Int16,
+    /// int16 where int8 is predicted to be too noisy
+    #[default]
+    Auto,
+}
+
+/// Choice of ranges.
+#[derive(Clone, Copy, Default, clap::ValueEnum)]
+pub enum RangesArg {
+    #[default]
+    MinMax,
+    /// 99.99 % of the values
+    Percentile,
+    /// Least mean squared error
+    Mse,
+}
+
+fn bound(text: &str) -> std::result::Result<(String, usize), String> {
+    let (name, bound) = text.split_once('=').ok_or("expected NAME=N")?;
+    let bound = bound.parse().ok().filter(|&bound| bound > 0);
+    Ok((name.to_owned(), bound.ok_or("expected a positive number behind the =")?))
+}
+
+impl ModelArgs {
+    /// As options of the pipeline. Warns of random calibration.
+    pub fn options(&self, strip: bool) -> Result<CompileOptions> {
+        if self.calib.as_deref() == Some("random") {
+            eprintln!(
+                "warning: calibrated on random inputs; memory and time are right, answers are not. Give real inputs \
+                 with --calib FILE.npz"
+            );
+        }
+        Ok(CompileOptions {
+            import: ImportOptions { max: self.max.clone() },
+            quantize: quantize::Options {
+                activations: match self.activations {
+                    ActivationsArg::Int8 => Activations::Int8,
+                    ActivationsArg::Int16 => Activations::Int16,
+                    ActivationsArg::Auto => Activations::Auto,
+                },
+                calibration: match self.ranges {
+                    RangesArg::MinMax => Calibration::MinMax,
+                    RangesArg::Percentile => Calibration::Percentile(0.9999),
+                    RangesArg::Mse => Calibration::Mse,
+                },
+                bias_correction: !self.no_bias_correction,
+                equalize: !self.no_equalize,
+                ..quantize::Options::default()
+            },
+            calibration: CalibrationData::read(self.calib.as_deref())?,
+            strip,
+        })
+    }
+
+    /// The model at `path`, quantized.
+    pub fn prepare(&self, path: &Path) -> Result<Prepared> {
+        prepare(path, &self.options(false)?)
+    }
+}
+
+/// Whether `path` is a plan file, by its first bytes or else by its name.
+pub fn is_plan(path: &Path) -> Result<bool> {
+    let bytes = read_plan(path)?;
+    Ok(bytes.starts_with(b"MIXL") || path.extension().is_some_and(|extension| extension == "mxl"))
+}
+
+/// The plan at `path`, verified; a model is compiled for `target` first.
+pub fn load(path: &Path, model: &ModelArgs, target: Target) -> Result<Aligned> {
+    if is_plan(path)? {
+        let plan = read_plan(path)?;
+        open(&plan, &path.display().to_string())?;
+        return Ok(plan);
+    }
+    Ok(model.prepare(path)?.compile(target)?.plan)
+}
+
+/// Where inputs come from.
+#[derive(clap::Args, Default)]
+pub struct InputArgs {
+    /// Inputs: arrays by input name with a leading sample axis
+    #[arg(long, value_name = "IN.npz")]
+    pub input: Option<PathBuf>,
+    /// A sentence, for models with a text front end
+    #[arg(long)]
+    pub text: Option<String>,
+    /// A file with a sentence a line
+    #[arg(long, value_name = "FILE")]
+    pub text_file: Option<PathBuf>,
+}
+
+impl InputArgs {
+    /// The cases given for a model with the inputs `names`; none when there are no such arguments.
+    pub fn cases(&self, names: &[String]) -> Result<Option<Vec<Case>>> {
+        match (&self.input, &self.text, &self.text_file) {
+            (None, None, None) => Ok(None),
+            (Some(path), None, None) => {
+                let arrays = read_npz(path)?;
+                cases(names, &arrays).map(Some)
+            }
+            (None, Some(text), None) => Ok(Some(vec![Case::Text(text.clone())])),
+            (None, None, Some(path)) => {
+                Ok(Some(read_lines(path)?.into_iter().map(Case::Text).collect()))
+            }
+            _ => Err(Error::new(ErrorKind::Usage, "", "more than one of --input, --text and --text-file")
+                .hint("give one of them")),
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! The pipeline as one call: an ONNX file becomes a plan.
+
+use std::path::Path;
+
+use mixel_core::kernels::OpKind;
+use mixel_core::pack::Layout;
+use mixel_core::plan::{Interface, RawPlan};
+use tract_onnx::pb::{ValueInfoProto, tensor_proto, type_proto};
+
+use crate::aligned::Aligned;
+use crate::arrays::{Array, ArrayData, read_npz};
+use crate::graph::Graph;
+use crate::import::{self, ImportOptions, Model};
+use crate::lower::lower;
+use crate::plan::{Placement, place};
+use crate::program::Program;
+use crate::quantize::{self, Quantized, Statistics};
+use crate::reference::Reference;
+use crate::report::Progress;
+use crate::samples::{Case, cases, features_of_text};
+use crate::{Error, ErrorKind, Result, emit};
+
+/// The processor that a plan is packed for. Plans for any of them run everywhere on a host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[allow(missing_docs)]
+pub enum Target {
+    /// Runs on every board.
+    #[default]
+    Generic,
+    CortexM4,
+    CortexM33,
+    CortexM7,
+    CortexM55,
+    #[value(name = "x86-64")]
+    X86_64,
+    Aarch64,
+}
+
+impl Target {
+    /// The order of weights that its kernels read.
+    pub fn layout(self) -> Layout {
+        match self {
+            Self::Generic => Layout::Generic,
+            Self::CortexM4 | Self::CortexM33 | Self::CortexM7 => Layout::ArmDsp,
+            Self::CortexM55 => Layout::Helium,
+            Self::X86_64 => Layout::X86,
+            Self::Aarch64 => Layout::Aarch64,
+        }
+    }
+}
+
+/// Where the inputs come from that show a float model's ranges.
+#[derive(Clone, Debug, Default)]
+pub enum CalibrationData {
+    /// Nowhere: right for models that state their quantization.
+    #[default]
+    None,
+    /// Noise. The ranges are wrong for real inputs; good for looking at memory and time.
+    Random,
+    /// Named arrays.
+    Arrays(Vec<(String, Array)>),
+    /// Sentences, for models with a text front end.
+    Texts(Vec<String>),
+}
+
+/// Samples of noise that `--calib random` makes.
+const RANDOM_SAMPLES: usize = 8;
+
+impl CalibrationData {
+    /// What `--calib ARGUMENT` means: `random`, an .npz file, or a text file with a sentence a line.
+    ///
+    /// # Errors
+    /// Those of reading the file.
+    pub fn read(argument: Option<&str>) -> Result<Self> {
+        match argument {
+            None => Ok(Self::None),
+            Some("random") => Ok(Self::Random),
+            Some(path) if path.ends_with(".npz") => Ok(Self::Arrays(read_npz(Path::new(path))?)),
+            Some(path) => Ok(Self::Texts(read_lines(Path::new(path))?)),
+        }
+    }
+}
+
+/// The lines of a text file that are not empty.
+///
+/// # Errors
+/// [`ErrorKind::Io`] when it cannot be read, [`ErrorKind::Input`] when it has no line.
+pub fn read_lines(path: &Path) -> Result<Vec<String>> {
+    let shown = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Error::new(ErrorKind::Io, &shown, "cannot be read as text").hint("check the path").caused_by(error)
+    })?;
+    let lines: Vec<String> = text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect();
+    if lines.is_empty() {
+        return Err(Error::new(ErrorKind::Input, shown, "holds no sentence").hint("write one sentence a line"));
+    }
+    Ok(lines)
+}
+
+/// How to compile.
+#[derive(Clone, Debug, Default)]
+pub struct CompileOptions {
+    /// Bounds of dimensions that vary.
+    pub import: ImportOptions,
+    /// Choice of integers.
+    pub quantize: quantize::Options,
+    /// Calibration inputs.
+    pub calibration: CalibrationData,
+    /// Leave operator names out of the plan.
+    pub strip: bool,
+}
+
+/// A model up to the point where targets differ.
+pub struct Prepared {
+    quantized: Quantized,
+    interfaces: Vec<(String, Interface)>,
+    strip: bool,
+}
+
+/// A compiled model.
+pub struct Compiled {
+    /// What the plan was made from, before memory.
+    pub program: Program,
+    /// Where the tensors lie.
+    pub placement: Placement,
+    /// The plan file.
+    pub plan: Aligned,
+}
+
+/// Imports and quantizes the model at `path`.
+///
+/// # Errors
+/// Those of the stages; [`ErrorKind::Calibration`] for a float model without calibration inputs.
+pub fn prepare(path: &Path, options: &CompileOptions) -> Result<Prepared> {
+    let graph = {
+        let _progress = Progress::new("importing");
+        import::load(path, &options.import)?
+    };
+    let statistics = calibrate(path, &graph, options)?;
+    let _progress = Progress::new("quantizing");
+    let quantized = quantize::quantize(graph, statistics.as_ref(), &options.quantize)?;
+    let interfaces = interfaces(&Model::read(path, &options.import)?);
+    Ok(Prepared { quantized, interfaces, strip: options.strip })
+}
+
+impl Prepared {
+    /// The quantized graph.
+    pub fn quantized(&self) -> &Quantized {
+        &self.quantized
+    }
+
+    /// The plan for `target`.
+    ///
+    /// # Errors
+    /// Those of lowering, planning and emitting.
+    pub fn compile(&self, target: Target) -> Result<Compiled> {
+        let _progress = Progress::new("planning memory");
+        let mut program = lower(&self.quantized, target.layout())?;
+        for port in &mut program.ports {
+            let found = self.interfaces.iter().find(|(name, _)| *name == port.name);
+            port.interface = found.map_or(Interface::Integers, |(_, interface)| *interface);
+        }
+        let placement = place(&program)?;
+        let plan = emit::emit(&program, &placement, self.strip)?;
+        Ok(Compiled { program, placement, plan })
+    }
+}
+
+/// Observations of calibration inputs; none when there is no data.
+fn calibrate(path: &Path, graph: &Graph, options: &CompileOptions) -> Result<Option<Statistics>> {
+    let samples = match calibration_inputs(path, graph, options)? {
+        Some(samples) => samples,
+        None => return Ok(None),
+    };
+    let reference = Reference::load(path, &options.import)?;
+    let _progress = Progress::new(format!("calibrating on {} samples", samples.len()));
+    quantize::calibrate(graph, &reference, &samples, &options.quantize).map(Some)
+}
+
+/// Inputs of the float model, sample by sample.
+fn calibration_inputs(path: &Path, graph: &Graph, options: &CompileOptions) -> Result<Option<Vec<Vec<Array>>>> {
+    let names: Vec<String> = graph.inputs.iter().map(|&id| graph.value(id).name.clone()).collect();
+    Ok(Some(match &options.calibration {
+        CalibrationData::None => return Ok(None),
+        CalibrationData::Arrays(arrays) => cases(&names, arrays)?
+            .into_iter()
+            .filter_map(|case| match case {
+                Case::Arrays(arrays) => Some(arrays),
+                Case::Text(_) => None,
+            })
+            .collect(),
+        CalibrationData::Texts(texts) => {
+            let Some(spec) = graph.front_end.text else {
+                return Err(Error::new(ErrorKind::Calibration, path.display().to_string(), "this model takes no text")
+                    .hint("calibrate it with arrays: --calib FILE.npz"));
+            };
+            texts.iter().map(|text| Ok(vec![features_of_text(&spec.text, text)?])).collect::<Result<_>>()?
+        }
+        CalibrationData::Random => {
+            let mut rng = fastrand::Rng::with_seed(1);
+            let noise = |rng: &mut fastrand::Rng| -> Result<Vec<Array>> {
+                let inputs = graph.inputs.iter().map(|&id| {
+                    let dims = match graph.front_end.text {
+                        Some(spec) => vec![1, spec.text.length(), spec.text.slots() * spec.text.m()],
+                        None => graph.value(id).shape.dims.clone(),
+                    };
+                    // Sums of uniform numbers: about normal, mean 0, variance 1.
+                    let data = (0..dims.iter().product::<usize>())
+                        .map(|_| (0..12).map(|_| rng.f32()).sum::<f32>() - 6.0)
+                        .collect();
+                    Array::new(&dims, ArrayData::F32(data))
+                });
+                inputs.collect()
+            };
+            (0..RANDOM_SAMPLES).map(|_| noise(&mut rng)).collect::<Result<_>>()?
+        }
+    }))
+}
+
+/// What the model itself has at its inputs and outputs.
+fn interfaces(model: &Model) -> Vec<(String, Interface)> {
+    let interface = |info: &ValueInfoProto| {
+        use tensor_proto::DataType;
+        let value = info.r#type.as_ref().and_then(|of| of.value.as_ref());
+        let element = value.map(|type_proto::Value::TensorType(tensor)| tensor.elem_type);
+        match element.and_then(DataType::from_i32) {
+            Some(DataType::Float | DataType::Float16 | DataType::Double | DataType::Bfloat16) => Interface::Reals,
+            Some(DataType::Uint8 | DataType::Uint16) => Interface::Unsigned,
+            _ => Interface::Integers,
+        }
+    };
+    let ports = model.graph.input.iter().chain(&model.graph.output);
+    ports.map(|info| (info.name.clone(), interface(info))).collect()
+}
+
+/// Rust source of the operator set `Ops` of a plan, for firmware that carries this plan only.
+pub fn operator_set(plan: &RawPlan<'_>) -> String {
+    let mut kinds: Vec<OpKind> = plan.operators().map(|operator| operator.kind).collect();
+    kinds.sort_by_key(|kind| *kind as u16);
+    kinds.dedup();
+    let names: Vec<String> = kinds.iter().map(|kind| format!("{kind:?}")).collect();
+    format!(
+        "// Written by `mixel compile --ops-rs`.\nmixel_core::op_set! {{\n    /// The operators of this plan.\n    \
+         pub struct Ops: {};\n}}\n",
+        names.join(", ")
+    )
+}

@@ -1,0 +1,5 @@
+//! The `mixel` command.
+
+fn main() -> std::process::ExitCode {
+    mixel::cli::main()
+}

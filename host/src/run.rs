@@ -1,0 +1,99 @@
+//! Running plans on this machine.
+
+use std::path::Path;
+
+use mixel_core::plan::{Plan, PlanError};
+use mixel_core::profile::Observer;
+use mixel_core::{All, Session};
+
+use crate::aligned::Aligned;
+use crate::device::Sample;
+use crate::{Error, ErrorKind, Result};
+
+/// Reads the plan file at `path`, unchecked.
+///
+/// # Errors
+/// [`ErrorKind::Io`].
+pub fn read_plan(path: &Path) -> Result<Aligned> {
+    let bytes = std::fs::read(path).map_err(|error| {
+        Error::new(ErrorKind::Io, path.display().to_string(), "cannot be read")
+            .hint("check the path")
+            .caused_by(error)
+    })?;
+    Ok(Aligned::from(&bytes[..]))
+}
+
+/// Checks a plan that was read from `path`.
+///
+/// # Errors
+/// [`ErrorKind::Plan`] with what to do about it.
+pub fn open<'p>(bytes: &'p [u8], path: &str) -> Result<Plan<'p>> {
+    Plan::new_checked(bytes).map_err(|error| {
+        let hint = match error {
+            PlanError::Truncated | PlanError::Checksum => "the file is damaged; copy it again or compile the model again",
+            PlanError::Magic => "give a plan that `mixel compile` wrote, or an .onnx model",
+            PlanError::Version(_) => "compile the model again with this version of mixel",
+            PlanError::Layout(_) => "compile the model again with a --target that this version of mixel knows",
+            _ => "compile the model again with this version of mixel",
+        };
+        Error::new(ErrorKind::Plan, path, "the plan is refused").hint(hint).caused_by(error)
+    })
+}
+
+/// Runs `samples` through `plan`, each from a fresh state, and gives every sample's outputs as little-endian bytes.
+/// `observe` gets (sample, operator, its first output) after every operator.
+///
+/// # Errors
+/// [`ErrorKind::Input`] when a sample does not fit the plan.
+pub fn on_host(
+    plan: Plan<'_>,
+    samples: &[Sample],
+    observe: &mut dyn FnMut(usize, usize, &[u8]),
+) -> Result<Vec<Vec<Vec<u8>>>> {
+    let mut arena = Aligned::zeroed(plan.arena_bytes());
+    let mut session = Session::<All>::new(plan, &mut arena)
+        .map_err(|error| Error::new(ErrorKind::Internal, "", "no session").caused_by(error))?;
+    let inputs = plan.inputs().count();
+    let outputs = plan.outputs().count();
+    let mut all = Vec::with_capacity(samples.len());
+    for (index, sample) in samples.iter().enumerate() {
+        let refused = |message: String| Error::new(ErrorKind::Input, format!("sample {index}"), message);
+        session.reset();
+        match sample {
+            Sample::Text(text) => {
+                session.set_text(text.as_bytes()).map_err(|error| refused(error.to_string()))?;
+            }
+            Sample::Tensors { rows, inputs: given } => {
+                let rows = rows.map_or(plan.max_rows(), |rows| rows as usize);
+                session.set_rows(rows).map_err(|error| refused(error.to_string()))?;
+                if given.len() != inputs {
+                    return Err(refused(format!("{} arrays for {inputs} inputs", given.len())));
+                }
+                for (input, bytes) in given.iter().enumerate() {
+                    let room = session.input(input);
+                    if room.len() != bytes.len() {
+                        let message = format!("{} bytes for input {input} of {}", bytes.len(), room.len());
+                        return Err(refused(message));
+                    }
+                    room.copy_from_slice(bytes);
+                }
+            }
+        }
+        session.run_observed(&mut Each { sample: index, observe });
+        all.push((0..outputs).map(|output| session.output(output).to_vec()).collect());
+    }
+    Ok(all)
+}
+
+struct Each<'o> {
+    sample: usize,
+    observe: &'o mut dyn FnMut(usize, usize, &[u8]),
+}
+
+impl Observer for Each<'_> {
+    fn begin(&mut self, _operator: usize) {}
+
+    fn end(&mut self, operator: usize, output: &[u8]) {
+        (self.observe)(self.sample, operator, output);
+    }
+}
