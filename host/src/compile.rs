@@ -1,5 +1,6 @@
 //! The pipeline as one call: an ONNX file becomes a plan.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use mixel_core::kernels::OpKind;
@@ -9,12 +10,12 @@ use tract_onnx::pb::{ValueInfoProto, tensor_proto, type_proto};
 
 use crate::aligned::Aligned;
 use crate::arrays::{Array, ArrayData, read_npz};
-use crate::graph::Graph;
+use crate::graph::{Graph, Origin, ValueId};
 use crate::import::{self, ImportOptions, Model};
 use crate::lower::lower;
 use crate::plan::{Placement, place};
 use crate::program::Program;
-use crate::quantize::{self, Quantized, Statistics};
+use crate::quantize::{self, Calibration, Quantized, Statistics};
 use crate::reference::Reference;
 use crate::report::Progress;
 use crate::samples::{Case, cases, features_of_text};
@@ -92,7 +93,9 @@ pub fn read_lines(path: &Path) -> Result<Vec<String>> {
     })?;
     let lines: Vec<String> = text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect();
     if lines.is_empty() {
-        return Err(Error::new(ErrorKind::Input, shown, "holds no sentence").hint("write one sentence a line"));
+        return Err(
+            Error::new(ErrorKind::Input, shown, "holds no sentence").hint("write one sentence a line")
+        );
     }
     Ok(lines)
 }
@@ -173,12 +176,41 @@ fn calibrate(path: &Path, graph: &Graph, options: &CompileOptions) -> Result<Opt
         None => return Ok(None),
     };
     let reference = Reference::load(path, &options.import)?;
-    let _progress = Progress::new(format!("calibrating on {} samples", samples.len()));
-    quantize::calibrate(graph, &reference, &samples, &options.quantize).map(Some)
+    let progress = Progress::new("calibrating");
+    let mut observed: Vec<(ValueId, &Origin)> = Vec::new();
+    for (index, value) in graph.values.iter().enumerate() {
+        observed.extend(value.origin.as_ref().map(|origin| (ValueId(index), origin)));
+    }
+    let tensors: BTreeSet<String> = observed.iter().map(|(_, origin)| origin.tensor.clone()).collect();
+    let tensors: Vec<String> = tensors.into_iter().collect();
+    let mut statistics = Statistics::new(graph);
+    // Histograms need to know the ranges first.
+    let passes = if options.quantize.calibration == Calibration::MinMax { 1 } else { 2 };
+    for pass in 0..passes {
+        for (index, sample) in samples.iter().enumerate() {
+            progress.step(pass * samples.len() + index, passes * samples.len());
+            reference.observe(sample, &tensors, &mut |tensor, array| {
+                let data = array.data.to_f32();
+                for (id, origin) in observed.iter().filter(|(_, origin)| origin.tensor == tensor) {
+                    let channels = graph.value(*id).shape.dims.last().copied().unwrap_or(1);
+                    let entry = statistics.entry(*id);
+                    match pass {
+                        0 => entry.add(&data, &array.dims, origin, channels),
+                        _ => entry.add_to_histogram(&data, &array.dims, origin, channels),
+                    }
+                }
+            })?;
+        }
+    }
+    Ok(Some(statistics))
 }
 
 /// Inputs of the float model, sample by sample.
-fn calibration_inputs(path: &Path, graph: &Graph, options: &CompileOptions) -> Result<Option<Vec<Vec<Array>>>> {
+fn calibration_inputs(
+    path: &Path,
+    graph: &Graph,
+    options: &CompileOptions,
+) -> Result<Option<Vec<Vec<Array>>>> {
     let names: Vec<String> = graph.inputs.iter().map(|&id| graph.value(id).name.clone()).collect();
     Ok(Some(match &options.calibration {
         CalibrationData::None => return Ok(None),
@@ -191,8 +223,12 @@ fn calibration_inputs(path: &Path, graph: &Graph, options: &CompileOptions) -> R
             .collect(),
         CalibrationData::Texts(texts) => {
             let Some(spec) = graph.front_end.text else {
-                return Err(Error::new(ErrorKind::Calibration, path.display().to_string(), "this model takes no text")
-                    .hint("calibrate it with arrays: --calib FILE.npz"));
+                return Err(Error::new(
+                    ErrorKind::Calibration,
+                    path.display().to_string(),
+                    "this model takes no text",
+                )
+                .hint("calibrate it with arrays: --calib FILE.npz"));
             };
             texts.iter().map(|text| Ok(vec![features_of_text(&spec.text, text)?])).collect::<Result<_>>()?
         }
@@ -223,8 +259,10 @@ fn interfaces(model: &Model) -> Vec<(String, Interface)> {
         use tensor_proto::DataType;
         let value = info.r#type.as_ref().and_then(|of| of.value.as_ref());
         let element = value.map(|type_proto::Value::TensorType(tensor)| tensor.elem_type);
-        match element.and_then(DataType::from_i32) {
-            Some(DataType::Float | DataType::Float16 | DataType::Double | DataType::Bfloat16) => Interface::Reals,
+        match element.and_then(|code| DataType::try_from(code).ok()) {
+            Some(DataType::Float | DataType::Float16 | DataType::Double | DataType::Bfloat16) => {
+                Interface::Reals
+            }
             Some(DataType::Uint8 | DataType::Uint16) => Interface::Unsigned,
             _ => Interface::Integers,
         }

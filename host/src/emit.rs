@@ -74,7 +74,7 @@ fn write(
     }
     for port in &program.ports {
         let name = writer.string(&port.name)?;
-        writer.port(port.tensor, port.direction, name)?;
+        writer.port_as(port.tensor, port.direction, port.interface, name)?;
     }
     let labels: std::result::Result<Vec<u32>, _> =
         program.front_end.labels.iter().map(|label| writer.string(label)).collect();

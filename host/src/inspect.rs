@@ -193,7 +193,13 @@ fn arena(plan: &RawPlan<'_>) -> Vec<Region> {
         // A view has the place of the tensor that was written there last.
         match regions.iter_mut().rev().find(|region| region.offset == offset && region.bytes == bytes) {
             Some(region) if !written => region.last = region.last.max(operator),
-            _ => regions.push(Region { tensor: name.to_owned(), offset, bytes, first: operator, last: operator }),
+            _ => regions.push(Region {
+                tensor: name.to_owned(),
+                offset,
+                bytes,
+                first: operator,
+                last: operator,
+            }),
         }
     };
     for port in plan.inputs() {

@@ -7,15 +7,22 @@
 
 pub mod aligned;
 pub mod arrays;
+pub mod cli;
+pub mod compile;
 pub mod device;
 pub mod emit;
 pub mod error;
 pub mod graph;
 pub mod import;
+pub mod inspect;
 pub mod lower;
 pub mod plan;
 pub mod program;
 pub mod quantize;
 pub mod reference;
+pub mod report;
+pub mod run;
+pub mod samples;
+pub mod validate;
 
 pub use error::{Error, ErrorKind, Result};

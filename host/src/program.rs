@@ -2,7 +2,7 @@
 
 use mixel_core::kernels::OpKind;
 use mixel_core::pack::Layout;
-use mixel_core::plan::{Direction, Tensor};
+use mixel_core::plan::{Direction, Interface, Tensor};
 
 use crate::graph::{FrontEndSpec, ValueId};
 
@@ -60,6 +60,8 @@ pub struct ProgramPort {
     pub tensor: u16,
     /// In or out.
     pub direction: Direction,
+    /// What the model itself has there.
+    pub interface: Interface,
     /// The model's name for it.
     pub name: String,
 }

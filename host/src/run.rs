@@ -30,10 +30,14 @@ pub fn read_plan(path: &Path) -> Result<Aligned> {
 pub fn open<'p>(bytes: &'p [u8], path: &str) -> Result<Plan<'p>> {
     Plan::new_checked(bytes).map_err(|error| {
         let hint = match error {
-            PlanError::Truncated | PlanError::Checksum => "the file is damaged; copy it again or compile the model again",
+            PlanError::Truncated | PlanError::Checksum => {
+                "the file is damaged; copy it again or compile the model again"
+            }
             PlanError::Magic => "give a plan that `mixel compile` wrote, or an .onnx model",
             PlanError::Version(_) => "compile the model again with this version of mixel",
-            PlanError::Layout(_) => "compile the model again with a --target that this version of mixel knows",
+            PlanError::Layout(_) => {
+                "compile the model again with a --target that this version of mixel knows"
+            }
             _ => "compile the model again with this version of mixel",
         };
         Error::new(ErrorKind::Plan, path, "the plan is refused").hint(hint).caused_by(error)

@@ -29,7 +29,10 @@ pub enum Case {
 pub fn cases(names: &[String], arrays: &[(String, Array)]) -> Result<Vec<Case>> {
     let find = |name: &String| {
         let alias = |given: &str| given == name || names.len() == 1 && given == "input";
-        arrays.iter().find(|(given, _)| given == name).or_else(|| arrays.iter().find(|(given, _)| alias(given)))
+        arrays
+            .iter()
+            .find(|(given, _)| given == name)
+            .or_else(|| arrays.iter().find(|(given, _)| alias(given)))
     };
     let chosen: Vec<&Array> = names
         .iter()
@@ -78,7 +81,8 @@ pub fn sample(plan: &RawPlan<'_>, case: &Case) -> Result<Sample> {
     };
     let mut rows = None;
     let inputs = plan.inputs().zip(arrays).map(|(port, array)| {
-        let tensor = plan.tensor(port.tensor).map_err(|_| Error::new(ErrorKind::Plan, port.name, "no tensor"))?;
+        let tensor =
+            plan.tensor(port.tensor).map_err(|_| Error::new(ErrorKind::Plan, port.name, "no tensor"))?;
         let present = fit(port.name, &tensor, &array.dims)?;
         if let (Some(present), Some(earlier)) = (present, rows)
             && present != earlier
@@ -97,7 +101,8 @@ pub fn sample(plan: &RawPlan<'_>, case: &Case) -> Result<Sample> {
 /// Rows present when an array of `dims` (with a batch axis of 1) is one sample of `tensor`; none for a static shape.
 fn fit(name: &str, tensor: &Tensor, dims: &[usize]) -> Result<Option<usize>> {
     let wanted = model_dims(tensor);
-    let dynamic: Vec<bool> = (4 - tensor.rank as usize..4).map(|axis| tensor.dynamic >> axis & 1 == 1).collect();
+    let dynamic: Vec<bool> =
+        (4 - tensor.rank as usize..4).map(|axis| tensor.dynamic >> axis & 1 == 1).collect();
     // A model without a batch axis has the sample axis in front of its own.
     let own = if dims.len() == wanted.len() + 1 { &dims[1..] } else { dims };
     let mut rows = None;
@@ -285,19 +290,28 @@ pub fn reference_inputs(plan: &RawPlan<'_>, case: &Case) -> Result<Vec<Array>> {
         (Case::Arrays(arrays), Some(front_end)) => {
             arrays.iter().map(|array| features_of_bins(&front_end, array)).collect()
         }
-        (Case::Arrays(arrays), None) => plan.inputs().zip(arrays).map(|(port, array)| {
-            let tensor =
-                plan.tensor(port.tensor).map_err(|_| Error::new(ErrorKind::Plan, port.name, "no tensor"))?;
-            fit(port.name, &tensor, &array.dims)?;
-            let data = if port.interface == Interface::Reals && matches!(array.data, ArrayData::F32(_)) {
-                array.data.clone()
-            } else {
-                present(&tensor, port.interface, &integers(port.name, &tensor, port.interface, &array.data)?)
-            };
-            let mut dims = array.dims.clone();
-            dims.drain(..dims.len() - tensor.rank as usize);
-            Array::new(&dims, data)
-        }).collect(),
+        (Case::Arrays(arrays), None) => plan
+            .inputs()
+            .zip(arrays)
+            .map(|(port, array)| {
+                let tensor = plan
+                    .tensor(port.tensor)
+                    .map_err(|_| Error::new(ErrorKind::Plan, port.name, "no tensor"))?;
+                fit(port.name, &tensor, &array.dims)?;
+                let data = if port.interface == Interface::Reals && matches!(array.data, ArrayData::F32(_)) {
+                    array.data.clone()
+                } else {
+                    present(
+                        &tensor,
+                        port.interface,
+                        &integers(port.name, &tensor, port.interface, &array.data)?,
+                    )
+                };
+                let mut dims = array.dims.clone();
+                dims.drain(..dims.len() - tensor.rank as usize);
+                Array::new(&dims, data)
+            })
+            .collect(),
     }
 }
 

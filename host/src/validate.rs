@@ -90,10 +90,12 @@ impl Power {
     }
 
     fn db(self) -> Option<f64> {
-        (self.count > 0).then(|| (10.0 * (self.signal / self.noise).log10()).clamp(-MOST_DB, MOST_DB)).map(|db| {
-            // No signal and no noise.
-            if db.is_nan() { MOST_DB } else { db }
-        })
+        (self.count > 0).then(|| (10.0 * (self.signal / self.noise).log10()).clamp(-MOST_DB, MOST_DB)).map(
+            |db| {
+                // No signal and no noise.
+                if db.is_nan() { MOST_DB } else { db }
+            },
+        )
     }
 }
 
@@ -101,7 +103,12 @@ impl Power {
 ///
 /// # Errors
 /// [`ErrorKind::Input`] for cases that do not fit, [`ErrorKind::Reference`] when the float model does not run.
-pub fn fidelity(prepared: &Prepared, compiled: &Compiled, reference: &Reference, cases: &[Case]) -> Result<Fidelity> {
+pub fn fidelity(
+    prepared: &Prepared,
+    compiled: &Compiled,
+    reference: &Reference,
+    cases: &[Case],
+) -> Result<Fidelity> {
     let (program, graph) = (&compiled.program, &prepared.quantized().graph);
     let plan = open(&compiled.plan, "")?;
     let origins: Vec<Option<&Origin>> = program
@@ -133,14 +140,18 @@ pub fn fidelity(prepared: &Prepared, compiled: &Compiled, reference: &Reference,
             let Some(array) = expected.get(&origin.tensor) else { return };
             let tensor = &program.tensors[program.operators[operator].outputs[0] as usize].tensor;
             let values = reals(tensor, bytes);
-            if let Some(expected) = as_value(array, origin, tensor.inner()).filter(|all| all.len() == values.len()) {
+            if let Some(expected) =
+                as_value(array, origin, tensor.inner()).filter(|all| all.len() == values.len())
+            {
                 let pairs = expected.into_iter().zip(values);
                 pairs.for_each(|(expected, value)| powers[operator].add(expected.into(), value.into()));
             }
         })?;
         let port = plan.outputs().next().and_then(|port| plan.tensor(port.tensor).ok());
-        if let (Some(tensor), Some(array)) = (port, first_output.as_ref().and_then(|name| expected.get(name))) {
-            let got: Vec<f32> = elements(tensor.dtype, &outputs[0][0]).into_iter().map(|q| q as f32).collect();
+        if let (Some(tensor), Some(array)) = (port, first_output.as_ref().and_then(|name| expected.get(name)))
+        {
+            let got: Vec<f32> =
+                elements(tensor.dtype, &outputs[0][0]).into_iter().map(|q| q as f32).collect();
             let present = rows_that_count(plan.front_end(), case, tensor.outer());
             let (expected, inner) = (array.data.to_f32(), tensor.inner());
             rows += present;
@@ -192,7 +203,10 @@ fn final_operators(compiled: &Compiled) -> Vec<usize> {
         tensor
     };
     let producer = |tensor: u16| {
-        program.operators.iter().rposition(|operator| operator.outputs.iter().any(|&output| root(output) == root(tensor)))
+        program
+            .operators
+            .iter()
+            .rposition(|operator| operator.outputs.iter().any(|&output| root(output) == root(tensor)))
     };
     let output = program.ports.iter().find(|port| port.direction == Direction::Output);
     let Some(last) = output.and_then(|port| producer(port.tensor)) else { return Vec::new() };
@@ -260,10 +274,11 @@ pub fn on_board(prepared: &Prepared, board: &Board, cases: &[Case]) -> Result<Bo
         let _progress = Progress::new(format!("running on {}", board.name));
         device::run(board, &compiled.plan, &samples, &options)?
     };
-    let first_difference = expected.iter().zip(&got.checksums).enumerate().find_map(|(sample, (host, board))| {
-        let op = (0..host.len()).find(|&op| board.get(op) != Some(&host[op]))?;
-        Some(Difference { op, name: compiled.program.operators[op].name.clone(), sample })
-    });
+    let first_difference =
+        expected.iter().zip(&got.checksums).enumerate().find_map(|(sample, (host, board))| {
+            let op = (0..host.len()).find(|&op| board.get(op) != Some(&host[op]))?;
+            Some(Difference { op, name: compiled.program.operators[op].name.clone(), sample })
+        });
     let bit_equal =
         first_difference.is_none() && outputs == got.outputs && got.checksums.len() == expected.len();
     Ok(BoardResult { board: board.name.to_owned(), bit_equal, first_difference })
@@ -274,7 +289,8 @@ pub fn on_board(prepared: &Prepared, board: &Board, cases: &[Case]) -> Result<Bo
 /// # Errors
 /// [`ErrorKind::Internal`] when the board's description names none.
 pub fn target_of(board: &Board) -> Result<Target> {
-    Target::from_str(board.target, false).map_err(|message| Error::new(ErrorKind::Internal, board.name, message))
+    Target::from_str(board.target, false)
+        .map_err(|message| Error::new(ErrorKind::Internal, board.name, message))
 }
 
 #[cfg(test)]

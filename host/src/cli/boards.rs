@@ -23,8 +23,13 @@ pub fn run(_args: &Args, json: bool) -> Result<Verdict> {
         });
         print_json(&boards.collect::<Vec<_>>())?;
     } else {
-        let mut table =
-            Table::new(&[("board", Left), ("core", Left), ("--target", Left), ("kind", Left), ("counts", Left)]);
+        let mut table = Table::new(&[
+            ("board", Left),
+            ("core", Left),
+            ("--target", Left),
+            ("kind", Left),
+            ("counts", Left),
+        ]);
         for board in boards() {
             let cells = [board.name, board.core, board.target, kind(board.is_emulated()), board.unit.name()];
             table.row(cells.map(str::to_owned));

@@ -33,7 +33,8 @@ pub fn run(args: &Args, json: bool) -> Result<Verdict> {
     };
     if json {
         let checks = found.iter().map(|check| {
-            let fix = check.fix.as_ref().map(|fix| fix.commands.iter().map(|c| c.join(" ")).collect::<Vec<_>>());
+            let fix =
+                check.fix.as_ref().map(|fix| fix.commands.iter().map(|c| c.join(" ")).collect::<Vec<_>>());
             let detail = check.found.as_ref().unwrap_or_else(|lack| lack);
             json!({
                 "name": check.name, "purpose": check.purpose, "ok": check.ok(), "optional": check.optional,
@@ -45,8 +46,12 @@ pub fn run(args: &Args, json: bool) -> Result<Verdict> {
         let mut table = Table::new(&[("what", Left), ("state", Left), ("for", Left), ("detail", Left)]);
         for check in &found {
             let detail = check.found.as_ref().unwrap_or_else(|lack| lack);
-            let cells =
-                [check.name.clone(), state(check.ok(), check.optional).into(), check.purpose.into(), detail.clone()];
+            let cells = [
+                check.name.clone(),
+                state(check.ok(), check.optional).into(),
+                check.purpose.into(),
+                detail.clone(),
+            ];
             table.row(cells);
         }
         print(&table.to_string())?;

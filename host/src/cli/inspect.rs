@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use super::model::{ModelArgs, load};
 use super::{Verdict, print, print_json};
-use crate::Result;
-use crate::compile::{CalibrationData, Target, prepare};
+use crate::compile::{CalibrationData, CompileOptions, Target, prepare};
 use crate::inspect::{Inspection, PortFacts, inspect};
 use crate::report::Align::{Left, Right};
 use crate::report::{Table, grouped};
 use crate::run::open;
+use crate::{ErrorKind, Result};
 
 /// Show the operators, types, quantization, work and memory of a model or plan
 #[derive(clap::Args)]
@@ -26,16 +26,15 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, json: bool) -> Result<Verdict> {
-    let plan = match load(&args.file, &args.model, args.target) {
+    let mut loaded = load(&args.file, &args.model, args.target);
+    if loaded.as_ref().is_err_and(|error| error.kind == ErrorKind::Calibration) && args.model.calib.is_none()
+    {
         // A float model has operators and memory without calibration too; only its scales need real inputs.
-        Err(error) if error.kind == crate::ErrorKind::Calibration && args.model.calib.is_none() => {
-            eprintln!("note: a float model without --calib; scales and zero points are those of random inputs");
-            let mut options = args.model.options(false)?;
-            options.calibration = CalibrationData::Random;
-            prepare(&args.file, &options)?.compile(args.target)?.plan
-        }
-        loaded => loaded?,
-    };
+        eprintln!("note: a float model without --calib; scales and zero points are those of random inputs");
+        let options = CompileOptions { calibration: CalibrationData::Random, ..args.model.options(false)? };
+        loaded = prepare(&args.file, &options).and_then(|prepared| Ok(prepared.compile(args.target)?.plan));
+    }
+    let plan = loaded?;
     let facts = inspect(&open(&plan, &args.file.display().to_string())?);
     if json {
         print_json(&facts)?;
@@ -51,7 +50,11 @@ fn text(facts: &Inspection) -> String {
     let mut line = |text: String| out += &(text + "\n");
     line(format!("layout   {}", facts.layout));
     line(format!("work     {} MACs in {} operators", grouped(facts.macs), facts.ops.len()));
-    line(format!("plan     {} bytes, {} of them weights and tables", bytes(facts.plan_bytes), bytes(facts.weights_bytes)));
+    line(format!(
+        "plan     {} bytes, {} of them weights and tables",
+        bytes(facts.plan_bytes),
+        bytes(facts.weights_bytes)
+    ));
     line(format!(
         "arena    {} bytes: tensors {}, scratch {}, state {}",
         bytes(facts.arena_bytes),
@@ -71,15 +74,21 @@ fn text(facts: &Inspection) -> String {
     for (what, ports) in [("input", &facts.inputs), ("output", &facts.outputs)] {
         for PortFacts { name, interface, tensor } in ports {
             let quantization = tensor.quantization();
-            let real = if quantization.is_empty() { String::new() } else { format!(", real = {quantization}") };
-            line(format!("{what:<8} {name}: {} {interface}, {} in the plan{real}", tensor.shape, tensor.dtype));
+            let real =
+                if quantization.is_empty() { String::new() } else { format!(", real = {quantization}") };
+            line(format!(
+                "{what:<8} {name}: {} {interface}, {} in the plan{real}",
+                tensor.shape, tensor.dtype
+            ));
         }
     }
     if !facts.labels.is_empty() {
         line(format!("labels   {}", facts.labels.join(", ")));
     }
     let head = [("#", Right), ("operator", Left), ("input", Left), ("output", Left), ("type", Left)];
-    let mut table = Table::new(&[&head[..], &[("real value", Left), ("MACs", Right), ("scratch", Right), ("name", Left)]].concat());
+    let mut table = Table::new(
+        &[&head[..], &[("real value", Left), ("MACs", Right), ("scratch", Right), ("name", Left)]].concat(),
+    );
     for (index, op) in facts.ops.iter().enumerate() {
         let shapes: Vec<&str> = op.inputs.iter().map(|tensor| tensor.shape.as_str()).collect();
         let Some(output) = op.outputs.first() else { continue };
@@ -96,7 +105,13 @@ fn text(facts: &Inspection) -> String {
         ]);
     }
     let _ = write!(out, "\n{table}\n");
-    let mut map = Table::new(&[("arena from", Right), ("to", Right), ("bytes", Right), ("operators", Left), ("tensor", Left)]);
+    let mut map = Table::new(&[
+        ("arena from", Right),
+        ("to", Right),
+        ("bytes", Right),
+        ("operators", Left),
+        ("tensor", Left),
+    ]);
     for region in &facts.arena {
         map.row([
             bytes(region.offset),

@@ -70,8 +70,9 @@ pub fn main() -> ExitCode {
 }
 
 fn print_json(value: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(value)
-        .map_err(|error| Error::new(ErrorKind::Internal, "", "the answer cannot be written").caused_by(error))?;
+    let text = serde_json::to_string_pretty(value).map_err(|error| {
+        Error::new(ErrorKind::Internal, "", "the answer cannot be written").caused_by(error)
+    })?;
     print(&(text + "\n"))
 }
 

@@ -138,9 +138,7 @@ impl InputArgs {
                 cases(names, &arrays).map(Some)
             }
             (None, Some(text), None) => Ok(Some(vec![Case::Text(text.clone())])),
-            (None, None, Some(path)) => {
-                Ok(Some(read_lines(path)?.into_iter().map(Case::Text).collect()))
-            }
+            (None, None, Some(path)) => Ok(Some(read_lines(path)?.into_iter().map(Case::Text).collect())),
             _ => Err(Error::new(ErrorKind::Usage, "", "more than one of --input, --text and --text-file")
                 .hint("give one of them")),
         }

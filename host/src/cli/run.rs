@@ -67,10 +67,11 @@ pub fn run(args: &Args, json: bool) -> Result<Verdict> {
         write_npz(path, &arrays)?;
     }
     if json {
-        let described = arrays.iter().map(|(name, array)| {
-            json!({ "name": name, "shape": array.dims, "dtype": array.data.type_name() })
-        });
-        let answers: Vec<Value> = cases.iter().zip(&outputs).map(|(case, out)| answer(&plan, case, out)).collect();
+        let described = arrays.iter().map(
+            |(name, array)| json!({ "name": name, "shape": array.dims, "dtype": array.data.type_name() }),
+        );
+        let answers: Vec<Value> =
+            cases.iter().zip(&outputs).map(|(case, out)| answer(&plan, case, out)).collect();
         print_json(&json!({
             "samples": samples.len(),
             "board": board.map(|board| board.name),
@@ -102,7 +103,8 @@ fn best(plan: &Plan<'_>, scores: &[f32]) -> Vec<(String, f32)> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     // Stable: of equal scores the first class wins, as an argmax has it.
     order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
-    let name = |class: usize| labels.get(class).map_or_else(|| class.to_string(), |label| (*label).to_owned());
+    let name =
+        |class: usize| labels.get(class).map_or_else(|| class.to_string(), |label| (*label).to_owned());
     order.into_iter().take(BEST).map(|class| (name(class), scores[class])).collect()
 }
 

@@ -128,7 +128,8 @@ fn noise(plan: &RawPlan<'_>) -> Result<Vec<Case>> {
                     tensor.dims[4 - tensor.rank as usize..].iter().map(|&dim| dim as usize).collect();
                 let (low, high) = tensor.dtype.range();
                 let (scale, zero) = (tensor.scale, tensor.zero_point);
-                let data = (0..tensor.elements()).map(|_| scale * (rng.i32(low..=high) - zero) as f32).collect();
+                let data =
+                    (0..tensor.elements()).map(|_| scale * (rng.i32(low..=high) - zero) as f32).collect();
                 Some(Array::new(&dims, ArrayData::F32(data)))
             });
             Ok(Case::Arrays(arrays.collect::<Result<_>>()?))

@@ -7,7 +7,7 @@ use mixel_core::kernels::requant::{Clamp, Scale};
 use mixel_core::pack::Layout;
 use mixel_core::plan::format::ALIGN;
 use mixel_core::plan::write::Constant;
-use mixel_core::plan::{DType, Direction, Place, Tensor};
+use mixel_core::plan::{DType, Direction, Interface, Place, Tensor};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Clip, Node, Quantization, Shape, ValueId};
@@ -149,7 +149,7 @@ impl<'q> Builder<'q> {
     pub fn port(&mut self, id: ValueId, direction: Direction) -> Result<()> {
         let tensor = self.tensor(id)?;
         let name = self.quantized.graph.value(id).name.clone();
-        self.program.ports.push(ProgramPort { tensor, direction, name });
+        self.program.ports.push(ProgramPort { tensor, direction, interface: Interface::Integers, name });
         Ok(())
     }
 }

@@ -2,7 +2,7 @@ use fastrand::Rng;
 use mixel_core::kernels::OpKind;
 use mixel_core::pack::Layout;
 use mixel_core::plan::write::Params;
-use mixel_core::plan::{DType, Direction, Plan, Tensor};
+use mixel_core::plan::{DType, Direction, Interface, Plan, Tensor};
 use mixel_core::{All, Session};
 
 use super::*;
@@ -43,7 +43,7 @@ fn add(program: &mut Program, tensor: ProgramTensor) -> u16 {
 
 fn port(program: &mut Program, tensor: u16, direction: Direction) {
     let name = format!("{direction:?}{tensor}");
-    program.ports.push(ProgramPort { tensor, direction, name });
+    program.ports.push(ProgramPort { tensor, direction, interface: Interface::Integers, name });
 }
 
 fn constant(program: &mut Program, bytes: &[u8]) -> u32 {
