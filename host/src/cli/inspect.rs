@@ -35,7 +35,8 @@ pub fn run(args: &Args, json: bool) -> Result<Verdict> {
         loaded = prepare(&args.file, &options).and_then(|prepared| Ok(prepared.compile(args.target)?.plan));
     }
     let plan = loaded?;
-    let facts = inspect(&open(&plan, &args.file.display().to_string())?);
+    let plan = open(&plan, &args.file.display().to_string())?;
+    let facts = inspect(&plan);
     if json {
         print_json(&facts)?;
     } else {
