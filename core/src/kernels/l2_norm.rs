@@ -2,7 +2,7 @@
 
 use core::marker::PhantomData;
 
-use super::fixed::high;
+use super::fixed::{high, reciprocal_root};
 use super::layer_norm::Standard;
 use super::nest::{Lanes, blocks, elementwise_reach};
 use super::requant::{Clamp, Scale, round_shift, round_shift32};
@@ -140,5 +140,21 @@ impl<W: Width> Kernel for L2NormOf<W> {
                 }
             }
         }
+    }
+}
+
+/// The specification, for the elements `x` that share a norm; `wide` for the 16-bit kind.
+pub fn reference(x: &[i32], wide: bool, params: &L2NormParams, zero_points: [i32; 2], y: &mut [i32]) {
+    let clamp = Clamp { zero_point: zero_points[1], min: params.min, max: params.max };
+    let fraction = if wide { fraction::<Bits16>() } else { fraction::<Bits8>() };
+    let centred = || x.iter().map(|&x| (x - zero_points[0]) as i128);
+    let least = round_shift((params.epsilon.multiplier as i64) << fraction, params.epsilon.shift) as i128;
+    let square = (centred().map(|x| x * x).sum::<i128>() << fraction).max(least);
+    let (inverse, exponent) = reciprocal_root(square as u64);
+    let shift = 32 + Z_BITS as i32 + fraction as i32 / 2 - exponent as i32;
+    for (x, y) in centred().zip(y) {
+        let z = ((x << shift.max(0)) * (inverse >> (-shift).max(0)) as i128) >> 32;
+        let value = (z * params.scale.multiplier as i128) >> 32;
+        *y = clamp.limit(round_shift(value as i64, params.scale.shift + Z_BITS - 32));
     }
 }

@@ -5,7 +5,7 @@ use core::marker::PhantomData;
 
 use super::fixed::{high, reciprocal_root};
 use super::nest::elementwise_reach;
-use super::requant::{Clamp, Scale, round_shift32};
+use super::requant::{Clamp, Scale, round_shift, round_shift32};
 use super::width::{Bits8, Bits16, Sink, Source, Width, check_clamp, check_unary};
 use super::{Kernel, OpKind, Run};
 use crate::arch::view::In;
@@ -263,5 +263,30 @@ impl<W: Width> Kernel for LayerNormOf<W> {
                 affine.map(moments.standard(n, &params, z_bits), x, y);
             }
         }
+    }
+}
+
+/// The specification, for the elements `x` that share a mean, at most `bound` of them: element i belongs to channel
+/// `channel(i)`, which indexes `gamma` and `beta`.
+pub fn reference(
+    x: &[i32],
+    bound: usize,
+    channel: impl Fn(usize) -> usize,
+    (gamma, beta): (&[i32], &[i32]),
+    params: &NormParams,
+    clamp: Clamp,
+    y: &mut [i32],
+) {
+    let (n, sum) = (x.len() as i128, x.iter().map(|&x| x as i128).sum::<i128>());
+    let squares: i128 = x.iter().map(|&x| x as i128 * x as i128).sum();
+    let epsilon = scaled_square(x.len() as u64, params.epsilon, params.fraction);
+    let square = ((n * squares - sum * sum) << params.fraction) + epsilon as i128;
+    let (inverse, exponent) = reciprocal_root(square as u64);
+    let shift = 32 + z_bits(bound) as i32 + params.fraction as i32 / 2 - exponent as i32;
+    for (index, (&x, y)) in x.iter().zip(y).enumerate() {
+        let centred = (n * x as i128 - sum) << shift.max(0);
+        let z = (centred * (inverse >> (-shift).max(0)) as i128) >> 32;
+        let value = ((z * gamma[channel(index)] as i128) >> 32) + beta[channel(index)] as i128;
+        *y = clamp.limit(round_shift(value as i64, params.shift));
     }
 }

@@ -140,3 +140,27 @@ fn blend<T: Quantized>(corners: [In<'_, T>; 4], down: i32, across: i32, bits: u8
         y.set(channel, T::narrow(value));
     }
 }
+
+/// The specification, for one image; `rows` and `columns` as the plan has them.
+pub fn reference(
+    x: &[i32],
+    [height, width, channels]: [usize; 3],
+    (rows, columns): (&[u16], &[u16]),
+    bits: u8,
+    y: &mut [i32],
+) {
+    assert_eq!(x.len(), height * width * channels);
+    let outputs =
+        rows.chunks_exact(3).flat_map(|row| columns.chunks_exact(3).map(move |column| (row, column)));
+    for ((row, column), y) in outputs.zip(y.chunks_exact_mut(channels)) {
+        let (down, across) = (row[2] as i64, column[2] as i64);
+        let (up, back) = ((1 << bits) - down, (1 << bits) - across);
+        for (channel, y) in y.iter_mut().enumerate() {
+            let at = |row: u16, column: u16| {
+                x[(row as usize * width + column as usize) * channels + channel] as i64
+            };
+            let line = |row| at(row, column[0]) * back + at(row, column[1]) * across;
+            *y = round_shift(line(row[0]) * up + line(row[1]) * down, 2 * bits) as i32;
+        }
+    }
+}

@@ -219,7 +219,7 @@ impl<W: Width> Kernel for SoftmaxOf<W> {
 /// The specification, for one row: `table` has the weight of every difference and zeros beyond; exact up to the division,
 /// which is `round(weight * 2^62 / sum * multiplier / 2^(62 + shift))` with the reciprocal rounded up in its 31st bit.
 pub fn reference(x: &[i32], weight: impl Fn(u32) -> u32, scale: Scale, clamp: Clamp, y: &mut [i32]) {
-    let max = x.iter().copied().max().unwrap_or(0);
+    let Some(max) = x.iter().copied().max() else { return };
     let sum: u64 = x.iter().map(|x| weight((max - x) as u32) as u64).sum();
     let leading = sum.leading_zeros();
     let inverse = (1u64 << 62).div_ceil((sum << leading >> 32).max(1));

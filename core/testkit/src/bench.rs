@@ -213,6 +213,26 @@ pub fn write_matrices(
     Ok(Constant { offset, count: groups * size })
 }
 
+/// `values` as references take them that know no types.
+///
+/// # Errors
+/// [`Failure::Memory`].
+pub fn widened<'m, X: Quantized>(pool: &mut Pool<'m>, values: &[X]) -> Result<&'m [i32], Failure> {
+    let wide = pool.take::<i32>(values.len())?;
+    wide.iter_mut().zip(values).for_each(|(wide, value)| *wide = value.widen());
+    Ok(wide)
+}
+
+/// Results of such references in the output's type.
+///
+/// # Errors
+/// [`Failure::Memory`].
+pub fn narrowed<'m, Y: Pod + Quantized>(pool: &mut Pool<'m>, values: &[i32]) -> Result<&'m [Y], Failure> {
+    let narrow = pool.take::<Y>(values.len())?;
+    narrow.iter_mut().zip(values).for_each(|(narrow, &value)| *narrow = Y::narrow(value));
+    Ok(narrow)
+}
+
 /// A tensor of a case, in the arena.
 pub fn tensor(dtype: DType, dims: [usize; 4], zero_point: i32) -> Tensor {
     let dims = dims.map(|dim| dim as u32);

@@ -7,8 +7,11 @@
 
 mod bench;
 pub mod conv;
+pub mod elementwise;
 pub mod linear;
 pub mod matmul;
+pub mod moving;
+pub mod normalising;
 pub mod pool;
 pub mod projection;
 mod random;
@@ -35,4 +38,7 @@ pub fn run_some<'r>(memory: &'r mut [u8], every: usize, report: &'r mut Report<'
     pool::run(&mut bench);
     matmul::run(&mut bench);
     projection::run(&mut bench);
+    elementwise::run(&mut bench);
+    normalising::run(&mut bench);
+    moving::run(&mut bench);
 }
