@@ -66,6 +66,12 @@ impl<'a> Builder<'a> {
         node.output.iter().filter(|name| !name.is_empty()).all(known) && !node.input.iter().any(kept)
     }
 
+    /// Whether all outputs of `node` depend on the number of rows only. They make shapes, which are known already.
+    pub fn is_shape(&self, node: &NodeProto) -> bool {
+        let mut names = node.output.iter().filter(|name| !name.is_empty());
+        names.all(|name| self.facts.get(name).is_ok_and(|fact| fact.varies))
+    }
+
     fn required<'n>(&self, node: &'n NodeProto, index: usize) -> Result<&'n str> {
         node.input_name(index).ok_or_else(|| {
             node.unsupported(format!("input {index} is missing"), "check the model with onnx.checker")
@@ -90,6 +96,11 @@ impl<'a> Builder<'a> {
         }
         let fact = self.fact(name)?;
         let Some(tensor) = &fact.constant else {
+            if fact.varies {
+                let message = "depends on the number of rows, and an operator computes with it";
+                let hint = "only shapes may follow the number of rows; fix it when exporting";
+                return Err(Error::new(ErrorKind::Unsupported, name, message).hint(hint));
+            }
             let message = "is used before it is computed";
             return Err(
                 Error::new(ErrorKind::Format, name, message).hint("check the model with onnx.checker")

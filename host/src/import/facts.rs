@@ -21,6 +21,8 @@ pub struct Fact {
     pub dtype: DatumType,
     /// Its value, if it does not depend on the inputs. For rows less than the bound it is a prefix along the rows.
     pub constant: Option<Arc<Tensor>>,
+    /// It depends on the number of rows only, but not as a part of the value at the bound.
+    pub varies: bool,
 }
 
 /// Facts by tensor name.
@@ -79,6 +81,7 @@ fn compare(mut fact: Fact, other: &Fact, max: usize, probe: usize) -> std::resul
         && !is_part(at_probe, at_max)
     {
         fact.constant = None;
+        fact.varies = true;
     }
     Ok(fact)
 }
@@ -119,7 +122,8 @@ fn analyse(model: &Model, rows: usize) -> Result<HashMap<String, Fact>> {
         let dims: Option<Vec<usize>> = fact.shape.as_concrete().map(<[usize]>::to_vec);
         if let Some(dims) = dims {
             let constant = fact.konst.clone();
-            facts.insert(name.clone(), Fact { shape: Shape::fixed(&dims), dtype: fact.datum_type, constant });
+            let shape = Shape::fixed(&dims);
+            facts.insert(name.clone(), Fact { shape, dtype: fact.datum_type, constant, varies: false });
         }
     }
     // What the analysis left unevaluated although nothing it needs is an input.

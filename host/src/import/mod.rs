@@ -15,6 +15,7 @@ use std::path::Path;
 
 use builder::Builder;
 use facts::Facts;
+pub(crate) use layout::{reshaped as reshape_constant, transposed as transpose_constant};
 pub(crate) use model::Model;
 
 use crate::graph::{Graph, Op, Origin, Value, passes};

@@ -103,7 +103,7 @@ pub fn check(node: &NodeProto) -> Result<()> {
 /// Adds `node` to the graph.
 pub fn import(b: &mut Builder, node: &NodeProto) -> Result<()> {
     // Integers behind a weight are kept, so dequantization is never folded away.
-    if node.op_type != "DequantizeLinear" && b.is_constant(node) {
+    if b.is_shape(node) || node.op_type != "DequantizeLinear" && b.is_constant(node) {
         return Ok(());
     }
     match find(&node.op_type) {
