@@ -8,17 +8,17 @@
 
 mod observers;
 mod records;
-
-use core::fmt::Write as _;
+mod refused;
 
 use embedded_io::Write;
 use mixel_core::{All, Plan, Session, profile::Clock};
 use mixel_wire::{
     job::{Job, Kind, Sample},
-    record::{Refusal, Unit},
+    record::Unit,
 };
 use observers::{Compare, Times};
 use records::Records;
+pub use refused::Refused;
 
 /// What a board can measure.
 pub trait Board: Clock {
@@ -41,24 +41,6 @@ pub trait Board: Clock {
     fn overhead(&mut self) -> u32 {
         let start = self.now();
         self.now().wrapping_sub(start)
-    }
-}
-
-/// Why a job was not done: for the record, and for the log.
-pub struct Refused {
-    /// Its number.
-    pub refusal: Refusal,
-    /// A sentence, cut off at the length of the buffer.
-    pub text: heapless::String<192>,
-}
-
-impl Refused {
-    /// A refusal with the sentence that `reason` displays.
-    pub fn new(refusal: Refusal, reason: impl core::fmt::Display) -> Self {
-        let mut text = heapless::String::new();
-        // A sentence that does not fit is cut off, which is better than none.
-        let _ = write!(text, "{reason}");
-        Self { refusal, text }
     }
 }
 
@@ -121,22 +103,15 @@ fn work<B: Board, W: Write>(
     board: &mut B,
     records: &mut Records<W>,
 ) -> Result<u32, Stop<W::Error>> {
-    let plan = Plan::new_checked(plan).map_err(|error| Refused::new(Refusal::Plan, error))?;
-    let job = Job::new_checked(job).map_err(|error| Refused::new(Refusal::Job, error))?;
+    let plan = Plan::new_checked(plan).map_err(Refused::Plan)?;
+    let job = Job::new_checked(job).map_err(Refused::Job)?;
     let request = job.request();
     let ops = plan.operator_count();
 
-    let room = memory.len();
-    let too_small = || {
-        let need = plan.arena_bytes() + ops * 4;
-        Refused::new(
-            Refusal::Memory,
-            format_args!("the plan needs {need} bytes of memory, the board has {room}"),
-        )
-    };
-    let (arena, rest) = memory.split_at_mut_checked(plan.arena_bytes()).ok_or_else(too_small)?;
-    let words = rest.get_mut(..ops * 4).ok_or_else(too_small)?;
-    let mut session = AnySession::new(plan, arena).map_err(|error| Refused::new(Refusal::Session, error))?;
+    let too_small = Refused::Memory { needs: plan.arena_bytes() + ops * 4, has: memory.len() };
+    let (arena, rest) = memory.split_at_mut_checked(plan.arena_bytes()).ok_or(too_small)?;
+    let words = rest.get_mut(..ops * 4).ok_or(too_small)?;
+    let mut session = AnySession::new(plan, arena).map_err(Refused::Session)?;
 
     let lost = Stop::Lost;
     records.hello::<B>(&plan, board.overhead()).map_err(lost)?;
@@ -195,29 +170,27 @@ fn measure<B: Board, W: Write>(
 
 /// Puts a sample into the session's inputs.
 fn load(session: &mut AnySession<'_, '_>, sample: &Sample<'_>, number: u32) -> Result<(), Refused> {
-    let refuse = |reason: core::fmt::Arguments<'_>| {
-        Refused::new(Refusal::Sample, format_args!("sample {number}: {reason}"))
-    };
     let rows = sample.rows.map_or(session.plan().max_rows(), |rows| rows as usize);
-    session.set_rows(rows).map_err(|error| refuse(format_args!("{error}")))?;
+    session.set_rows(rows).map_err(|error| Refused::Input { sample: number, error })?;
     match sample.kind {
         Kind::Text => {
             let text = sample.parts().next().unwrap_or_default();
-            session.set_text(text).map_err(|error| refuse(format_args!("{error}")))?;
+            session.set_text(text).map_err(|error| Refused::Input { sample: number, error })?;
         }
         Kind::Tensors => {
             let inputs = session.plan().inputs().count();
             if sample.len() != inputs {
-                return Err(refuse(format_args!("{} arrays for {inputs} inputs", sample.len())));
+                return Err(Refused::Parts { sample: number, arrays: sample.len(), inputs });
             }
             for (index, part) in sample.parts().enumerate() {
                 let input = session.input(index);
                 if part.len() != input.len() {
-                    return Err(refuse(format_args!(
-                        "{} bytes for input {index}, which takes {}",
-                        part.len(),
-                        input.len()
-                    )));
+                    return Err(Refused::Bytes {
+                        sample: number,
+                        index,
+                        found: part.len(),
+                        takes: input.len(),
+                    });
                 }
                 input.copy_from_slice(part);
             }

@@ -1,5 +1,7 @@
 //! Sending records.
 
+use core::fmt::Write as _;
+
 use embedded_io::Write;
 use mixel_core::Plan;
 use mixel_wire::{
@@ -47,7 +49,10 @@ impl<W: Write> Records<W> {
     }
 
     pub fn refused(&mut self, refused: &Refused) -> Result<(), W::Error> {
-        self.send(tag::REFUSED, &[refused.refusal as u32], refused.text.as_bytes())
+        let mut text = heapless::String::<192>::new();
+        // A sentence that does not fit is cut off, which is better than none.
+        let _ = write!(text, "{refused}");
+        self.send(tag::REFUSED, &[refused.code() as u32], text.as_bytes())
     }
 
     pub fn end(&mut self, samples: u32) -> Result<(), W::Error> {

@@ -60,7 +60,7 @@ fn run() -> Result<Exit, (&'static str, FileError)> {
     {
         Outcome::Done => Ok(Exit::Done),
         Outcome::Refused(refused) => {
-            defmt::error!("refused: {=str}", refused.text.as_str());
+            defmt::error!("refused: {}", defmt::Display2Format(&refused));
             Ok(Exit::Refused)
         }
     }

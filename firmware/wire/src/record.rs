@@ -20,28 +20,16 @@ pub enum Refusal {
     Session = 3,
     /// A sample does not fit the plan: number or size of its parts, rows, or its kind.
     Sample = 4,
-    /// The run itself was refused.
-    Run = 5,
-    /// The plan or the job does not fit the memory that the board has for it.
-    Memory = 6,
-    /// A file of the job is missing or cannot be written.
-    File = 7,
+    /// The plan does not fit the memory that the board has for it.
+    Memory = 5,
 }
 
 impl Refusal {
     /// The refusal with this number.
     pub fn from_code(code: u32) -> Option<Self> {
-        [
-            Refusal::Job,
-            Refusal::Plan,
-            Refusal::Session,
-            Refusal::Sample,
-            Refusal::Run,
-            Refusal::Memory,
-            Refusal::File,
-        ]
-        .into_iter()
-        .find(|refusal| *refusal as u32 == code)
+        [Refusal::Job, Refusal::Plan, Refusal::Session, Refusal::Sample, Refusal::Memory]
+            .into_iter()
+            .find(|refusal| *refusal as u32 == code)
     }
 }
 
@@ -262,9 +250,9 @@ mod tests {
 
     #[test]
     fn refusals_keep_their_numbers() {
-        for code in 1..=7 {
+        for code in 1..=5 {
             assert_eq!(Refusal::from_code(code).map(|refusal| refusal as u32), Some(code));
         }
-        assert_eq!(Refusal::from_code(8), None);
+        assert_eq!(Refusal::from_code(6), None);
     }
 }

@@ -76,23 +76,24 @@ impl Step {
         forward(child.stdout.take(), sender.clone());
         forward(child.stderr.take(), sender);
         let mut said = Vec::new();
-        let before = self.tally.passed + self.tally.failed;
+        let before = (self.tally.passed, self.tally.failed);
         for line in lines {
             let _ = writeln!(self.log, "{line}");
             self.read(&line);
             said.push(line);
         }
-        let success = child.wait().is_ok_and(|status| status.success());
+        let status = child.wait();
+        let success = status.as_ref().is_ok_and(|status| status.success());
         if !success {
-            println!("    `{line}` failed; its last lines:");
+            let end = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+            println!("    `{line}` failed ({end}); its last lines:");
             for line in &said[said.len().saturating_sub(SHOWN)..] {
                 println!("    | {line}");
             }
         }
-        let reported = self.tally.passed + self.tally.failed > before;
-        if !success && self.tally.failed == 0 {
+        if !success && self.tally.failed == before.1 {
             self.tally.failed += 1;
-        } else if success && !reported {
+        } else if success && (self.tally.passed, self.tally.failed) == before {
             self.tally.passed += 1;
         }
         success

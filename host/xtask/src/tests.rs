@@ -150,12 +150,14 @@ fn core_alone(step: &mut Step) {
         step.run(cargo(&format!("build --locked -p mixel-core --target {target}")));
     }
     step.run(cargo("build --locked -p mixel-core"));
-    step.run(cargo("build --locked -p mixel-core --target thumbv8m.main-none-eabihf --features dsp,defmt"));
-    // Helium's instructions need the core named.
-    let mut helium =
-        cargo("build --locked -p mixel-core --target thumbv8m.main-none-eabihf --features helium");
-    helium.env("RUSTFLAGS", "-Ctarget-cpu=cortex-m55");
-    step.run(helium);
+    // Optional instructions need the core named.
+    for (features, cpu) in [("dsp,defmt", "cortex-m33"), ("helium,defmt", "cortex-m55")] {
+        let words =
+            format!("build --locked -p mixel-core --target thumbv8m.main-none-eabihf --features {features}");
+        let mut build = cargo(&words);
+        build.env("RUSTFLAGS", format!("-Ctarget-cpu={cpu}"));
+        step.run(build);
+    }
 }
 
 /// One machine with the DSP extension of its architecture, one with Helium.

@@ -84,7 +84,7 @@ fn main() -> ! {
     exit(match outcome {
         Outcome::Done => Exit::Done,
         Outcome::Refused(refused) => {
-            defmt::error!("refused: {=str}", refused.text.as_str());
+            defmt::error!("refused: {}", defmt::Display2Format(&refused));
             Exit::Refused
         }
     })
