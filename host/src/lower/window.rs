@@ -59,7 +59,7 @@ pub(super) fn pool(builder: &mut Builder<'_>, node: &Node, pooling: Pooling, sha
         return Err(Error::new(ErrorKind::Shape, &node.name, "some outputs average nothing but padding"));
     }
     let factor = x.scale as f64 / y.scale as f64;
-    let (shift, multipliers) = means(factor, counts.0, counts.1);
+    let (shift, multipliers) = means(factor, counts.0, counts.1, y.zero_point == y.dtype.range().0);
     let bytes: Vec<u8> = multipliers.iter().flat_map(|multiplier| multiplier.to_le_bytes()).collect();
     let multipliers = Constant { count: multipliers.len(), ..builder.data(&bytes) };
     let params = AveragePoolParams {
@@ -75,13 +75,19 @@ pub(super) fn pool(builder: &mut Builder<'_>, node: &Node, pooling: Pooling, sha
     builder.unary(node, kind, params.encode().bytes())
 }
 
-/// `round(factor / count * 2^shift)` for each count from `smallest` to `largest`, with the largest shift that keeps the
-/// first, which is the greatest, below 2^31.
-pub(super) fn means(factor: f64, smallest: usize, largest: usize) -> (u8, Vec<i32>) {
+/// `factor / count * 2^shift` as an integer for each count from `smallest` to `largest`, with the largest shift that keeps
+/// the first, which is the greatest, below 2^31.
+///
+/// With `ties_to_zero` it is the largest integer below the real number, otherwise the nearest. Means of few integers are
+/// often exactly halfway between two, and LiteRT's average pool rounds those away from the integer 0 (not from the zero
+/// point). Behind a relu the zero point is -128 and nearly all integers are negative, so that is towards the zero point,
+/// which the rounding rule (half up) does with a factor that is smaller by a hair.
+fn means(factor: f64, smallest: usize, largest: usize, ties_to_zero: bool) -> (u8, Vec<i32>) {
     let (_, exponent) = mantissa_exponent(factor / smallest as f64);
     let multipliers = |shift: i32| -> Vec<i64> {
-        let unit = factor * 2f64.powi(shift);
-        (smallest..=largest).map(|count| (unit / count as f64).round() as i64).collect()
+        let exact = |count: usize| factor * 2f64.powi(shift) / count as f64;
+        let integer = |real: f64| if ties_to_zero { real.ceil() - 1.0 } else { real.round() };
+        (smallest..=largest).map(|count| integer(exact(count)) as i64).collect()
     };
     let mut shift = (31 - exponent).clamp(1, 62);
     if multipliers(shift).iter().any(|&multiplier| multiplier > i32::MAX as i64) {

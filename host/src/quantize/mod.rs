@@ -5,6 +5,7 @@
 //! Around that: cross-layer equalization before, bias correction after, and 16-bit activations where they are asked for
 //! or where the noise of eight bits is predicted to be too loud.
 
+mod calibrate;
 mod equalize;
 mod range;
 mod scheme;
@@ -13,6 +14,7 @@ mod weights;
 
 use std::collections::BTreeMap;
 
+pub use calibrate::calibrate;
 pub use equalize::equalize;
 pub use range::{Histogram, Range, dequantize_value, quantize_value};
 pub use scheme::predicted_sqnr_db;
