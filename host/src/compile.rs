@@ -1,6 +1,5 @@
 //! The pipeline as one call: an ONNX file becomes a plan.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use mixel_core::kernels::OpKind;
@@ -10,12 +9,12 @@ use tract_onnx::pb::{ValueInfoProto, tensor_proto, type_proto};
 
 use crate::aligned::Aligned;
 use crate::arrays::{Array, ArrayData, read_npz};
-use crate::graph::{Graph, Origin, ValueId};
+use crate::graph::Graph;
 use crate::import::{self, ImportOptions, Model};
 use crate::lower::lower;
 use crate::plan::{Placement, place};
 use crate::program::Program;
-use crate::quantize::{self, Calibration, Quantized, Statistics};
+use crate::quantize::{self, Quantized, Statistics};
 use crate::reference::Reference;
 use crate::report::Progress;
 use crate::samples::{Case, cases, features_of_text};
@@ -177,32 +176,8 @@ fn calibrate(path: &Path, graph: &Graph, options: &CompileOptions) -> Result<Opt
     };
     let reference = Reference::load(path, &options.import)?;
     let progress = Progress::new("calibrating");
-    let mut observed: Vec<(ValueId, &Origin)> = Vec::new();
-    for (index, value) in graph.values.iter().enumerate() {
-        observed.extend(value.origin.as_ref().map(|origin| (ValueId(index), origin)));
-    }
-    let tensors: BTreeSet<String> = observed.iter().map(|(_, origin)| origin.tensor.clone()).collect();
-    let tensors: Vec<String> = tensors.into_iter().collect();
-    let mut statistics = Statistics::new(graph);
-    // Histograms need to know the ranges first.
-    let passes = if options.quantize.calibration == Calibration::MinMax { 1 } else { 2 };
-    for pass in 0..passes {
-        for (index, sample) in samples.iter().enumerate() {
-            progress.step(pass * samples.len() + index, passes * samples.len());
-            reference.observe(sample, &tensors, &mut |tensor, array| {
-                let data = array.data.to_f32();
-                for (id, origin) in observed.iter().filter(|(_, origin)| origin.tensor == tensor) {
-                    let channels = graph.value(*id).shape.dims.last().copied().unwrap_or(1);
-                    let entry = statistics.entry(*id);
-                    match pass {
-                        0 => entry.add(&data, &array.dims, origin, channels),
-                        _ => entry.add_to_histogram(&data, &array.dims, origin, channels),
-                    }
-                }
-            })?;
-        }
-    }
-    Ok(Some(statistics))
+    let mut step = |done, all| progress.step(done, all);
+    quantize::calibrate(graph, &reference, &samples, &options.quantize, &mut step).map(Some)
 }
 
 /// Inputs of the float model, sample by sample.
