@@ -93,10 +93,10 @@ impl<'p> Filter<'p> {
 
 /// Whether the rows present may vary along an axis: both or neither shape does, and a step there is one row.
 pub(super) fn dynamic(window: &Window, input: &Tensor, output: &Tensor) -> Result<(), Fault> {
-    let steps =
-        [0, 1].into_iter().all(|axis| input.dynamic >> (axis + 1) & 1 == 0 || window.stride[axis] == 1);
+    let steps = window.stride.into_iter().zip([0b0010, 0b0100]);
+    let single = steps.into_iter().all(|(stride, bit)| input.dynamic & bit == 0 || stride == 1);
     let same = input.dynamic == output.dynamic && input.dynamic & 0b1001 == 0;
-    if same && steps { Ok(()) } else { Err(Fault::Dynamic) }
+    if same && single { Ok(()) } else { Err(Fault::Dynamic) }
 }
 
 fn check<Y: Quantized>(operator: &Operator<'_>) -> Result<(), Fault> {
@@ -197,7 +197,7 @@ impl<X: Lane> Patch<'_, X> {
         let [dilation_y, dilation_x] = window.dilation.map(usize::from);
         let ys = window.inside(0, self.top, rows.height());
         let xs = window.inside(1, self.left, self.width);
-        let depth = self.channels / self.groups;
+        let depth = self.channels.checked_div(self.groups).unwrap_or(0);
         let first = (self.left + (xs.start * dilation_x) as isize).max(0) as usize * self.channels
             + self.group * depth;
         for ky in 0..kernel_height {

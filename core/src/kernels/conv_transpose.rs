@@ -9,7 +9,7 @@ use super::Run;
 use super::conv::{Filter, Shapes};
 use super::requant::{Channels, Clamp, Quantized};
 use super::wide::narrow_and_wide;
-use super::window::Window;
+use super::window::{Window, along};
 use crate::arch::matrix::{self, Lane, Patches};
 use crate::plan::{DType, Fault, Operator};
 
@@ -21,9 +21,9 @@ pub struct ConvTranspose16;
 
 /// The input row or column that tap `tap` of output `output` sees; none when it falls between or outside.
 fn source(window: &Window, axis: usize, output: usize, tap: usize, size: usize) -> Option<usize> {
-    let position = output + window.pad[axis] as usize;
-    let offset = position.checked_sub(tap * window.dilation[axis] as usize)?;
-    let stride = window.stride[axis] as usize;
+    let position = output + along(window.pad, axis) as usize;
+    let offset = position.checked_sub(tap * along(window.dilation, axis) as usize)?;
+    let stride = along(window.stride, axis) as usize;
     let index = offset.checked_div(stride)?;
     (index * stride == offset && index < size).then_some(index)
 }
@@ -62,10 +62,10 @@ fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
     let size = X::patch_bytes(matrix.layout, matrix.depth);
     let tile = matrix::rows(matrix.layout);
     let patches = run.scratch::<u8>(0, tile * size);
-    let depth = channels / matrix.groups;
+    let depth = channels.checked_div(matrix.groups).unwrap_or(0);
     let outside = X::narrow(input.zero_point);
-    for row in 0..images * out_height {
-        let (n, oy) = (row / out_height, row % out_height);
+    let rows = (0..images).flat_map(|n| (0..out_height).map(move |oy| (n, oy)));
+    for (row, (n, oy)) in rows.enumerate() {
         let mut ox = 0;
         while ox < out_width {
             let count = tile.min(out_width - ox);

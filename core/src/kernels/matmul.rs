@@ -77,10 +77,8 @@ fn check<Y: Quantized>(operator: &Operator<'_>) -> Result<(), Fault> {
     let same = |(left, i): (&Tensor, usize), (right, j): (&Tensor, usize)| {
         left.dims[i] == right.dims[j] && left.dynamic >> i & 1 == right.dynamic >> j & 1
     };
-    let batches = [0, 1].into_iter().all(|axis| {
-        let repeated = b.dims[axis] == 1 || b.dims[axis] == a.dims[axis];
-        repeated && a.dims[axis] == y.dims[axis]
-    });
+    let ([a0, a1, ..], [b0, b1, ..], [y0, y1, ..]) = (a.dims, b.dims, y.dims);
+    let batches = a0 == y0 && a1 == y1 && (b0 == 1 || b0 == a0) && (b1 == 1 || b1 == a1);
     if (a.dynamic | b.dynamic | y.dynamic) & 0b0011 != 0 {
         return Err(Fault::Dynamic);
     }

@@ -3,7 +3,7 @@
 use super::conv::Shapes;
 use super::requant::{Channel, Clamp, Quantized, Scale};
 use super::wide::narrow_and_wide;
-use super::window::Window;
+use super::window::{Window, size};
 use super::{Kernel, OpKind, Run};
 use crate::arch::matrix::Lane;
 use crate::arch::view::In;
@@ -94,11 +94,11 @@ fn check_shapes(window: &Window, input: &Tensor, output: &Tensor) -> Result<(), 
     if !same || !window.fits(input, output) {
         return Err(Fault::Shapes);
     }
-    let inside = |axis: usize| {
-        let (size, steps) = (input.dims[axis + 1] as usize, output.dims[axis + 1] as usize);
+    let inside = |axis: usize, size: usize, steps: usize| {
         (0..steps).all(|step| !window.inside(axis, window.start(axis, step), size).is_empty())
     };
-    if inside(0) && inside(1) { Ok(()) } else { Err(Fault::Shapes) }
+    let ([height, width], [rows, columns]) = (size(input), size(output));
+    if inside(0, height, rows) && inside(1, width, columns) { Ok(()) } else { Err(Fault::Shapes) }
 }
 
 /// Calls `store(element of the output, result)` for every output: `fold` over the taps inside the image from `start`,
@@ -113,8 +113,8 @@ fn pool<X: Quantized>(
 ) {
     let [_, height, width, channels] = input.dims.map(|dim| dim as usize);
     let [images, out_height, out_width, _] = output.dims.map(|dim| dim as usize);
-    for row in 0..images * out_height {
-        let (n, oy) = (row / out_height, row % out_height);
+    let rows = (0..images).flat_map(|n| (0..out_height).map(move |oy| (n, oy)));
+    for (row, (n, oy)) in rows.enumerate() {
         let top = window.start(0, oy);
         let ys = window.inside(0, top, height);
         for ox in 0..out_width {
@@ -256,13 +256,13 @@ fn check<Y: Quantized>(operator: &Operator<'_>) -> Result<(), Fault> {
     if mean.window.dilation != [1, 1] || !mean.clamp.valid::<Y>() {
         return Err(Fault::Params);
     }
-    let inside = |axis: usize, step: u32| {
-        let start = mean.window.start(axis, step as usize);
-        mean.window.inside(axis, start, input.dims[axis + 1] as usize).len()
+    let inside = |axis: usize, step: usize, size: usize| {
+        mean.window.inside(axis, mean.window.start(axis, step), size).len()
     };
-    for oy in 0..output.dims[1] {
-        for ox in 0..output.dims[2] {
-            let scale = mean.scale(inside(0, oy) * inside(1, ox)).ok_or(Fault::Constants)?;
+    let ([height, width], [rows, columns]) = (size(&input), size(&output));
+    for oy in 0..rows {
+        for ox in 0..columns {
+            let scale = mean.scale(inside(0, oy, height) * inside(1, ox, width)).ok_or(Fault::Constants)?;
             if !scale.valid() {
                 return Err(Fault::Params);
             }

@@ -22,6 +22,17 @@ pub struct Window {
     pub pad: [u16; 2],
 }
 
+/// The part of a (height, width) pair that belongs to an axis: 0 for rows, 1 for columns.
+pub(super) fn along<T>([rows, columns]: [T; 2], axis: usize) -> T {
+    if axis == 0 { rows } else { columns }
+}
+
+/// Height and width of an image.
+pub(super) fn size(tensor: &Tensor) -> [usize; 2] {
+    let [_, height, width, _] = tensor.dims;
+    [height as usize, width as usize]
+}
+
 impl Window {
     /// Appends the window to `params`: eight u16, in the order of the fields.
     pub fn encode(&self, params: write::Params) -> write::Params {
@@ -42,33 +53,36 @@ impl Window {
 
     /// Rows (`axis` 0) or columns (1) from the first tap to the last, both included.
     pub fn extent(&self, axis: usize) -> usize {
-        (self.kernel[axis] as usize - 1) * self.dilation[axis] as usize + 1
+        (along(self.kernel, axis) as usize).saturating_sub(1) * along(self.dilation, axis) as usize + 1
     }
 
     /// Row or column of the first tap for output row or column `output`.
     #[inline]
     pub fn start(&self, axis: usize, output: usize) -> isize {
-        (output * self.stride[axis] as usize) as isize - self.pad[axis] as isize
+        (output * along(self.stride, axis) as usize) as isize - along(self.pad, axis) as isize
     }
 
     /// Which taps of a window that begins at `start` lie inside an image of `size`.
     #[inline]
     pub fn inside(&self, axis: usize, start: isize, size: usize) -> Range<usize> {
-        let (kernel, dilation) = (self.kernel[axis] as usize, self.dilation[axis] as usize);
+        let (kernel, dilation) = (along(self.kernel, axis) as usize, along(self.dilation, axis) as usize);
         let before = (-start).max(0) as usize;
         let until = (size as isize - start).max(0) as usize;
         if dilation == 1 {
             return before.min(kernel)..until.min(kernel);
         }
-        before.div_ceil(dilation).min(kernel)..until.div_ceil(dilation).min(kernel)
+        let ceil =
+            |distance: usize| (distance + dilation).saturating_sub(1).checked_div(dilation).unwrap_or(0);
+        ceil(before).min(kernel)..ceil(until).min(kernel)
     }
 
     /// Whether no position overflows for these sizes of input and output.
     pub fn fits(&self, input: &Tensor, output: &Tensor) -> bool {
+        let (from, to) = (size(input), size(output));
         [0, 1].into_iter().all(|axis| {
-            let last = (output.dims[axis + 1] as u64 - 1) * self.stride[axis] as u64;
-            let far = last + self.pad[axis] as u64 + self.extent(axis) as u64 + input.dims[axis + 1] as u64;
-            far <= i32::MAX as u64
+            let last = (along(to, axis) as u64).saturating_sub(1) * along(self.stride, axis) as u64;
+            let edge = along(self.pad, axis) as u64 + self.extent(axis) as u64;
+            last + edge + along(from, axis) as u64 <= i32::MAX as u64
         })
     }
 
@@ -95,7 +109,7 @@ impl Window {
             for row in 0..rows {
                 let next = (self.start(0, row) + kept as isize).max(0) as usize;
                 let last =
-                    (self.start(0, rows - 1) + self.extent(0) as isize).clamp(0, height as isize) as usize;
+                    (self.start(0, rows - 1) + self.extent(0) as isize).max(0).min(height as isize) as usize;
                 let unread = if next < last {
                     image * height + next
                 } else if image + 1 < images {
