@@ -96,7 +96,10 @@ impl<W: Width> Kernel for L2NormOf<W> {
         let (Ok(input), Some(params)) = (operator.input(0), L2NormParams::read(operator.params())) else {
             return 0;
         };
-        params.lanes(&input, 0).map_or(0, |(_, lanes)| lanes.stride * WORDS * 4)
+        match params.lanes(&input, 0) {
+            Ok((_, Lanes { stride, .. })) if stride > 1 => stride * WORDS * 4,
+            _ => 0,
+        }
     }
 
     fn reach(operator: &Operator<'_>, input: usize) -> Option<isize> {
@@ -112,18 +115,21 @@ impl<W: Width> Kernel for L2NormOf<W> {
         let least = (params.epsilon.multiplier as i64) << fraction::<W>();
         let least = round_shift(least, params.epsilon.shift) as u64;
         let (x, y) = (W::read(run, &input), W::write(run, &output));
-        let scratch = run.scratch::<i32>(0, lanes.stride * WORDS);
+        let scratch = run.scratch::<i32>(0, if lanes.stride > 1 { lanes.stride * WORDS } else { 0 });
+        let present = lanes.count * lanes.stride;
+        let mut standard = Standard::unpack([0; WORDS]);
         for block in blocks(&input, first, run.rows()) {
             let start = block * lanes.block();
-            let (x, y) = (x.window(start, lanes.block()), y.window(start, lanes.block()));
+            let (x, y) = (x.window(start, present), y.window(start, present));
             for lane in 0..lanes.stride {
-                let mut square = 0u64;
-                for row in 0..lanes.count {
-                    let x = (x.get(row * lanes.stride + lane) - input.zero_point) as i64;
+                let (mut square, mut index) = (0u64, lane);
+                while index < x.elements() {
+                    let x = (x.get(index) - input.zero_point) as i64;
                     square = square.wrapping_add((x * x) as u64);
+                    index += lanes.stride;
                 }
                 let square = square.wrapping_shl(fraction::<W>() as u32).max(least);
-                let standard = Standard::new(1, input.zero_point, square, fraction::<W>(), Z_BITS);
+                standard = Standard::new(1, input.zero_point, square, fraction::<W>(), Z_BITS);
                 let words = standard.pack();
                 words
                     .into_iter()
@@ -131,13 +137,15 @@ impl<W: Width> Kernel for L2NormOf<W> {
                     .for_each(|(word, value)| scratch.set(lane * WORDS + word, value));
             }
             // In the order of memory, so that the output may overlap the input from behind.
-            for row in 0..lanes.count {
-                for lane in 0..lanes.stride {
-                    let words = core::array::from_fn(|word| scratch.get(lane * WORDS + word));
-                    let z = Standard::unpack(words).apply(x.get(row * lanes.stride + lane));
-                    let value = round_shift32(high(z, multiplier), shift + Z_BITS - 32);
-                    y.set(row * lanes.stride + lane, clamp.limit32(value));
+            let mut lane = 0;
+            for index in 0..x.elements().min(y.elements()) {
+                if lanes.stride > 1 {
+                    standard =
+                        Standard::unpack(core::array::from_fn(|word| scratch.get(lane * WORDS + word)));
+                    lane = if lane + 1 == lanes.stride { 0 } else { lane + 1 };
                 }
+                let z = standard.apply(x.get(index));
+                y.set(index, clamp.limit32(round_shift32(high(z, multiplier), shift + Z_BITS - 32)));
             }
         }
     }
