@@ -2,7 +2,7 @@
 //!
 //! AEDAT2: 8-byte big-endian records {u32 address, u32 t us} after `#` lines; the meaning of the address depends on the sensor
 //! ([`Address`]). AEDAT3.1: packets of a 28-byte little-endian head and fixed-size events; polarity packets (type 1) hold
-//! {u32 [0] valid, [1] polarity, [16:2] y, [31:17] x; i32 t}, t = overflow << 31 | t.
+//! {u32 \[0\] valid, \[1\] polarity, \[16:2\] y, \[31:17\] x; i32 t}, t = overflow << 31 | t.
 
 use super::dat::full_time;
 use super::{Decoder, Event, Format, GapCause, Geometry, Out, Sink, Trigger};

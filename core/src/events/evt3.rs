@@ -21,8 +21,14 @@ use super::{BATCH, Counts, Decoder, Event, Format, GapCause, Geometry, Out, Sink
 /// EVT3.0 decoder.
 pub type Evt3 = Decoder<Words>;
 
-/// Words between two looks at the free places of the batch; each gives at most one event without another look.
+/// Words between two looks at the free places of the batch.
 const BLOCK: usize = BATCH / 2;
+
+/// Most events of a vector base.
+const VECTOR: usize = 32;
+
+/// On large machines a mispredicted branch costs more than this loop's arithmetic; on a microcontroller it is the other way round.
+const PREDICTS: bool = cfg!(target_pointer_width = "64");
 
 /// Kinds that are skipped but not reserved: CONTINUED_4, IMU, OTHERS, CONTINUED_12.
 const OTHERS: u32 = 1 << 0x7 | 1 << 0xD | 1 << 0xE | 1 << 0xF;
@@ -102,68 +108,46 @@ impl Words {
         *counter = counter.saturating_add(n);
     }
 
-    /// At most [`BLOCK`] words.
-    ///
-    /// Events and rows follow each other in no order that a branch could be predicted from: both take the same way, on which
-    /// the word is written as if it were an event and kept if it was one, and the row is selected. A low time that moves on and
-    /// a repeated time word come next; all else, violations included, goes through [`word`](Self::word).
+    /// At most [`BLOCK`] words: what comes often in loops that keep their state in registers, the rest through
+    /// [`word`](Self::word).
     #[inline]
     fn block<S: Sink + ?Sized>(&mut self, block: &[[u8; 2]], out: &mut Out<'_, S>) {
         let mut words = block.iter();
         loop {
-            out.reserve(BLOCK);
-            let mut row = self.row.unwrap_or(0);
-            // At most what 11 bits hold, so that no other kind of word passes the comparison below.
+            out.reserve(BLOCK + VECTOR);
+            // At most what 11 bits hold, so that no other kind of word passes the comparisons in the loops.
             let (width, height) = match self.limit.min(0x800) {
                 0 => (0, 0),
                 width => (width, u32::from(out.geometry.height).min(0x800)),
             };
-            // Words 0xFFFF are neither low nor high times.
-            let high_word = self.clock.settled().map_or(0xFFFF, |high| 0x8000 | high);
             let base = self.clock.base();
             let start = self.t.saturating_sub(base).min(0xFFFF) as u32;
-            let mut low = if self.synced && self.unsettled.is_none() { start } else { 0xFFFF };
-            let mut t = self.t as u32;
-            let (events, len, counts) = out.free();
-            let (mut end, mut base_x) = (len, self.base);
-            let odd = loop {
-                let Some(word) = words.next() else { break None };
-                let w = u32::from(u16::from_le_bytes(*word));
-                // Kinds 0 and 2 differ in this bit; without it, polarity and origin, they are the place alone.
-                let is_event = w & 0x2000 != 0;
-                if w & 0xD7FF < select_unpredictable(is_event, width, height) {
-                    events[end % BATCH] = Event::packed(t, row | w & 0x7FF | (w & 0x800) << 20);
-                    end += usize::from(is_event);
-                    row = select_unpredictable(is_event, row, (w & 0x7FF) << 16);
-                } else if w >> 12 == 6 && w & 0xFFF >= low {
-                    low = w & 0xFFF;
-                    t = base as u32 | low;
-                } else if w >> 12 == 3 && width > 0 && end + 32 + words.len() <= BATCH {
-                    let (x, on) = (w & 0x7FF, w >> 11 & 1);
-                    let (mut mask, pixels) = vectors(&mut words);
-                    base_x = Some((x + pixels, on));
-                    let kept = mask & columns(x, self.limit);
-                    counts.off_sensor = counts.off_sensor.saturating_add((mask ^ kept).count_ones());
-                    mask = kept;
-                    while mask != 0 {
-                        events[end % BATCH] = Event::packed(t, row | on << 31 | (x + mask.trailing_zeros()));
-                        end += 1;
-                        mask &= mask - 1;
-                    }
-                } else if OTHERS >> (w >> 12) & 1 != 0 {
-                    count_other(w, counts);
-                } else if w != high_word {
-                    break Some(w);
-                }
+            let mut run = Run {
+                width,
+                height,
+                limit: self.limit,
+                // Words 0xFFFF are neither low nor high times.
+                high_word: self.clock.settled().map_or(0xFFFF, |high| 0x8000 | high),
+                low: if self.synced && self.unsettled.is_none() { start } else { 0xFFFF },
+                clock_base: base as u32,
+                t: self.t as u32,
+                row: self.row.unwrap_or(0),
+                base: self.base,
             };
-            self.base = base_x;
-            out.commit(end - len);
+            let (free, counts) = out.free();
+            let (events, odd) = if PREDICTS {
+                run.selecting(&mut words, free, counts)
+            } else {
+                run.branching(&mut words, free, counts)
+            };
+            out.commit(events);
+            self.base = run.base;
             if width > 0 {
-                self.row = Some(row);
+                self.row = Some(run.row);
             }
-            if t != self.t as u32 {
-                self.low = low;
-                self.t = base | u64::from(low);
+            if run.t != self.t as u32 {
+                self.low = run.low;
+                self.t = base | u64::from(run.low);
             }
             match odd {
                 Some(w) => self.word(w, out),
@@ -261,31 +245,147 @@ impl Words {
     }
 }
 
+/// What the loops over words need of [`Words`], in 32 bits.
+struct Run {
+    /// Bounds of single events and of rows; 0 while events do not pass.
+    width: u32,
+    height: u32,
+    /// Bound of the columns of vectors.
+    limit: u32,
+    /// The time word that changes nothing.
+    high_word: u32,
+    /// The least low time that may be taken here.
+    low: u32,
+    clock_base: u32,
+    t: u32,
+    row: u32,
+    base: Option<(u32, u32)>,
+}
+
+impl Run {
+    /// For machines that run ahead of their branches. Events and rows follow each other in no order that a branch could be predicted
+    /// from: both take the same way, on which the word is written as if it were an event and kept if it was one, and the row is
+    /// selected. Gives the number of events and the first word that needs more.
+    #[inline]
+    fn selecting(
+        &mut self,
+        words: &mut Iter<'_, [u8; 2]>,
+        free: &mut [Event],
+        counts: &mut Counts,
+    ) -> (usize, Option<u32>) {
+        let Some(events) = free.first_chunk_mut::<{ BLOCK + VECTOR }>() else { return (0, None) };
+        let (width, height, mut row) = (self.width, self.height, self.row);
+        let mut end = 0;
+        let odd = loop {
+            let Some(word) = words.next() else { break None };
+            let w = u32::from(u16::from_le_bytes(*word));
+            // Kinds 0 and 2 differ in this bit; without it, polarity and origin, they are the place alone.
+            let is_event = w & 0x2000 != 0;
+            if w & 0xD7FF < select_unpredictable(is_event, width, height) {
+                events[end % (BLOCK + VECTOR)] = Event::packed(self.t, row | w & 0x7FF | (w & 0x800) << 20);
+                end += usize::from(is_event);
+                row = select_unpredictable(is_event, row, (w & 0x7FF) << 16);
+            } else if w >> 12 == 3 && width > 0 && end + words.len() <= BLOCK {
+                self.row = row;
+                let mut mask = self.vectors(w, words, counts);
+                while mask != 0 {
+                    let x = (w & 0x7FF) + mask.trailing_zeros();
+                    events[end % (BLOCK + VECTOR)] = Event::packed(self.t, row | (w & 0x800) << 20 | x);
+                    end += 1;
+                    mask &= mask - 1;
+                }
+            } else if !self.small(w, counts) {
+                break Some(w);
+            }
+        };
+        self.row = row;
+        (end, odd)
+    }
+
+    /// For machines without branch prediction to speak of, where the fewest instructions are best.
+    #[inline]
+    fn branching(
+        &mut self,
+        words: &mut Iter<'_, [u8; 2]>,
+        free: &mut [Event],
+        counts: &mut Counts,
+    ) -> (usize, Option<u32>) {
+        let all = free.len();
+        let mut slots = free.iter_mut();
+        let odd = loop {
+            let Some(word) = words.next() else { break None };
+            let w = u32::from(u16::from_le_bytes(*word));
+            // Kind and place in one number, without polarity and origin.
+            let place = w & 0xF7FF;
+            let x = place.wrapping_sub(0x2000);
+            if x < self.width {
+                let Some(slot) = slots.next() else { break Some(w) };
+                *slot = Event::packed(self.t, self.row | x | (w & 0x800) << 20);
+            } else if place < self.height {
+                self.row = place << 16;
+            } else if w >> 12 == 3 && self.width > 0 && slots.len() >= VECTOR + words.len() {
+                let mut mask = self.vectors(w, words, counts);
+                let first = self.row | (w & 0x800) << 20 | w & 0x7FF;
+                while mask != 0 {
+                    let Some(slot) = slots.next() else { break };
+                    *slot = Event::packed(self.t, first + mask.trailing_zeros());
+                    mask &= mask - 1;
+                }
+            } else if !self.small(w, counts) {
+                break Some(w);
+            }
+        };
+        (all - slots.len(), odd)
+    }
+
+    /// A low time that moves on, a repeated time word, a word to be skipped; false for others.
+    #[inline(always)]
+    fn small(&mut self, w: u32, counts: &mut Counts) -> bool {
+        if w >> 12 == 6 && w & 0xFFF >= self.low {
+            self.low = w & 0xFFF;
+            self.t = self.clock_base | self.low;
+            true
+        } else if OTHERS >> (w >> 12) & 1 != 0 {
+            count_other(w, counts);
+            true
+        } else {
+            w == self.high_word
+        }
+    }
+
+    /// Takes the vectors that come after the base in `w`, as far as they fill the 32 pixels that sensors send together (12, 12, 8);
+    /// their events as a mask.
+    #[inline(always)]
+    fn vectors(&mut self, w: u32, words: &mut Iter<'_, [u8; 2]>, counts: &mut Counts) -> u32 {
+        let (mut mask, mut width) = (0, 0);
+        while let Some(word) = words.as_slice().first() {
+            let w = u32::from(u16::from_le_bytes(*word));
+            let (more, n) = match w >> 12 {
+                4 => (w & 0xFFF, 12),
+                5 => (w & 0xFF, 8),
+                _ => break,
+            };
+            if width + n > VECTOR as u32 {
+                break;
+            }
+            mask |= more << width;
+            width += n;
+            words.next();
+        }
+        let x = w & 0x7FF;
+        self.base = Some((x + width, w >> 11 & 1));
+        let kept = mask & columns(x, self.limit);
+        if kept != mask {
+            counts.off_sensor = counts.off_sensor.saturating_add((mask ^ kept).count_ones());
+        }
+        kept
+    }
+}
+
 fn count_other(w: u32, counts: &mut Counts) {
     if let Some(n) = counts.other_words.get_mut(w as usize >> 12) {
         *n = n.saturating_add(1);
     }
-}
-
-/// The vectors that come next, as far as they fill the 32 pixels that sensors send together (12, 12, 8): mask and width.
-#[inline(always)]
-fn vectors(words: &mut Iter<'_, [u8; 2]>) -> (u32, u32) {
-    let (mut mask, mut width) = (0, 0);
-    while let Some(word) = words.as_slice().first() {
-        let w = u32::from(u16::from_le_bytes(*word));
-        let (more, n) = match w >> 12 {
-            4 => (w & 0xFFF, 12),
-            5 => (w & 0xFF, 8),
-            _ => break,
-        };
-        if width + n > 32 {
-            break;
-        }
-        mask |= more << width;
-        width += n;
-        words.next();
-    }
-    (mask, width)
 }
 
 impl Format for Words {
@@ -306,5 +406,65 @@ impl Format for Words {
 
     fn now(&self) -> Option<u64> {
         self.seen_time.then_some(self.floor.max(self.clock.base()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Only one of the two loops runs on a machine; both must read the same.
+    #[test]
+    fn both_loops_agree() {
+        let mut state = 1u64;
+        let mut random = |n: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % n
+        };
+        for round in 0..20_000 {
+            let limit = if round % 5 == 0 { 0 } else { 1 + random(2000) as u32 };
+            let start = || Run {
+                width: limit.min(0x800),
+                height: if limit > 0 { 700 } else { 0 },
+                limit,
+                high_word: 0x8123,
+                low: 100,
+                clock_base: 0x12_3000,
+                t: 0x12_3064,
+                row: 5 << 16,
+                base: None,
+            };
+            let mut block = [[0; 2]; BLOCK];
+            let len = random(BLOCK as u64 + 1) as usize;
+            for word in &mut block {
+                let any = random(1 << 16) as u16;
+                let w = match random(40) {
+                    0 => any,
+                    1 => 0x8123,
+                    2 => 0x6000 | any & 0x7F,
+                    3 | 4 => 0x3000 | any & 0xFFF,
+                    5..=12 => 0x4000 | any & 0xFFF,
+                    13..=16 => 0x5000 | any & 0xFFF,
+                    17..=25 => any & 0x3FF,
+                    _ => 0x2000 | any & 0xBFF,
+                };
+                *word = w.to_le_bytes();
+            }
+            let block = block.get(..len).unwrap_or(&[]);
+            let mut result = [false, true].map(|selecting| {
+                let mut run = start();
+                let (mut words, mut counts) = (block.iter(), Counts::default());
+                let mut free = [Event::default(); BLOCK + VECTOR];
+                let (n, odd) = if selecting {
+                    run.selecting(&mut words, &mut free, &mut counts)
+                } else {
+                    run.branching(&mut words, &mut free, &mut counts)
+                };
+                free.iter_mut().skip(n).for_each(|e| *e = Event::default());
+                (free, n, odd, words.len(), counts, (run.row, run.t, run.low, run.base))
+            });
+            let [branching, selecting] = &mut result;
+            assert!(branching == selecting, "{:?} {:?}", branching.2, selecting.2);
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! The Event Transformer's tokens (EvT, arXiv 2204.03355): events counted per pixel, polarity and time bin.
 //!
 //! A patch is active if enough of its pixels have any event; its token holds log(1 + count) of \[y\]\[x\]\[polarity * bins + bin\]. Counts
-//! saturate at 255. Patches get memory when their first event comes, so that a window costs what its activity costs, and a stated
-//! amount of memory is enough for any sensor: events of patches that come when it is used up are dropped and counted.
+//! saturate at 255. Patches are marked when their first event comes and only marked ones are looked at and cleared, so that a window
+//! costs what its activity costs.
 //!
 //! The paper runs from the newest to the oldest slice and appends older slices to windows with few active patches. Causally, the
 //! oldest bin is 0, and [`Windows::extend`](super::window::Windows::extend) appends newer time to the last bin.
@@ -22,8 +22,6 @@ pub struct HistogramConfig {
     pub bins: u8,
     /// A patch is active from this number of pixels with events; the paper: 7.5 % of the pixels, rounded down, plus 1.
     pub least_pixels: u16,
-    /// Patches that have memory at a time.
-    pub slots: u16,
     /// Most tokens of a window.
     pub max_tokens: u16,
 }
@@ -33,20 +31,11 @@ impl HistogramConfig {
     pub const fn token_dim(&self) -> usize {
         self.grid.pixels() * 2 * self.bins as usize
     }
-}
 
-/// State of one patch; the memory of [`Histogram`] holds one for each patch of the grid.
-#[derive(Clone, Copy, Debug)]
-pub struct Patch {
-    slot: u16,
-    pixels: u16,
-}
-
-const NO_SLOT: u16 = u16::MAX;
-
-impl Patch {
-    /// A patch without events.
-    pub const EMPTY: Self = Self { slot: NO_SLOT, pixels: 0 };
+    /// Bytes of [`HistogramMemory::counts`].
+    pub const fn counts_len(&self) -> usize {
+        self.grid.patches() * self.token_dim()
+    }
 }
 
 /// Memory of a [`Histogram`], from the caller.
@@ -54,9 +43,9 @@ impl Patch {
 pub struct HistogramMemory<'m> {
     /// [`Grid::lookup_len`] words.
     pub lookup: &'m mut [u32],
-    /// [`Grid::patches`] of [`Patch::EMPTY`].
-    pub patches: &'m mut [Patch],
-    /// `slots` * [`HistogramConfig::token_dim`] bytes.
+    /// [`Grid::patches`] words.
+    pub patches: &'m mut [u16],
+    /// [`HistogramConfig::counts_len`] bytes.
     pub counts: &'m mut [u8],
 }
 
@@ -65,73 +54,68 @@ pub struct HistogramMemory<'m> {
 pub struct Histogram<'m> {
     config: HistogramConfig,
     lookup: Lookup<'m>,
-    patches: &'m mut [Patch],
+    /// Active pixels of each patch, known after `active`; until then 1 for every patch with an event.
+    patches: &'m mut [u16],
     counts: &'m mut [u8],
-    used: u16,
-    dropped: u32,
     outside: u32,
 }
 
 impl<'m> Histogram<'m> {
     /// Checks the configuration and lays it into `memory`, of which more than needed is not used.
     pub fn new(config: HistogramConfig, memory: HistogramMemory<'m>) -> Result<Self, PatchError> {
-        let lookup = Lookup::fill(&config.grid, config.geometry, memory.lookup)?;
         if !(1..=8).contains(&config.bins) {
             return Err(PatchError::Config("bins"));
         }
-        if config.slots == 0 || config.slots == NO_SLOT {
-            return Err(PatchError::Config("slots"));
-        }
+        let lookup =
+            Lookup::fill(&config.grid, config.geometry, 2 * usize::from(config.bins), memory.lookup)?;
         if config.least_pixels == 0 || usize::from(config.least_pixels) > config.grid.pixels() {
             return Err(PatchError::Config("least_pixels"));
         }
         let patches = memory.patches.get_mut(..config.grid.patches()).ok_or(PatchError::Memory)?;
-        let len = usize::from(config.slots) * config.token_dim();
-        let counts = memory.counts.get_mut(..len).ok_or(PatchError::Memory)?;
-        patches.fill(Patch::EMPTY);
-        Ok(Self { config, lookup, patches, counts, used: 0, dropped: 0, outside: 0 })
+        let counts = memory.counts.get_mut(..config.counts_len()).ok_or(PatchError::Memory)?;
+        patches.fill(0);
+        counts.fill(0);
+        Ok(Self { config, lookup, patches, counts, outside: 0 })
     }
 
     /// Counts events of one time bin, as [`Windows::next`](super::window::Windows::next) gives them.
     #[inline]
     pub fn add(&mut self, events: &[Event], bin: u8) {
         let bins = usize::from(self.config.bins);
-        let channels = 2 * bins;
         let size = self.config.token_dim();
-        let bin = usize::from(bin).min(bins - 1);
-        for event in events {
-            let (patch, pixel) = self.lookup.get(event.x(), event.y());
-            let Some(state) = self.patches.get_mut(patch) else {
-                self.outside = self.outside.saturating_add(1);
+        let Self { lookup, patches, counts, outside, .. } = self;
+        let Some(counts) = counts.get_mut(usize::from(bin).min(bins - 1)..) else { return };
+        let mut lost = 0;
+        for &event in events {
+            let on = if event.on() { bins } else { 0 };
+            let at = lookup.get(event).map_or(usize::MAX, |at| at + on);
+            let Some(count) = counts.get_mut(at) else {
+                lost += 1;
                 continue;
             };
-            if state.slot == NO_SLOT {
-                if self.used == self.config.slots {
-                    self.dropped = self.dropped.saturating_add(1);
-                    continue;
-                }
-                state.slot = self.used;
-                self.used += 1;
-                let start = usize::from(state.slot) * size;
-                self.counts.get_mut(start..start + size).unwrap_or(&mut []).fill(0);
+            if *count == 0 {
+                mark(patches, at / size);
             }
-            let at = usize::from(state.slot) * size + pixel * channels + usize::from(event.on()) * bins + bin;
-            if let Some(count) = self.counts.get_mut(at) {
-                *count = count.saturating_add(1);
-            }
+            *count = count.saturating_add(1);
         }
+        *outside = outside.saturating_add(lost);
     }
 
     /// Number of active patches of the open window, without bound.
     pub fn active(&mut self) -> usize {
         let (channels, size) = (2 * usize::from(self.config.bins), self.config.token_dim());
         let mut active = 0;
-        for state in self.patches.iter_mut().filter(|state| state.slot != NO_SLOT) {
-            let start = usize::from(state.slot) * size;
-            let counts = self.counts.get(start..start + size).unwrap_or(&[]);
-            state.pixels =
-                counts.chunks_exact(channels).filter(|pixel| pixel.iter().any(|&n| n > 0)).count() as u16;
-            active += usize::from(state.pixels >= self.config.least_pixels);
+        let marked =
+            self.patches.iter_mut().zip(self.counts.chunks_exact(size)).filter(|(pixels, _)| **pixels > 0);
+        for (pixels, counts) in marked {
+            *pixels = match channels {
+                4 => counts.as_chunks().0.iter().filter(|&&pixel| u32::from_ne_bytes(pixel) != 0).count()
+                    as u16,
+                _ => {
+                    counts.chunks_exact(channels).filter(|pixel| pixel.iter().any(|&n| n > 0)).count() as u16
+                }
+            };
+            active += usize::from(*pixels >= self.config.least_pixels);
         }
         active
     }
@@ -141,33 +125,51 @@ impl<'m> Histogram<'m> {
     pub fn emit(&mut self, mut token: impl FnMut(Token<'_>)) -> Emitted {
         self.active();
         let least = self.config.least_pixels;
-        let mut choice = choose(self.patches.iter().map(|s| s.pixels), least, self.config.max_tokens.into());
-        let dropped_tokens = choice.dropped;
+        let mut choice = choose(self.patches.iter().copied(), least, self.config.max_tokens.into());
         let size = self.config.token_dim();
         let mut tokens = 0;
-        for (patch, state) in self.patches.iter_mut().enumerate() {
-            if state.pixels >= least && choice.keeps(state.pixels) {
-                let start = usize::from(state.slot) * size;
-                let counts = self.counts.get(start..start + size).unwrap_or(&[]);
+        for (patch, (pixels, counts)) in
+            self.patches.iter_mut().zip(self.counts.chunks_exact_mut(size)).enumerate()
+        {
+            if *pixels >= least && choice.keeps(*pixels) {
                 token(Token::new(tokens, patch, &self.config.grid, counts));
                 tokens += 1;
             }
-            *state = Patch::EMPTY;
+            if *pixels > 0 {
+                *pixels = 0;
+                counts.fill(0);
+            }
         }
-        let emitted = Emitted { tokens, dropped_tokens, dropped_events: self.dropped, outside: self.outside };
-        (self.used, self.dropped, self.outside) = (0, 0, 0);
+        let emitted = Emitted { tokens, dropped_tokens: choice.dropped, outside: self.outside };
+        self.outside = 0;
         emitted
     }
 
     /// Empties the histogram: a window that is not run.
     pub fn clear(&mut self) {
-        self.patches.fill(Patch::EMPTY);
-        (self.used, self.dropped, self.outside) = (0, 0, 0);
+        for (pixels, counts) in
+            self.patches.iter_mut().zip(self.counts.chunks_exact_mut(self.config.token_dim()))
+        {
+            if *pixels > 0 {
+                *pixels = 0;
+                counts.fill(0);
+            }
+        }
+        self.outside = 0;
     }
 
     /// What is counted.
     pub fn config(&self) -> &HistogramConfig {
         &self.config
+    }
+}
+
+/// Remembers that a patch has events; out of the loop over events, which is short of registers.
+#[cold]
+#[inline(never)]
+fn mark(patches: &mut [u16], patch: usize) {
+    if let Some(pixels) = patches.get_mut(patch) {
+        *pixels = 1;
     }
 }
 

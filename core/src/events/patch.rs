@@ -1,10 +1,10 @@
 //! Patches: which pixel belongs to which token, and which tokens of a window are kept.
 //!
-//! The map from a pixel to its patch, with crop, padding and scaling, is two tables of `u32`, one by column and one by row, whose
-//! entries are added: bits 31..16 give the patch, 15..0 the pixel in the patch. So an event costs two loads and an addition, whatever
-//! the geometry, and an event outside falls out of the bounds check that follows anyway.
+//! The values of a window lie patch by patch, \[patch\]\[y\]\[x\]\[channel\], so that the memory of a patch is its token. Where a pixel's
+//! values lie is the sum of two table entries, one by column and one by row, whatever the crop, padding and scaling: an event costs
+//! two loads and an addition, and one outside of the grid fails the bounds check that follows anyway.
 
-use super::Geometry;
+use super::{Event, Geometry};
 
 /// How a sensor is divided into square patches.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,14 +24,14 @@ pub struct Grid {
     pub rows: u8,
 }
 
-/// Table entry of a column or row outside of the grid: no sum with it is a patch.
+/// Table entry of a column or row outside of the grid: no sum with it is an offset.
 const OUTSIDE: u32 = 0x4000_0000;
 
 /// Why a grid or its memory cannot be used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum PatchError {
-    /// No patches, more than 16,383, or a patch side of 0.
+    /// No patches, more than 16,383, more than 2^26 pixels in them, or a patch side of 0.
     Grid,
     /// A slice of memory is shorter than the configuration asks for.
     Memory,
@@ -69,8 +69,10 @@ impl Grid {
         geometry.width as usize + geometry.height as usize
     }
 
-    pub(super) fn check(&self) -> Result<(), PatchError> {
+    fn check(&self) -> Result<(), PatchError> {
+        // So offsets stay below `OUTSIDE`, with at most 16 values a pixel.
         let ok = (1..0x4000).contains(&self.patches()) && self.patch > 0 && self.shift < 8;
+        let ok = ok && self.patches() * self.pixels() < 1 << 26;
         if ok { Ok(()) } else { Err(PatchError::Grid) }
     }
 
@@ -85,35 +87,46 @@ impl Grid {
 /// The filled lookup tables of a [`Grid`] on a sensor.
 #[derive(Debug)]
 pub(super) struct Lookup<'m> {
-    columns: &'m [u32],
-    rows: &'m [u32],
+    /// The columns, then the rows.
+    table: &'m [u32],
+    width: usize,
 }
 
 impl<'m> Lookup<'m> {
-    pub(super) fn fill(grid: &Grid, geometry: Geometry, memory: &'m mut [u32]) -> Result<Self, PatchError> {
+    /// Tables of offsets for `channels` values a pixel.
+    pub(super) fn fill(
+        grid: &Grid,
+        geometry: Geometry,
+        channels: usize,
+        memory: &'m mut [u32],
+    ) -> Result<Self, PatchError> {
         grid.check()?;
-        let memory = memory.get_mut(..Grid::lookup_len(geometry)).ok_or(PatchError::Memory)?;
-        let (columns, rows) = memory.split_at_mut(geometry.width.into());
+        let table = memory.get_mut(..Grid::lookup_len(geometry)).ok_or(PatchError::Memory)?;
+        let (columns, rows) = table.split_at_mut(geometry.width.into());
+        let channels = channels as u32;
+        let size = grid.pixels() as u32 * channels;
         for (x, entry) in columns.iter_mut().enumerate() {
-            *entry =
-                grid.split(x, grid.left, grid.columns).map_or(OUTSIDE, |(patch, pixel)| patch << 16 | pixel);
+            let at = grid.split(x, grid.left, grid.columns);
+            *entry = at.map_or(OUTSIDE, |(patch, pixel)| patch * size + pixel * channels);
         }
         let (line, side) = (u32::from(grid.columns), u32::from(grid.patch));
         for (y, entry) in rows.iter_mut().enumerate() {
-            *entry = grid
-                .split(y, grid.top, grid.rows)
-                .map_or(OUTSIDE, |(patch, pixel)| (patch * line) << 16 | (pixel * side));
+            let at = grid.split(y, grid.top, grid.rows);
+            *entry = at.map_or(OUTSIDE, |(patch, pixel)| patch * line * size + pixel * side * channels);
         }
-        Ok(Self { columns, rows })
+        Ok(Self { table, width: geometry.width.into() })
     }
 
-    /// Patch and pixel in it; a patch number beyond all patches for an event outside of the grid or of the sensor.
+    /// Where the values of the pixel lie: beyond all values, or `None`, for an event outside of the grid or of the sensor.
     #[inline(always)]
-    pub(super) fn get(&self, x: u16, y: u16) -> (usize, usize) {
-        let column = self.columns.get(usize::from(x)).copied().unwrap_or(OUTSIDE);
-        let row = self.rows.get(usize::from(y)).copied().unwrap_or(OUTSIDE);
-        let at = column + row;
-        ((at >> 16) as usize, (at & 0xFFFF) as usize)
+    pub(super) fn get(&self, event: Event) -> Option<usize> {
+        let x = usize::from(event.x());
+        if x >= self.width {
+            return None;
+        }
+        let column = *self.table.get(x)?;
+        let row = *self.table.get(self.width + usize::from(event.y()))?;
+        Some((column + row) as usize)
     }
 }
 
@@ -147,8 +160,6 @@ pub struct Emitted {
     pub tokens: usize,
     /// Active patches left out because of the bound on tokens.
     pub dropped_tokens: usize,
-    /// Events of the window left out because there was no memory for their patch.
-    pub dropped_events: u32,
     /// Events of the window outside of the grid.
     pub outside: u32,
 }

@@ -2,8 +2,8 @@
 
 use super::{Counts, Event, Gap, GapCause, Geometry, Sink, Trigger};
 
-/// Most events in one call of [`Sink::events`]: 2 KiB of them on hosts, half a KiB on devices.
-pub const BATCH: usize = if cfg!(target_pointer_width = "64") { 256 } else { 64 };
+/// Most events in one call of [`Sink::events`]: 2 KiB.
+pub const BATCH: usize = 256;
 
 /// Bytes of the largest fixed-size word (EVT2.1, DAT, AEDAT2).
 const LARGEST_WORD: usize = 8;
@@ -129,11 +129,11 @@ impl<S: Sink + ?Sized> Out<'_, S> {
         }
     }
 
-    /// The batch, how much of it is in use, and the counts. Write behind that and [`commit`](Self::commit); never across a
-    /// [`reserve`](Self::reserve).
+    /// The free places of the batch, at least as many as the last [`reserve`](Self::reserve) asked for, and the counts. Follow with
+    /// [`commit`](Self::commit).
     #[inline]
-    pub(super) fn free(&mut self) -> (&mut [Event; BATCH], usize, &mut Counts) {
-        (&mut self.batch.events, self.batch.len, self.counts)
+    pub(super) fn free(&mut self) -> (&mut [Event], &mut Counts) {
+        (self.batch.events.get_mut(self.batch.len..).unwrap_or(&mut []), self.counts)
     }
 
     /// `N` places to write to; follow with [`commit`](Self::commit).

@@ -113,10 +113,11 @@ fn fade(values: &mut [u8], by: u8) {
 impl<'m> Surface<'m> {
     /// Checks the configuration and lays it into `memory`, of which more than needed is not used.
     pub fn new(config: SurfaceConfig, memory: SurfaceMemory<'m>) -> Result<Self, PatchError> {
-        let lookup = Lookup::fill(&config.grid, config.geometry, memory.lookup)?;
         if !(1..=8).contains(&config.stamps) {
             return Err(PatchError::Config("stamps"));
         }
+        let lookup =
+            Lookup::fill(&config.grid, config.geometry, 2 * usize::from(config.stamps), memory.lookup)?;
         if config.tick == 0 || config.tick > 1 << 20 {
             return Err(PatchError::Config("tick"));
         }
@@ -152,14 +153,16 @@ impl<'m> Surface<'m> {
         let SurfaceConfig { stamps, tick, merge_ticks, slack, .. } = self.config;
         let (size, width) = (self.config.token_dim(), 2 * usize::from(stamps));
         let round_up = tick - 1 - slack;
-        for event in events {
-            let (patch, pixel) = self.lookup.get(event.x(), event.y());
-            let Some(state) = self.patches.get_mut(patch) else {
+        for &event in events {
+            let at = self.lookup.get(event).unwrap_or(usize::MAX);
+            let patch = at / size;
+            let start = patch * size;
+            let (Some(state), Some(values)) =
+                (self.patches.get_mut(patch), self.values.get_mut(start..start + size))
+            else {
                 self.outside = self.outside.saturating_add(1);
                 continue;
             };
-            let start = patch * size;
-            let Some(values) = self.values.get_mut(start..start + size) else { continue };
             if state.touched < Touched::Now {
                 touch(state, values, end, tick);
             }
@@ -167,8 +170,9 @@ impl<'m> Surface<'m> {
             if age == 0 {
                 state.touched = Touched::NowAndNext;
             }
-            let Some(fifo) = values.get_mut(pixel * width..(pixel + 1) * width) else { continue };
-            push(fifo, usize::from(event.on()), age.min(255) as u8, merge_ticks);
+            if let Some(fifo) = values.get_mut(at - start..at - start + width) {
+                push(fifo, usize::from(event.on()), age.min(255) as u8, merge_ticks);
+            }
         }
     }
 
@@ -199,7 +203,6 @@ impl<'m> Surface<'m> {
         }
         let least = self.config.least_pixels;
         let mut choice = choose(self.patches.iter().map(|s| s.pixels), least, self.config.max_tokens.into());
-        let dropped_tokens = choice.dropped;
         let mut tokens = 0;
         for ((patch, state), values) in
             self.patches.iter_mut().enumerate().zip(self.values.chunks_exact(size))
@@ -214,7 +217,7 @@ impl<'m> Surface<'m> {
                 _ => Touched::Before,
             };
         }
-        let emitted = Emitted { tokens, dropped_tokens, dropped_events: 0, outside: self.outside };
+        let emitted = Emitted { tokens, dropped_tokens: choice.dropped, outside: self.outside };
         self.outside = 0;
         emitted
     }

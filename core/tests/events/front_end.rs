@@ -2,7 +2,7 @@
 use std::collections::HashMap;
 
 use mixel_core::events::header::Encoding;
-use mixel_core::events::histogram::{self, Histogram, HistogramConfig, HistogramMemory, log1p_table};
+use mixel_core::events::histogram::{Histogram, HistogramConfig, HistogramMemory, log1p_table};
 use mixel_core::events::newest::Newest;
 use mixel_core::events::patch::{Emitted, Grid, PatchError};
 use mixel_core::events::surface::{self, Surface, SurfaceConfig, SurfaceMemory};
@@ -144,7 +144,6 @@ fn nmnist() -> HistogramConfig {
         grid: Grid { left: -1, top: -1, shift: 0, patch: 4, columns: 9, rows: 9 },
         bins: 2,
         least_pixels: 2,
-        slots: 81,
         max_tokens: 81,
     }
 }
@@ -156,7 +155,6 @@ fn evt() -> HistogramConfig {
         grid: Grid { left: 10, top: 10, shift: 0, patch: 6, columns: 18, rows: 18 },
         bins: 2,
         least_pixels: 3,
-        slots: 324,
         max_tokens: 324,
     }
 }
@@ -166,7 +164,7 @@ type Tokens = Vec<(u16, Vec<u8>)>;
 /// Memory for one histogram, with more than is asked for in each slice.
 struct Room {
     lookup: Vec<u32>,
-    patches: Vec<histogram::Patch>,
+    patches: Vec<u16>,
     counts: Vec<u8>,
 }
 
@@ -174,8 +172,8 @@ impl Room {
     fn new(c: &HistogramConfig) -> Self {
         Self {
             lookup: vec![7; Grid::lookup_len(c.geometry) + 3],
-            patches: vec![histogram::Patch::EMPTY; c.grid.patches() + 1],
-            counts: vec![9; usize::from(c.slots) * c.token_dim() + 5],
+            patches: vec![3; c.grid.patches() + 1],
+            counts: vec![9; c.counts_len() + 5],
         }
     }
 
@@ -235,7 +233,6 @@ fn histogram_counts_as_defined() {
         grid: Grid { left: 128, top: -8, shift: 4, patch: 6, columns: 10, rows: 7 },
         bins: 1,
         least_pixels: 1,
-        slots: 70,
         max_tokens: 70,
     };
     for (config, pause) in [(nmnist(), 400), (evt(), 10), (scaled, 50)] {
@@ -253,7 +250,7 @@ fn histogram_counts_as_defined() {
             let (tokens, emitted) = emit(&mut histogram);
             active += tokens.len();
             assert_eq!((tokens, emitted.outside), wanted);
-            assert_eq!((emitted.dropped_tokens, emitted.dropped_events), (0, 0));
+            assert_eq!(emitted.dropped_tokens, 0);
         }
         assert!(active > 100, "the streams have active patches");
     }
@@ -305,21 +302,6 @@ fn more_patches_than_tokens_keep_the_most_active_and_count_the_rest() {
 }
 
 #[test]
-fn patches_without_memory_are_dropped_and_counted() {
-    let mut config = nmnist();
-    config.slots = 2;
-    config.least_pixels = 1;
-    let mut room = Room::new(&config);
-    let mut histogram = room.histogram(config).unwrap();
-    for _ in 0..2 {
-        histogram
-            .add(&[(0, 0), (10, 0), (20, 0), (0, 0), (20, 20)].map(|(x, y)| Event::new(0, x, y, true)), 0);
-        let (tokens, emitted) = emit(&mut histogram);
-        assert_eq!((tokens.len(), emitted.dropped_events), (2, 2));
-    }
-}
-
-#[test]
 fn events_off_the_stated_sensor_are_outside() {
     let config = nmnist();
     let mut room = Room::new(&config);
@@ -344,9 +326,12 @@ fn unfit_configurations_are_refused() {
     assert_eq!(with(&|c| c.grid.patch = 0), Some(PatchError::Grid));
     assert_eq!(with(&|c| c.grid.rows = 0), Some(PatchError::Grid));
     assert_eq!(with(&|c| c.bins = 0), Some(PatchError::Config("bins")));
-    assert_eq!(with(&|c| c.slots = 0), Some(PatchError::Config("slots")));
     assert_eq!(with(&|c| c.least_pixels = 17), Some(PatchError::Config("least_pixels")));
-    assert_eq!(with(&|c| c.slots = 90), Some(PatchError::Memory));
+    assert_eq!(with(&|c| c.grid.rows = 10), Some(PatchError::Memory));
+    assert_eq!(
+        with(&|c| (c.grid.patch, c.grid.columns, c.grid.rows) = (255, 127, 128)),
+        Some(PatchError::Grid)
+    );
     assert_eq!(with(&|c| c.geometry = DVS128), Some(PatchError::Memory));
 }
 
