@@ -211,7 +211,8 @@ fn float_models_keep_twenty_decibels() {
         let golden = read_npz(&golden).unwrap();
         let inputs = &golden.iter().find(|(key, _)| key == "input").unwrap().1;
         // Both halves hold uniform and smooth fields.
-        let half = |odd: usize| (0..inputs.dims[0] / 2).map(move |index| inputs.sample(2 * index + odd).unwrap());
+        let half =
+            |odd: usize| (0..inputs.dims[0] / 2).map(move |index| inputs.sample(2 * index + odd).unwrap());
         let options = Options::default();
         let reference = Reference::load(&path, &ImportOptions::default()).unwrap();
         let graph = import::load(&path, &ImportOptions::default()).unwrap();

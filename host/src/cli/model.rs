@@ -26,9 +26,9 @@ pub struct ModelArgs {
     /// How ranges are chosen from what calibration saw
     #[arg(long, value_enum, default_value_t)]
     pub ranges: RangesArg,
-    /// Leave channel ranges as they are between layers
+    /// Balance channel ranges between layers first
     #[arg(long)]
-    pub no_equalize: bool,
+    pub equalize: bool,
     /// Leave biases as they are
     #[arg(long)]
     pub no_bias_correction: bool,
@@ -84,7 +84,7 @@ impl ModelArgs {
                     RangesArg::Mse => Calibration::Mse,
                 },
                 bias_correction: !self.no_bias_correction,
-                equalize: !self.no_equalize,
+                equalize: self.equalize,
                 ..quantize::Options::default()
             },
             calibration: CalibrationData::read(self.calib.as_deref())?,

@@ -5,6 +5,7 @@ use mixel_core::kernels::add::AddParams;
 use mixel_core::kernels::matmul::MatMulParams;
 use mixel_core::kernels::reduce::{Combine, ReduceParams};
 use mixel_core::kernels::requantize::RescaleParams;
+use mixel_core::plan::DType;
 
 use super::axes_of_four;
 use super::builder::{Builder, clamp, four};
@@ -99,6 +100,13 @@ pub(super) fn matmul(builder: &mut Builder<'_>, node: &Node, transposed: bool, f
     };
     let (qa, qb) = (builder.quantization(a)?, builder.quantization(b)?);
     let y = builder.quantization(node.output)?;
+    // Each product of two int8 numbers less their zero points is at most 255^2; 16-bit ones would fill 32 bits at once.
+    let depth = builder.shape(a).dims.last().copied().unwrap_or(1);
+    if depth > i32::MAX as usize / (255 * 255) || [qa, qb].iter().any(|q| q.dtype != DType::I8) {
+        let message = format!("its sums of {depth} products can exceed 32 bits");
+        return Err(Error::new(ErrorKind::Quantization, &node.name, message)
+            .hint("use 8-bit operands and a shorter inner dimension"));
+    }
     let real = qa.scale as f64 * qb.scale as f64 * factor as f64 / y.scale as f64;
     let range = clamp(Clip::NONE, &y);
     let scale = nearest(real, &node.name)?;

@@ -81,12 +81,14 @@ fn lower_node(builder: &mut Builder<'_>, node: &Node) -> Result<()> {
     }
 }
 
-/// Whether 32 bits hold the sums of `node` with a 16-bit input; all kernels have a 16-bit form.
+/// Whether 32 bits hold the sums of `node` with 16-bit inputs; all kernels have a 16-bit form.
 pub(crate) fn takes_16_bits(node: &Node, weights: Option<&Weights>) -> bool {
     match node.op {
         Op::Conv { .. } | Op::ConvTranspose { .. } | Op::Linear { .. } => {
             weights.is_some_and(|weights| linear::sums_fit(weights, DType::I16))
         }
+        // Products of two 16-bit numbers have 31 bits already.
+        Op::MatMul { .. } => false,
         _ => true,
     }
 }

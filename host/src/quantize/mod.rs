@@ -84,6 +84,17 @@ pub struct Quantized {
     pub activations: Vec<Option<Quantization>>,
     /// Weights of linear layers by the constant that they come from.
     pub weights: BTreeMap<ValueId, Weights>,
+    /// Where a width is not the ordinary or the asked one, and why.
+    pub notes: Vec<Note>,
+}
+
+/// A remark on a node or tensor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Its name.
+    pub path: String,
+    /// The remark.
+    pub message: String,
 }
 
 impl Quantized {
@@ -113,13 +124,13 @@ pub fn quantize(mut graph: Graph, statistics: Option<&Statistics>, options: &Opt
             weights.insert(id, Weights::new(node, constant, &value.shape.dims, axis)?);
         }
     }
-    let activations = scheme::assign(&graph, statistics, options, &weights)?;
+    let (activations, notes) = scheme::assign(&graph, statistics, options, &weights)?;
     if let Some(statistics) = statistics.filter(|_| options.bias_correction) {
         for index in 0..graph.nodes.len() {
             correct_bias(&mut graph, index, &weights, statistics);
         }
     }
-    Ok(Quantized { graph, activations, weights })
+    Ok(Quantized { graph, activations, weights, notes })
 }
 
 /// Takes the mean error that rounded weights make out of the bias of node `index`, if it has both as float constants.

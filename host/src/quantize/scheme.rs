@@ -6,7 +6,7 @@ use mixel_core::plan::DType;
 
 use super::range::{Range, dequantize_value};
 use super::statistics::{Observed, Statistics};
-use super::{Activations, Calibration, Options, Weights};
+use super::{Activations, Calibration, Note, Options, Weights};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, Node, Op, Pooling, Quantization, Reduction, Sampling, ValueId};
 use crate::lower::function;
@@ -126,13 +126,13 @@ fn chosen_range(observed: &Observed, calibration: Calibration) -> Range {
     }
 }
 
-/// The quantization of every activation, by value; none for weights and plain integers.
+/// The quantization of every activation, by value, none for weights and plain integers; and what is worth knowing of it.
 pub(super) fn assign(
     graph: &Graph,
     statistics: Option<&Statistics>,
     options: &Options,
     weights: &BTreeMap<ValueId, Weights>,
-) -> Result<Vec<Option<Quantization>>> {
+) -> Result<(Vec<Option<Quantization>>, Vec<Note>)> {
     let groups = Groups::new(graph, statistics, options);
     let mut chosen: Vec<Option<Quantization>> = vec![None; graph.values.len()];
     let uses = activations(graph);
@@ -145,7 +145,7 @@ pub(super) fn assign(
         let root = groups.root(node.output);
         chosen[root] = chosen[root].or(fixed(&node.op));
     }
-    let wide = wide_groups(graph, &groups, statistics, options, weights);
+    let (wide, notes) = wide_groups(graph, &groups, statistics, options, weights);
     for &id in &uses {
         let root = groups.root(id);
         let dtype = if wide.contains(&root) { DType::I16 } else { DType::I8 };
@@ -171,7 +171,7 @@ pub(super) fn assign(
     for &id in &uses {
         result[id.0] = chosen[groups.root(id)];
     }
-    Ok(result)
+    Ok((result, notes))
 }
 
 /// Values that hold quantized activations, constant operands included, weights and fingerprint bins not.
@@ -220,41 +220,53 @@ fn derived(op: &Op, input: &Quantization) -> Option<Quantization> {
     }
 }
 
-/// Sets whose values are to have 16 bits: all that can, or those where eight bits are predicted to be too noisy.
+/// Sets whose values are to have 16 bits: all, or those where eight bits are predicted to be too noisy; but not what
+/// layers read whose sums would then not fit in 32 bits.
 fn wide_groups(
     graph: &Graph,
     groups: &Groups,
     statistics: Option<&Statistics>,
     options: &Options,
     weights: &BTreeMap<ValueId, Weights>,
-) -> Vec<usize> {
-    let mut wide: Vec<usize> = match options.activations {
-        Activations::Int8 => return Vec::new(),
-        Activations::Int16 => activations(graph).iter().map(|id| groups.root(*id)).collect(),
-        Activations::Auto => {
-            let noisy = |id: &ValueId| {
-                let (Some(observed), Some(range)) =
-                    (statistics.and_then(|statistics| statistics.get(*id)), groups.range[groups.root(*id)])
-                else {
-                    return false;
-                };
-                predicted_sqnr_db(observed.power(), &range.quantization(DType::I8)) < options.least_sqnr_db
-            };
-            let noisy_ids = activations(graph).into_iter().filter(noisy);
-            noisy_ids.map(|id| groups.root(id)).collect()
-        }
-    };
-    wide.sort_unstable();
-    wide.dedup();
-    // Layers whose sums would not fit in 32 bits keep 8-bit inputs.
-    for node in &graph.nodes {
-        let weights = node.inputs.get(1).and_then(|id| weights.get(id));
-        if !crate::lower::takes_16_bits(node, weights) {
-            let inputs: Vec<usize> = activation_inputs(node).iter().map(|id| groups.root(*id)).collect();
-            wide.retain(|set| !inputs.contains(set));
+) -> (Vec<usize>, Vec<Note>) {
+    let mut notes = Vec::new();
+    let mut note = |path: &str, message: String| notes.push(Note { path: path.to_owned(), message });
+    let mut wide = Vec::new();
+    for id in activations(graph).into_iter().filter(|id| graph.value(*id).constant.is_none()) {
+        let root = groups.root(id);
+        let predicted = predicted_sqnr(id, groups, statistics);
+        match options.activations {
+            Activations::Int8 => {}
+            Activations::Int16 => wide.push(root),
+            Activations::Auto => {
+                if let Some(db) = predicted.filter(|db| *db < options.least_sqnr_db) {
+                    wide.push(root);
+                    note(
+                        &graph.value(id).name,
+                        format!("16 bits: with 8 the signal is {db:.1} dB above noise"),
+                    );
+                }
+            }
         }
     }
-    wide
+    for node in &graph.nodes {
+        let inputs: Vec<usize> = activation_inputs(node).iter().map(|id| groups.root(*id)).collect();
+        let asked = wide.iter().any(|set| inputs.contains(set));
+        let weights = node.inputs.get(1).and_then(|id| weights.get(id));
+        if asked && !crate::lower::takes_16_bits(node, weights) {
+            wide.retain(|set| !inputs.contains(set));
+            note(&node.name, "its inputs keep 8 bits: with 16 its sums could exceed 32 bits".to_owned());
+        }
+    }
+    (wide, notes)
+}
+
+/// Predicted signal to noise of `id` with eight bits, if it was observed.
+fn predicted_sqnr(id: ValueId, groups: &Groups, statistics: Option<&Statistics>) -> Option<f64> {
+    let observed = statistics?.get(id)?;
+    let range = groups.range[groups.root(id)]?;
+    let stated = groups.given[groups.root(id)].is_some();
+    (!stated).then(|| predicted_sqnr_db(observed.power(), &range.quantization(DType::I8)))
 }
 
 /// Signal to rounding noise in decibels of a signal of mean square `power`: noise is `scale^2 / 12`.

@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 
 use mixel::graph::{
-    Arithmetic, Clip, Constant, Graph, Node, Op, Origin, Pooling, Quantization, Reduction, Shape, Value, ValueId,
-    Window,
+    Arithmetic, Clip, Constant, Graph, Node, Op, Origin, Pooling, Quantization, Reduction, Shape, Value,
+    ValueId, Window,
 };
 use mixel::lower::function;
 use mixel::quantize::{Options, Quantized, Statistics, dequantize_value, quantize, quantize_value};
@@ -147,8 +147,10 @@ fn compute(op: &Op, inputs: &[&[f32]], shapes: &[&[usize]], to: &[usize]) -> Vec
                 for o in 0..outputs {
                     let mut sum = inputs[2][o] as f64;
                     for (ky, kx) in (0..kh).flat_map(|ky| (0..kw).map(move |kx| (ky, kx))) {
-                        let iy = (oy * window.stride[0] + ky * window.dilation[0]).wrapping_sub(window.pad[0]);
-                        let ix = (ox * window.stride[1] + kx * window.dilation[1]).wrapping_sub(window.pad[1]);
+                        let iy =
+                            (oy * window.stride[0] + ky * window.dilation[0]).wrapping_sub(window.pad[0]);
+                        let ix =
+                            (ox * window.stride[1] + kx * window.dilation[1]).wrapping_sub(window.pad[1]);
                         if iy >= h || ix >= w {
                             continue;
                         }
@@ -229,7 +231,10 @@ fn compute(op: &Op, inputs: &[&[f32]], shapes: &[&[usize]], to: &[usize]) -> Vec
                 let variance = row.iter().map(|&x| (x as f64 - mean).powi(2)).sum::<f64>() / n;
                 let scale = 1.0 / (variance + *epsilon as f64).sqrt();
                 let normal = row.iter().map(|&x| (x as f64 - mean) * scale);
-                normal.enumerate().map(|(c, z)| (z * inputs[1][c] as f64 + inputs[2][c] as f64) as f32).collect()
+                normal
+                    .enumerate()
+                    .map(|(c, z)| (z * inputs[1][c] as f64 + inputs[2][c] as f64) as f32)
+                    .collect()
             };
             x.chunks(*to.last().unwrap()).flat_map(row).collect()
         }
@@ -249,7 +254,8 @@ fn compute(op: &Op, inputs: &[&[f32]], shapes: &[&[usize]], to: &[usize]) -> Vec
             x[flat(&(0..at.len()).map(place).collect::<Vec<_>>(), shapes[0])]
         }),
         Op::Pad { before, value, .. } => gather(to, |at| {
-            let from: Vec<usize> = at.iter().zip(before).map(|(at, before)| at.wrapping_sub(*before)).collect();
+            let from: Vec<usize> =
+                at.iter().zip(before).map(|(at, before)| at.wrapping_sub(*before)).collect();
             let inside = from.iter().zip(shapes[0]).all(|(at, dim)| at < dim);
             if inside { x[flat(&from, shapes[0])] } else { *value }
         }),
