@@ -8,7 +8,7 @@ use super::range::{Range, dequantize_value};
 use super::statistics::{Observed, Statistics};
 use super::{Activations, Calibration, Note, Options, Weights};
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Graph, Node, Op, Pooling, Quantization, Reduction, Sampling, ValueId};
+use crate::graph::{Graph, Node, Op, Pooling, Quantization, Reduction, ValueId};
 use crate::lower::function;
 
 /// Sets of values that have one quantization, because operators between them only move integers.
@@ -83,20 +83,20 @@ impl Groups {
 
 /// Whether the output's integers are some of the input's, unchanged.
 fn moves_integers(op: &Op) -> bool {
-    match op {
+    matches!(
+        op,
         Op::Reshape
-        | Op::Transpose { .. }
-        | Op::Slice { .. }
-        | Op::Pad { .. }
-        | Op::Gather { .. }
-        | Op::Expand
-        | Op::DepthToSpace { .. }
-        | Op::SpaceToDepth { .. }
-        | Op::Resize { sampling: Sampling::Nearest { .. } | Sampling::Bilinear, .. }
-        | Op::Reduce { reduction: Reduction::Max, .. }
-        | Op::Pool { pooling: Pooling::Max, .. } => true,
-        _ => false,
-    }
+            | Op::Transpose { .. }
+            | Op::Slice { .. }
+            | Op::Pad { .. }
+            | Op::Gather { .. }
+            | Op::Expand
+            | Op::DepthToSpace { .. }
+            | Op::SpaceToDepth { .. }
+            | Op::Resize { .. }
+            | Op::Reduce { reduction: Reduction::Max, .. }
+            | Op::Pool { pooling: Pooling::Max, .. }
+    )
 }
 
 fn observed_range(
@@ -176,7 +176,7 @@ pub(super) fn assign(
 
 /// Values that hold quantized activations, constant operands included, weights and fingerprint bins not.
 fn activations(graph: &Graph) -> Vec<ValueId> {
-    let mut uses: Vec<ValueId> = graph.nodes.iter().flat_map(|node| activation_inputs(node)).collect();
+    let mut uses: Vec<ValueId> = graph.nodes.iter().flat_map(activation_inputs).collect();
     uses.extend(graph.nodes.iter().map(|node| node.output));
     uses.extend(graph.outputs.iter().copied());
     uses.sort_unstable();
