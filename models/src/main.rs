@@ -57,14 +57,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     );
 
     let trained = train_seeds(model, &architecture, &corpus, seeds, jobs, epochs)?;
-    let mut rows = controls::rows(model, &architecture, &corpus, seeds)?;
-    rows.push(Row {
-        name: format!("**{}**", model.name()),
-        size: format!("{} params", architecture.parameter_count()),
-        seeds: trained.iter().map(|trained| trained.scores.clone()).collect(),
-    });
-    println!("\n{}", Table { metrics: model.metrics(), rows });
-
     fs::create_dir_all(out.join("seeds"))?;
     let export =
         |trained: &Trained| onnx::export(model.name(), &architecture, &trained.weights, &corpus.labels);
@@ -79,6 +71,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         fs::write(&path, export(best))?;
         println!("best on dev: seed {} -> {}", best.seed, path.display());
     }
+
+    let mut rows = controls::rows(model, &architecture, &corpus, seeds)?;
+    rows.push(Row {
+        name: format!("**{}**", model.name()),
+        size: format!("{} params", architecture.parameter_count()),
+        seeds: trained.iter().map(|trained| trained.scores.clone()).collect(),
+    });
+    println!("\n{}", Table { metrics: model.metrics(), rows });
     Ok(())
 }
 
