@@ -498,3 +498,92 @@ fn attention() {
     let scores = graph.nodes.iter().find(|node| matches!(node.op, Op::MatMul { .. })).unwrap();
     assert_eq!(scores.op, Op::MatMul { transpose_b: true, scale: 0.5 });
 }
+
+/// Token and channel mixing as `mixel-models` exports it: normalise, mix columns, mix rows, pool by attention.
+#[test]
+fn a_mixer() {
+    let mut model = Onnx::new(20);
+    model.input("x", &[-1, 6, 8]).random("g", &[8]).random("b", &[8]);
+    model.node("LayerNormalization", &["x", "g", "b"], "n", &[]);
+    model
+        .node("Transpose", &["n"], "t", &[("perm", Ints(&[0, 2, 1]))])
+        .random("wt", &[6, 6])
+        .random("bt", &[6]);
+    model.node("MatMul", &["t", "wt"], "m", &[]).node("Add", &["m", "bt"], "m1", &[]).node(
+        "Gelu",
+        &["m1"],
+        "m2",
+        &[],
+    );
+    model.node("Transpose", &["m2"], "r", &[("perm", Ints(&[0, 2, 1]))]).node("Add", &["x", "r"], "h", &[]);
+    model.random("ws", &[8, 1]).node("MatMul", &["h", "ws"], "s", &[]);
+    model
+        .node("Softmax", &["s"], "a", &[("axis", Int(1))])
+        .node("Mul", &["a", "h"], "w", &[])
+        .ints("axes", &[1]);
+    model.node("ReduceSum", &["w", "axes"], "p", &[("keepdims", Int(0))]).random("wo", &[8, 3]);
+    model.node("MatMul", &["p", "wo"], "y", &[]).output("y");
+    let graph = model.check("mixer");
+    assert_eq!(names(&graph).iter().filter(|&&name| name == "Transpose").count(), 2, "{:?}", names(&graph));
+}
+
+/// Skip connections over channels, upsampling, explicit padding, a gate, pixel shuffle: all channels first.
+#[test]
+fn an_image_to_image_network_keeps_the_transpositions_of_its_ends() {
+    let mut model = Onnx::new(14);
+    model.input("x", &[1, 3, 6, 6]).ints("p", &[0, 0, 1, 1, 0, 0, 1, 1]).random("w0", &[4, 3, 3, 3]);
+    model.node("Pad", &["x", "p"], "padded", &[]).node("Conv", &["padded", "w0"], "c0", &[]);
+    model.node("HardSwish", &["c0"], "h", &[]);
+    model.node("AveragePool", &["h"], "down", &[("kernel_shape", Ints(&[2, 2])), ("strides", Ints(&[2, 2]))]);
+    model.floats("scales", &[4], &[1.0, 1.0, 2.0, 2.0]);
+    model.node("Resize", &["down", "", "scales"], "up", &[("mode", Text("linear"))]);
+    model.node("Concat", &["h", "up"], "both", &[("axis", Int(1))]).random("w1", &[12, 8, 1, 1]);
+    model.node("Conv", &["both", "w1"], "c1", &[]).ints("halves", &[6, 6]);
+    model.node_of("Split", &["c1", "halves"], &["left", "right"], &[("axis", Int(1))]);
+    model.node("Sigmoid", &["right"], "gate", &[]).node("Mul", &["left", "gate"], "gated", &[]);
+    model.random("w2", &[12, 6, 1, 1]).random("scale", &[12, 1, 1]).node("Conv", &["gated", "w2"], "c2", &[]);
+    model.node("Mul", &["c2", "scale"], "scaled", &[]);
+    model.node("DepthToSpace", &["scaled"], "y", &[("blocksize", Int(2)), ("mode", Text("CRD"))]).output("y");
+    let graph = model.check("image to image");
+    let names = names(&graph);
+    assert_eq!(names.iter().filter(|&&name| name == "Transpose").count(), 2, "{names:?}");
+    assert!(!names.contains(&"Pad"), "{names:?}");
+}
+
+/// A patch embedding: convolution, flattened positions, tokens; a class token and positions.
+#[test]
+fn patches_become_tokens_without_a_transposition() {
+    let mut model = Onnx::new(17);
+    model.input("image", &[1, 8, 8, 3]).node("Transpose", &["image"], "x", &[("perm", Ints(&[0, 3, 1, 2]))]);
+    model.random("w", &[5, 3, 4, 4]).random("b", &[5]).ints("flat", &[0, 0, -1]).random("class", &[1, 1, 5]);
+    model.node("Conv", &["x", "w", "b"], "c", &[("strides", Ints(&[4, 4]))]).node(
+        "Reshape",
+        &["c", "flat"],
+        "f",
+        &[],
+    );
+    model.node("Transpose", &["f"], "t", &[("perm", Ints(&[0, 2, 1]))]).random("pos", &[1, 5, 5]);
+    model.node("Concat", &["class", "t"], "all", &[("axis", Int(1))]).node("Add", &["all", "pos"], "h", &[]);
+    model.ints("zero", &[0]).ints("scalar", &[]).node("Reshape", &["zero", "scalar"], "first", &[]);
+    model.node("Gather", &["h", "first"], "y", &[("axis", Int(1))]).output("y");
+    let names = names(&model.check("patches"));
+    assert!(!names.contains(&"Transpose"), "{names:?}");
+}
+
+/// Normalisation of the input in front of a convolution without padding goes into its weights, a channels-first layer
+/// norm is one over the last axis.
+#[test]
+fn steps_around_a_convolution_are_folded() {
+    let mut model = Onnx::new(13);
+    model.input("image", &[1, 6, 6, 3]).random("mean", &[3]).floats("std", &[3], &[0.5, 0.25, 2.0]);
+    model.node("Sub", &["image", "mean"], "i0", &[]).node("Div", &["i0", "std"], "i1", &[]);
+    model.node("Transpose", &["i1"], "x0", &[("perm", Ints(&[0, 3, 1, 2]))]).random("w", &[4, 3, 2, 2]);
+    model
+        .node("Conv", &["x0", "w"], "x", &[("strides", Ints(&[2, 2]))])
+        .random("g", &[4, 1, 1])
+        .random("b", &[4, 1, 1]);
+    written_out_norm(&mut model, 1);
+    model.node("Mul", &["n", "g"], "s", &[]).node("Add", &["s", "b"], "a", &[]);
+    model.node("Transpose", &["a"], "y", &[("perm", Ints(&[0, 2, 3, 1]))]).output("y");
+    assert_eq!(names(&model.check("folded")), ["Conv", "LayerNorm"]);
+}

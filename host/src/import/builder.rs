@@ -255,7 +255,7 @@ impl<'a> Builder<'a> {
     }
 
     /// `id` of shape `N,C,H,W` as `N,H,W,C`; `N,C,L` as `N,1,L,C`.
-    pub fn to_nhwc(&mut self, node: &NodeProto, id: ValueId) -> Result<ValueId> {
+    pub fn channels_last(&mut self, node: &NodeProto, id: ValueId) -> Result<ValueId> {
         match self.shape(id).rank() {
             4 => Ok(self.transposed(id, &[0, 2, 3, 1])),
             3 => {

@@ -12,8 +12,10 @@ fn compose(graph: &mut Graph, index: usize) -> bool {
     let Some(functions) = edit::functions(graph, index) else { return false };
     let simple = simplified(functions);
     if simple.is_empty() {
+        // Where it cannot be left out (between two quantizations) it stays as an Identity.
         graph.nodes[index].op = Op::Identity;
-        return edit::bypass(graph, index) || functions_changed(graph, index);
+        edit::bypass(graph, index);
+        return true;
     }
     if simple != functions {
         graph.nodes[index].op = Op::Unary(simple);
@@ -28,11 +30,6 @@ fn compose(graph: &mut Graph, index: usize) -> bool {
     (node.op, node.inputs) = (Op::Unary(both), vec![source]);
     graph.nodes.remove(before);
     true
-}
-
-/// An Identity that has to stay is a change all the same.
-fn functions_changed(graph: &Graph, index: usize) -> bool {
-    graph.nodes[index].op == Op::Identity
 }
 
 /// Neighbours that are one function written as one, and those that do nothing left out.

@@ -154,12 +154,13 @@ fn aligned(graph: &mut Graph, index: usize, inputs: &[ValueId], perm: &[usize]) 
             }
         });
     }
+    let broadcasts = matches!(graph.nodes[index].op, Op::Binary { .. });
     let mut aligned = Vec::new();
     let mut at = index;
     for (how, &id) in plan.iter().zip(inputs) {
         aligned.push(match how {
             How::As(id) => *id,
-            How::Constant => turned_constant(graph, id, &undo),
+            How::Constant => turned_constant(graph, id, &undo, broadcasts),
             How::Turn => {
                 let value = graph.value(id).clone();
                 let (shape, op) = (value.shape.transposed(&undo), Op::Transpose { perm: undo.clone() });
@@ -174,8 +175,9 @@ fn aligned(graph: &mut Graph, index: usize, inputs: &[ValueId], perm: &[usize]) 
     Some(aligned)
 }
 
-/// A constant operand, aligned by its last axes, with its axes moved by `undo`. Leading dimensions of 1 are dropped.
-fn turned_constant(graph: &mut Graph, id: ValueId, undo: &[usize]) -> ValueId {
+/// A constant operand, aligned by its last axes, with its axes moved by `undo`. Where it broadcasts, leading dimensions of
+/// 1 are dropped.
+fn turned_constant(graph: &mut Graph, id: ValueId, undo: &[usize], broadcasts: bool) -> ValueId {
     let value = graph.value(id).clone();
     let Some(constant) = value.constant else { return id };
     let mut shape = value.shape.clone();
@@ -186,7 +188,7 @@ fn turned_constant(graph: &mut Graph, id: ValueId, undo: &[usize]) -> ValueId {
     let constant = transpose_constant(&constant, &shape.dims, undo);
     let full = shape.transposed(undo);
     let mut shape = full.clone();
-    while shape.rank() > 1 && shape.dims[0] == 1 && !shape.is_dynamic(0) {
+    while broadcasts && shape.rank() > 1 && shape.dims[0] == 1 && !shape.is_dynamic(0) {
         shape = shape.transposed(&(1..shape.rank()).collect::<Vec<_>>());
     }
     let constant = reshape_constant(&constant, &full.dims, &shape.dims);

@@ -11,7 +11,7 @@ use crate::import::model::NodeExt;
 /// Conv: weights `O,C/g,KH,KW` become `O,KH,KW,C/g`.
 pub fn conv(b: &mut Builder, node: &NodeProto) -> Result<()> {
     let x = b.input(node, 0)?;
-    let x = b.to_nhwc(node, x)?;
+    let x = b.channels_last(node, x)?;
     let weights = weights(b, node)?;
     let dims = b.shape(weights).dims;
     let weights = b.transposed(weights, &[0, 2, 3, 1]);
@@ -26,11 +26,11 @@ pub fn conv(b: &mut Builder, node: &NodeProto) -> Result<()> {
 /// ConvTranspose: weights `C,O/g,KH,KW` become `O,KH,KW,C/g`, the kernel is not turned.
 pub fn conv_transpose(b: &mut Builder, node: &NodeProto) -> Result<()> {
     let x = b.input(node, 0)?;
-    let x = b.to_nhwc(node, x)?;
+    let x = b.channels_last(node, x)?;
     let weights = weights(b, node)?;
     let dims = b.shape(weights).dims;
     let groups = usize::try_from(node.int("group").unwrap_or(1)).unwrap_or(0);
-    if groups == 0 || dims[0] % groups != 0 || Some(&dims[0]) != b.shape(x).dims.last() {
+    if groups == 0 || !dims[0].is_multiple_of(groups) || Some(&dims[0]) != b.shape(x).dims.last() {
         return Err(
             node.unsupported("its groups do not fit its channels", "check the model with onnx.checker")
         );

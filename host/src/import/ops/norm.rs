@@ -54,7 +54,7 @@ pub fn group_norm(b: &mut Builder, node: &NodeProto) -> Result<()> {
     let x = b.input(node, 0)?;
     let channels = b.shape(x).dims.get(1).copied().unwrap_or(0);
     let groups = usize::try_from(node.int("num_groups").unwrap_or(0)).unwrap_or(0);
-    if groups == 0 || channels % groups != 0 {
+    if groups == 0 || !channels.is_multiple_of(groups) {
         return Err(
             node.unsupported("num_groups does not divide the channels", "check the model with onnx.checker")
         );
@@ -109,14 +109,16 @@ pub fn batch_norm(b: &mut Builder, node: &NodeProto) -> Result<()> {
             node.unsupported("parameters do not fit its channels", "check the model with onnx.checker")
         );
     }
-    let (mut factors, mut addends) = (Vec::new(), Vec::new());
-    for channel in 0..channels {
-        let [scale, bias, mean, variance] =
-            [0, 1, 2, 3].map(|index: usize| f64::from(parameters[index][channel]));
-        let factor = scale / (variance + epsilon).sqrt();
-        factors.push(factor as f32);
-        addends.push((bias - mean * factor) as f32);
-    }
+    let [scales, biases, means, variances] = &parameters[..] else {
+        return Err(node.unsupported("lacks statistics", "check the model with onnx.checker"));
+    };
+    let factor =
+        |(scale, variance): (&f32, &f32)| f64::from(*scale) / (f64::from(*variance) + epsilon).sqrt();
+    let factors: Vec<f64> = scales.iter().zip(variances).map(factor).collect();
+    let addend =
+        |((bias, mean), factor): ((&f32, &f32), &f64)| (f64::from(*bias) - f64::from(*mean) * factor) as f32;
+    let addends = biases.iter().zip(means).zip(&factors).map(addend).collect();
+    let factors = factors.into_iter().map(|factor| factor as f32).collect();
     // One value a channel, in front of the spatial axes.
     let mut dims = vec![1; shape.rank().saturating_sub(1)];
     if let Some(first) = dims.first_mut() {

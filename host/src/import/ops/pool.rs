@@ -14,7 +14,7 @@ pub fn pool(b: &mut Builder, node: &NodeProto) -> Result<()> {
         return Err(node.unsupported("its second output (indices) is used", "only the maxima are computed"));
     }
     let x = b.input(node, 0)?;
-    let x = b.to_nhwc(node, x)?;
+    let x = b.channels_last(node, x)?;
     let output = &b.output_fact(node, 0)?.shape.dims;
     let kernel = window::kernel(node)?;
     let window = window::of(node, kernel, &window::spatial(b, x), &output[2..])?;
@@ -40,7 +40,7 @@ pub fn pool(b: &mut Builder, node: &NodeProto) -> Result<()> {
 /// GlobalMaxPool and GlobalAveragePool.
 pub fn global(b: &mut Builder, node: &NodeProto) -> Result<()> {
     let x = b.input(node, 0)?;
-    let x = b.to_nhwc(node, x)?;
+    let x = b.channels_last(node, x)?;
     let shape = b.shape(x);
     let max = node.op_type == "GlobalMaxPool";
     let op = if shape.dynamic == 0 {

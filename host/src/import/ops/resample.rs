@@ -67,7 +67,7 @@ pub fn resize(b: &mut Builder, node: &NodeProto) -> Result<()> {
         other => return refuse("coordinate_transformation_mode", other),
     };
     let x = b.input(node, 0)?;
-    let x = b.to_nhwc(node, x)?;
+    let x = b.channels_last(node, x)?;
     b.finish_nhwc(node, Op::Resize { sampling, coordinates, scales }, &[x])
 }
 
@@ -80,7 +80,7 @@ pub fn depth_to_space(b: &mut Builder, node: &NodeProto) -> Result<()> {
     };
     let block = block(node)?;
     let x = b.input(node, 0)?;
-    let x = b.to_nhwc(node, x)?;
+    let x = b.channels_last(node, x)?;
     b.finish_nhwc(node, Op::DepthToSpace { block, mode }, &[x])
 }
 
@@ -88,7 +88,7 @@ pub fn depth_to_space(b: &mut Builder, node: &NodeProto) -> Result<()> {
 pub fn space_to_depth(b: &mut Builder, node: &NodeProto) -> Result<()> {
     let block = block(node)?;
     let x = b.input(node, 0)?;
-    let x = b.to_nhwc(node, x)?;
+    let x = b.channels_last(node, x)?;
     b.finish_nhwc(node, Op::SpaceToDepth { block }, &[x])
 }
 
