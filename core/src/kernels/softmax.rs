@@ -63,15 +63,14 @@ const ONE: u32 = 1 << 30;
 
 /// The weights of all differences to the largest element.
 #[derive(Clone, Copy)]
-struct Weights<'p, W> {
+struct Weights<'p> {
     low: In<'p, u32>,
     high: In<'p, u32>,
-    width: PhantomData<W>,
 }
 
-impl<'p, W: Width> Weights<'p, W> {
+impl<'p> Weights<'p> {
     fn new(operator: &Operator<'p>, params: &SoftmaxParams) -> Self {
-        Self { low: operator.slice(params.table), high: operator.slice(params.high), width: PhantomData }
+        Self { low: operator.slice(params.table), high: operator.slice(params.high) }
     }
 
     fn check(&self, input: DType) -> Result<(), Fault> {
@@ -92,7 +91,7 @@ impl<'p, W: Width> Weights<'p, W> {
     }
 
     #[inline(always)]
-    fn get(&self, difference: i32) -> u32 {
+    fn get<W: Width>(&self, difference: i32) -> u32 {
         let difference = difference as u32 as usize;
         if !W::WIDE || self.high.is_empty() {
             return self.low.get(difference);
@@ -115,7 +114,7 @@ struct Divisor {
 impl Divisor {
     /// That of the elements of `x` that are `stride` apart.
     #[inline(always)]
-    fn of<W: Width>(x: impl Source, stride: usize, weights: &Weights<'_, W>, scale: Scale) -> Self {
+    fn of<W: Width>(x: impl Source, stride: usize, weights: &Weights<'_>, scale: Scale) -> Self {
         let (mut max, mut index) = (i32::from(i16::MIN), 0);
         while index < x.elements() {
             max = max.max(x.get(index));
@@ -123,7 +122,7 @@ impl Divisor {
         }
         let (mut sum, mut index) = (0u64, 0);
         while index < x.elements() {
-            sum = sum.wrapping_add(weights.get(max.wrapping_sub(x.get(index))) as u64);
+            sum = sum.wrapping_add(weights.get::<W>(max.wrapping_sub(x.get(index))) as u64);
             index += stride;
         }
         Self::new(max, sum.max(ONE as u64), scale)
@@ -138,6 +137,14 @@ impl Divisor {
         // sum = m * 2^(32 - leading) and inverse = 2^62 / m: weights times factor are quotients times 2^shift.
         let shift = 63 + scale.shift as u32 - leading;
         Self { max, factor: factor.min(i32::MAX as u64) as i32, shift: shift.clamp(33, 62) as u8 }
+    }
+
+    /// Sets `y` to the softmax of the row `x`.
+    #[inline(never)]
+    fn map<W: Width>(self, x: impl Source, y: impl Sink, weights: Weights<'_>, clamp: Clamp) {
+        for index in 0..x.elements().min(y.elements()) {
+            y.set(index, self.apply(weights.get::<W>(self.max.wrapping_sub(x.get(index))), clamp));
+        }
     }
 
     #[inline(always)]
@@ -164,7 +171,7 @@ impl<W: Width> Kernel for SoftmaxOf<W> {
             return Err(Fault::Params);
         }
         geometry(&x, params.axis, 0)?;
-        Weights::<W>::new(operator, &params).check(x.dtype)
+        Weights::new(operator, &params).check(x.dtype)
     }
 
     fn scratch(operator: &Operator<'_>) -> usize {
@@ -185,7 +192,7 @@ impl<W: Width> Kernel for SoftmaxOf<W> {
         let Ok((input, output)) = run.operator().unary() else { return };
         let Some(params) = SoftmaxParams::read(run.operator().params()) else { return };
         let Ok(lanes) = geometry(&input, params.axis, run.rows()) else { return };
-        let weights = Weights::<W>::new(run.operator(), &params);
+        let weights = Weights::new(run.operator(), &params);
         let (min, max) = output.dtype.range();
         let clamp = Clamp { zero_point: output.zero_point, min, max };
         let (x, y) = (W::read(run, &input), W::write(run, &output));
@@ -197,20 +204,22 @@ impl<W: Width> Kernel for SoftmaxOf<W> {
             let (x, y) = (x.window(start, present), y.window(start, present));
             for lane in 0..lanes.stride {
                 let x = x.window(lane, present);
-                divisor = Divisor::of(x, lanes.stride, &weights, params.scale);
+                divisor = Divisor::of::<W>(x, lanes.stride, &weights, params.scale);
                 scratch.set(2 * lane, divisor.max << 8 | divisor.shift as i32);
                 scratch.set(2 * lane + 1, divisor.factor);
             }
             // In the order of memory, so that the output may overlap the input from behind.
+            if lanes.stride == 1 {
+                divisor.map::<W>(x, y, weights, clamp);
+                continue;
+            }
             let mut lane = 0;
             for index in 0..x.elements().min(y.elements()) {
-                if lanes.stride > 1 {
-                    let packed = scratch.get(2 * lane);
-                    let factor = scratch.get(2 * lane + 1);
-                    divisor = Divisor { max: packed >> 8, factor, shift: packed as u8 };
-                    lane = if lane + 1 == lanes.stride { 0 } else { lane + 1 };
-                }
-                y.set(index, divisor.apply(weights.get(divisor.max.wrapping_sub(x.get(index))), clamp));
+                let packed = scratch.get(2 * lane);
+                let factor = scratch.get(2 * lane + 1);
+                divisor = Divisor { max: packed >> 8, factor, shift: packed as u8 };
+                lane = if lane + 1 == lanes.stride { 0 } else { lane + 1 };
+                y.set(index, divisor.apply(weights.get::<W>(divisor.max.wrapping_sub(x.get(index))), clamp));
             }
         }
     }
