@@ -104,7 +104,7 @@ fn read(folder: &Path, name: &str) -> Result<(String, String), DataError> {
     Ok((text, format!("{name} sha256:{digits}")))
 }
 
-/// The distinct labels of the training lines in order, and lines with labels replaced by indices.
+/// Indices of names in the sorted `labels`; `path` is for errors.
 fn index_labels(
     path: &Path,
     labels: &[String],

@@ -1,0 +1,77 @@
+//! The real data, where they are: sizes, labels, and the baselines that do not depend on chance.
+
+use mixel_models::baselines::NaiveBayes;
+use mixel_models::data::{self, Corpus, DataError, DataErrorKind};
+use mixel_models::zoo::Model;
+
+/// The corpus, or a visible skip with the path that is missing.
+fn corpus(model: Model) -> Option<Corpus> {
+    match model.corpus(&data::folder()) {
+        Ok(corpus) => Some(corpus),
+        Err(DataError { path, kind: DataErrorKind::Missing }) => {
+            eprintln!("SKIPPED: {}: missing {}", model.name(), path.display());
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn sizes(corpus: &Corpus) -> [usize; 4] {
+    [corpus.train.len(), corpus.dev.len(), corpus.test.len(), corpus.labels.len()]
+}
+
+/// Test accuracy of naive Bayes in percent.
+fn naive_bayes(corpus: &Corpus, pseudo_count: f64) -> f64 {
+    let bayes = NaiveBayes::fit(&corpus.train, corpus.labels.len(), pseudo_count);
+    let right =
+        corpus.test.iter().filter(|example| bayes.predict(&example.text) == example.target[0]).count();
+    100.0 * right as f64 / corpus.test.len() as f64
+}
+
+#[test]
+fn snips_intents() {
+    let Some(corpus) = corpus(Model::PnlpIntent) else { return };
+    assert_eq!(sizes(&corpus), [13_084, 700, 700, 7]);
+    assert_eq!(corpus.sources[0], "snips/train.tsv sha256:7b8e14532aa2");
+    // 677 of 700.
+    assert!((naive_bayes(&corpus, 1.0) - 96.714).abs() < 1e-3);
+}
+
+#[test]
+fn snips_slots() {
+    let Some(corpus) = corpus(Model::PnlpSlots) else { return };
+    assert_eq!(sizes(&corpus), [13_084, 700, 700, 72]);
+    for example in corpus.train.iter().chain(&corpus.dev).chain(&corpus.test) {
+        assert_eq!(example.target.len(), example.text.split_ascii_whitespace().count());
+    }
+}
+
+#[test]
+fn clinc() {
+    let Some(corpus) = corpus(Model::PnlpClinc) else { return };
+    assert_eq!(sizes(&corpus), [7_500, 3_000, 4_500, 150]);
+    // 3,768 of 4,500.
+    assert!((naive_bayes(&corpus, 0.1) - 83.733).abs() < 1e-3);
+}
+
+#[test]
+fn a_missing_folder_is_named() {
+    let error = Model::PnlpClinc.corpus("no/such/folder".as_ref()).unwrap_err();
+    assert!(matches!(error.kind, DataErrorKind::Missing));
+    assert!(error.to_string().contains("no/such/folder") && error.to_string().contains("MIXEL_DATA"));
+}
+
+#[test]
+fn a_bad_line_is_numbered() {
+    use mixel_models::data::tsv;
+    let path = "file.tsv".as_ref();
+    for (text, line) in [("a\tb c\tO O\nno tabs\n", 2), ("a\tb c\tO\n", 1)] {
+        let error = tsv::parse(path, text).unwrap_err();
+        assert!(matches!(error.kind, DataErrorKind::Line(at) if at == line), "{error}");
+    }
+    let lines = tsv::parse(path, "a\tb c\tO B-x\n").unwrap();
+    let labels = tsv::labels(&lines, tsv::Target::Tags);
+    let other = tsv::parse(path, "a\tb\tB-y\n").unwrap();
+    let error = tsv::examples(path, &other, tsv::Target::Tags, &labels).unwrap_err();
+    assert!(matches!(error.kind, DataErrorKind::Label(label) if label == "B-y"));
+}
