@@ -12,6 +12,48 @@
 //!   [`histogram`] (EvT) and [`surface`] (EvT+) hold a window's patches and emit the active ones as a ragged list of tokens.
 //!   [`newest`] is the thinning filter which the EvT+ paper applies to recordings.
 //!
+//! # Example
+//!
+//! ```
+//! use mixel_core::events::encode::{Encoder, Evt3Encoder};
+//! use mixel_core::events::evt3::Evt3;
+//! use mixel_core::events::histogram::{Histogram, HistogramConfig, HistogramMemory};
+//! use mixel_core::events::patch::Grid;
+//! use mixel_core::events::window::{Cut, Step, Windows};
+//! use mixel_core::events::{Event, Geometry};
+//!
+//! let geometry = Geometry::new(34, 34);
+//! let grid = Grid { left: -1, top: -1, shift: 0, patch: 4, columns: 9, rows: 9 };
+//! let config = HistogramConfig { geometry, grid, bins: 2, least_pixels: 2, max_tokens: 64 };
+//! let (mut lookup, mut patches, mut counts) = ([0; 68], [0; 81], [0; 81 * 64]);
+//! let memory = HistogramMemory { lookup: &mut lookup, patches: &mut patches, counts: &mut counts };
+//! let mut histogram = Histogram::new(config, memory)?;
+//! let mut windows = Windows::new(Cut::Time { period: 24_000 }, config.bins)?;
+//! let mut decoder = Evt3::new(geometry);
+//!
+//! // A dot that moves right, one pixel a millisecond.
+//! let (mut bytes, mut encoder) = (Vec::new(), Evt3Encoder::default());
+//! for t in 0..30u16 {
+//!     encoder.event(Event::new(1000 * u32::from(t), t, 10, true), &mut |b| bytes.extend_from_slice(b))?;
+//! }
+//! encoder.finish(&mut |b| bytes.extend_from_slice(b));
+//!
+//! let mut tokens = Vec::new();
+//! for chunk in bytes.chunks(7) {
+//!     decoder.decode(chunk, &mut |mut events: &[Event]| {
+//!         while let Some(step) = windows.next(&mut events) {
+//!             match step {
+//!                 Step::Events { events, bin, .. } => histogram.add(events, bin),
+//!                 Step::Close(_) => _ = histogram.emit(|token| tokens.push((token.column, token.row))),
+//!             }
+//!         }
+//!     });
+//! }
+//! // The window (0, 24] ms: pixels 1 to 24 of row 10. The event at 0 was a window of its own, with one pixel and so no token.
+//! assert_eq!(tokens, [(0, 2), (1, 2), (2, 2), (3, 2), (4, 2), (5, 2), (6, 2)]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Time
 //!
 //! An [`Event`] carries `u32` microseconds, wrapping after 71.6 minutes. A 32-bit time keeps an event at 8 bytes (one `LDRD` or

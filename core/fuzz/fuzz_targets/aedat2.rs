@@ -1,0 +1,9 @@
+#![no_main]
+use libfuzzer_sys::fuzz_target;
+use mixel_core::events::aedat::Address;
+use mixel_core::events::header::Encoding;
+
+fuzz_target!(|data: &[u8]| {
+    mixel_fuzz::decoder(Encoding::Aedat2(Address::Davis), data);
+    mixel_fuzz::decoder(Encoding::Aedat2(Address::Dvs128), data);
+});

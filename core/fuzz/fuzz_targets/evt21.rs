@@ -1,0 +1,9 @@
+#![no_main]
+use libfuzzer_sys::fuzz_target;
+use mixel_core::events::evt21::WordOrder;
+use mixel_core::events::header::Encoding;
+
+fuzz_target!(|data: &[u8]| {
+    mixel_fuzz::decoder(Encoding::Evt21(WordOrder::Little), data);
+    mixel_fuzz::decoder(Encoding::Evt21(WordOrder::Legacy), data);
+});

@@ -1,0 +1,81 @@
+//! Writes the first corpus of each target to `corpus/TARGET/`: short streams from the encoders, and headers.
+//!
+//! `cargo run --bin corpus` from the fuzz folder.
+use std::fs;
+use std::path::Path;
+
+use mixel_core::events::encode::{
+    self, DatEncoder, Encoder, Evt2Encoder, Evt3Encoder, Evt21Encoder, Record5Encoder,
+};
+use mixel_core::events::evt21::WordOrder;
+use mixel_core::events::header::Encoding;
+use mixel_core::events::{Event, Geometry};
+
+/// A row at once, single events, a pause over the wrap of EVT3, a repeated time.
+fn events() -> Vec<Event> {
+    let row = (0..20).map(|x| Event::new(1000, 30 + x + x / 7, 9, true));
+    let alone = (0..12u32)
+        .map(|i| Event::new(1100 + 900 * i, (i * 37 % 100) as u16, (i * 11 % 90) as u16, i % 3 == 0));
+    let late = (0..6u32).map(|i| Event::new(20_000_000 + i / 2, 5 + i as u16, 6, i % 2 == 0));
+    row.chain(alone).chain(late).collect()
+}
+
+fn encoded(mut encoder: impl Encoder, events: &[Event]) -> Vec<u8> {
+    let mut bytes = vec![70];
+    let mut put = |b: &[u8]| bytes.extend_from_slice(b);
+    for &event in events {
+        encoder.event(event, &mut put).expect("the corpus fits the formats");
+    }
+    encoder.finish(&mut put);
+    bytes
+}
+
+fn main() -> std::io::Result<()> {
+    let events = events();
+    let early = &events[..32];
+    let aedat2: Vec<u8> = early
+        .iter()
+        .flat_map(|e| {
+            let davis = u32::from(e.y()) << 22 | u32::from(e.x()) << 12 | u32::from(e.on()) << 11;
+            [davis.to_be_bytes(), e.t.to_be_bytes()].concat()
+        })
+        .collect();
+    let head = [1u32, 8, 4, 0, 32, 32, 32].map(u32::to_le_bytes).concat();
+    let aedat3 = early.iter().flat_map(|e| {
+        let data = u32::from(e.x()) << 17 | u32::from(e.y()) << 2 | u32::from(e.on()) << 1 | 1;
+        [data.to_le_bytes(), e.t.to_le_bytes()].concat()
+    });
+    let edvs = early.iter().flat_map(|e| {
+        let [high, low] = (e.t as u16).to_be_bytes();
+        [0x80 | e.y() as u8, u8::from(!e.on()) << 7 | e.x() as u8, high, low]
+    });
+    let windows =
+        early.iter().flat_map(|e| [e.t as u8, (e.t >> 8) as u8, 0, 1, e.x() as u8, 0, e.y() as u8, 0]);
+    let mut seeds = vec![
+        ("evt2", encoded(Evt2Encoder::default(), &events)),
+        ("evt21", encoded(Evt21Encoder::new(WordOrder::Legacy), &events)),
+        ("evt3", encoded(Evt3Encoder::default(), &events)),
+        ("dat", encoded(DatEncoder::default(), &events)),
+        ("record5", encoded(Record5Encoder::default(), early)),
+        ("aedat2", [vec![70], aedat2].concat()),
+        ("aedat3", [70].into_iter().chain(head).chain(aedat3).collect()),
+        ("edvs", [70].into_iter().chain(edvs).collect()),
+        ("windows", [3, 5, 4, 0].into_iter().chain(windows).collect()),
+        ("header", b"#!AER-DAT2.0\r\n# HardwareInterface: DAVIS240C\r\n\x01\x02".to_vec()),
+    ];
+    for encoding in [
+        Encoding::Evt3,
+        Encoding::Evt21(WordOrder::Little),
+        Encoding::Dat(mixel_core::events::dat::Layout::V2),
+    ] {
+        let mut text = String::new();
+        encode::header(encoding, Geometry::new(640, 480), &mut text).expect("a string takes everything");
+        seeds.push(("header", text.into_bytes()));
+    }
+    for (i, (target, bytes)) in seeds.into_iter().enumerate() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join(format!("seed{i}")), bytes)?;
+    }
+    Ok(())
+}
