@@ -1,6 +1,6 @@
 //! Is the integer model right? Against the float model operator by operator, against boards bit by bit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::ValueEnum;
 use mixel_core::kernels::OpKind;
@@ -12,11 +12,12 @@ use serde::Serialize;
 use crate::arrays::Array;
 use crate::compile::{Compiled, Prepared, Target};
 use crate::device::{self, Board, Sample};
-use crate::graph::Origin;
+use crate::graph::{Origin, Quantization};
+use crate::quantize::{dequantize_value, quantize_value};
 use crate::reference::Reference;
 use crate::report::Progress;
 use crate::run::{on_host, open};
-use crate::samples::{Case, elements, reals, reference_inputs, sample};
+use crate::samples::{Case, reals, reference_inputs, sample};
 use crate::{Error, ErrorKind, Result};
 
 /// Decibels beyond which nothing is told apart: an exact tensor has no noise at all.
@@ -111,21 +112,19 @@ pub fn fidelity(
 ) -> Result<Fidelity> {
     let (program, graph) = (&compiled.program, &prepared.quantized().graph);
     let plan = open(&compiled.plan, "")?;
-    let origins: Vec<Option<&Origin>> = program
-        .operators
-        .iter()
-        .map(|operator| {
-            let tensor = &program.tensors[operator.outputs[0] as usize];
-            graph.value(tensor.value?).origin.as_ref()
-        })
-        .collect();
-    let mut tensors: Vec<String> = origins.iter().flatten().map(|origin| origin.tensor.clone()).collect();
-    let first_output = plan.outputs().next().map(|port| port.name.to_owned());
-    tensors.extend(first_output.clone());
-    tensors.sort();
-    tensors.dedup();
+    let view = |tensor: u16| {
+        let value = graph.value(program.tensors[tensor as usize].value?);
+        Some(View { origin: value.origin.as_ref()?, stated: value.given })
+    };
+    let views: Vec<Option<View<'_>>> =
+        program.operators.iter().map(|operator| view(*operator.outputs.first()?)).collect();
+    let output = program.ports.iter().find(|port| port.direction == Direction::Output);
+    let output = output.map(|port| (program.tensors[port.tensor as usize].tensor, view(port.tensor)));
+    let seen = views.iter().flatten().chain(output.iter().flat_map(|(_, view)| view));
+    let tensors: BTreeSet<String> = seen.map(|view| view.origin.tensor.clone()).collect();
+    let tensors: Vec<String> = tensors.into_iter().collect();
 
-    let mut powers = vec![Power::default(); origins.len()];
+    let mut powers = vec![Power::default(); views.len()];
     let (mut agreeing, mut rows) = (0, 0);
     let progress = Progress::new("comparing with the float model");
     for (index, case) in cases.iter().enumerate() {
@@ -135,32 +134,24 @@ pub fn fidelity(
         reference.observe(&inputs, &tensors, &mut |name, array| {
             expected.insert(name.to_owned(), array.clone());
         })?;
+        let expect = |view: &View<'_>, channels| view.of(expected.get(&view.origin.tensor)?, channels);
         let outputs = on_host(plan, &[sample(&plan, case)?], &mut |_, operator, bytes| {
-            let Some(origin) = origins[operator] else { return };
-            let Some(array) = expected.get(&origin.tensor) else { return };
+            let Some(view) = &views[operator] else { return };
             let tensor = &program.tensors[program.operators[operator].outputs[0] as usize].tensor;
             let values = reals(tensor, bytes);
-            if let Some(expected) =
-                as_value(array, origin, tensor.inner()).filter(|all| all.len() == values.len())
-            {
+            if let Some(expected) = expect(view, tensor.inner()).filter(|all| all.len() == values.len()) {
                 let pairs = expected.into_iter().zip(values);
                 pairs.for_each(|(expected, value)| powers[operator].add(expected.into(), value.into()));
             }
         })?;
-        let port = plan.outputs().next().and_then(|port| plan.tensor(port.tensor).ok());
-        if let (Some(tensor), Some(array)) = (port, first_output.as_ref().and_then(|name| expected.get(name)))
+        if let Some((tensor, Some(view))) = &output
+            && let Some(expected) = expect(view, tensor.inner())
         {
-            let got: Vec<f32> =
-                elements(tensor.dtype, &outputs[0][0]).into_iter().map(|q| q as f32).collect();
+            let got = reals(tensor, &outputs[0][0]);
             let present = rows_that_count(plan.front_end(), case, tensor.outer());
-            let (expected, inner) = (array.data.to_f32(), tensor.inner());
+            let pairs = expected.chunks(tensor.inner()).zip(got.chunks(tensor.inner())).take(present);
             rows += present;
-            agreeing += expected
-                .chunks(inner)
-                .zip(got.chunks(inner))
-                .take(present)
-                .filter(|(expected, got)| argmax(expected) == argmax(got))
-                .count();
+            agreeing += pairs.filter(|(expected, got)| argmax(expected) == argmax(got)).count();
         }
     }
     let layers: Vec<Layer> = program
@@ -223,34 +214,50 @@ fn is_softmax(kind: OpKind) -> bool {
     format!("{kind:?}").starts_with("Softmax")
 }
 
-/// The float model's tensor in the order and scale of the value that it is compared with.
-fn as_value(array: &Array, origin: &Origin, channels: usize) -> Option<Vec<f32>> {
-    let data = array.data.to_f32();
-    let mut values = if origin.perm.is_empty() {
-        data
-    } else {
-        if origin.perm.len() != array.dims.len() || origin.perm.iter().any(|&axis| axis >= array.dims.len()) {
-            return None;
-        }
-        let dims: Vec<usize> = origin.perm.iter().map(|&axis| array.dims[axis]).collect();
-        let strides: Vec<usize> =
-            origin.perm.iter().map(|&axis| array.dims[axis + 1..].iter().product()).collect();
-        let place = |mut index: usize| {
-            let axes = dims.iter().zip(&strides).rev();
-            axes.fold(0, |place, (&dim, &stride)| {
-                let at = place + index % dim * stride;
-                index /= dim;
-                at
-            })
+/// What an operator's output is compared with.
+struct View<'g> {
+    origin: &'g Origin,
+    /// The quantization that the model itself states; rounding and clipping by it are then part of the model.
+    stated: Option<Quantization>,
+}
+
+impl View<'_> {
+    /// The float model's tensor `array` in the order, scale and quantization of the value.
+    fn of(&self, array: &Array, channels: usize) -> Option<Vec<f32>> {
+        let origin = self.origin;
+        let data = array.data.to_f32();
+        let mut values = if origin.perm.is_empty() {
+            data
+        } else {
+            if origin.perm.len() != array.dims.len()
+                || origin.perm.iter().any(|&axis| axis >= array.dims.len())
+            {
+                return None;
+            }
+            let dims: Vec<usize> = origin.perm.iter().map(|&axis| array.dims[axis]).collect();
+            let strides: Vec<usize> =
+                origin.perm.iter().map(|&axis| array.dims[axis + 1..].iter().product()).collect();
+            let place = |mut index: usize| {
+                let axes = dims.iter().zip(&strides).rev();
+                axes.fold(0, |place, (&dim, &stride)| {
+                    let at = place + index % dim * stride;
+                    index /= dim;
+                    at
+                })
+            };
+            (0..data.len()).map(|index| data[place(index)]).collect()
         };
-        (0..data.len()).map(|index| data[place(index)]).collect()
-    };
-    if origin.channel_scale.len() == channels {
-        for (index, value) in values.iter_mut().enumerate() {
-            *value *= origin.channel_scale[index % channels];
+        if origin.channel_scale.len() == channels {
+            for (index, value) in values.iter_mut().enumerate() {
+                *value *= origin.channel_scale[index % channels];
+            }
         }
+        if let Some(stated) = &self.stated {
+            let seen = |x: f32| dequantize_value(quantize_value(x.into(), stated), stated) as f32;
+            values.iter_mut().for_each(|value| *value = seen(*value));
+        }
+        Some(values)
     }
-    Some(values)
 }
 
 fn argmax(values: &[f32]) -> usize {
@@ -297,6 +304,7 @@ pub fn target_of(board: &Board) -> Result<Target> {
 mod tests {
     use super::*;
     use crate::arrays::ArrayData;
+    use mixel_core::plan::DType;
 
     #[test]
     fn decibels_of_a_tenth_of_noise() {
@@ -313,6 +321,9 @@ mod tests {
     fn a_channels_first_tensor_is_compared_channels_last() {
         let array = Array::new(&[1, 2, 3], ArrayData::F32(vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0])).unwrap();
         let origin = Origin { tensor: String::new(), perm: vec![0, 2, 1], channel_scale: vec![1.0, 10.0] };
-        assert_eq!(as_value(&array, &origin, 2).unwrap(), [0.0, 30.0, 1.0, 40.0, 2.0, 50.0]);
+        let mut view = View { origin: &origin, stated: None };
+        assert_eq!(view.of(&array, 2).unwrap(), [0.0, 30.0, 1.0, 40.0, 2.0, 50.0]);
+        view.stated = Some(Quantization { scale: 1.0, zero_point: 100, dtype: DType::I8 });
+        assert_eq!(view.of(&array, 2).unwrap(), [0.0, 27.0, 1.0, 27.0, 2.0, 27.0]);
     }
 }

@@ -8,7 +8,7 @@ use super::{Verdict, print, print_json};
 use crate::compile::{CalibrationData, CompileOptions, Target, prepare};
 use crate::inspect::{Inspection, PortFacts, inspect};
 use crate::report::Align::{Left, Right};
-use crate::report::{Table, grouped};
+use crate::report::{Table, grouped, short};
 use crate::run::open;
 use crate::{ErrorKind, Result};
 
@@ -102,7 +102,7 @@ fn text(facts: &Inspection) -> String {
             output.quantization(),
             grouped(op.macs),
             bytes(op.scratch_bytes),
-            op.name.clone(),
+            short(&op.name),
         ]);
     }
     let _ = write!(out, "\n{table}\n");
@@ -119,7 +119,7 @@ fn text(facts: &Inspection) -> String {
             bytes(region.offset + region.bytes),
             bytes(region.bytes),
             format!("{}-{}", region.first, region.last),
-            region.tensor.clone(),
+            short(&region.tensor),
         ]);
     }
     let _ = write!(out, "{map}");

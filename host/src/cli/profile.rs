@@ -13,7 +13,7 @@ use crate::device::{self, FlashProfile, Sample, board, flash_bytes};
 use crate::inspect::{Inspection, inspect};
 use crate::report::Align::{Left, Right};
 use crate::report::trace::{Slice, trace};
-use crate::report::{Progress, Table, grouped};
+use crate::report::{Progress, Table, grouped, short};
 use crate::run::open;
 use crate::samples::{input_names, sample};
 use crate::validate::target_of;
@@ -148,7 +148,7 @@ fn text(facts: &Inspection, counts: &[u64], total: u64, unit: &str) -> String {
             grouped(count),
             share(count),
             per_mac(count, op.macs),
-            op.name.clone(),
+            short(&op.name),
         ]);
     }
     table.row([

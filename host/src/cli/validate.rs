@@ -13,7 +13,7 @@ use crate::device::board;
 use crate::import::ImportOptions;
 use crate::reference::Reference;
 use crate::report::Align::{Left, Right};
-use crate::report::Table;
+use crate::report::{Table, short};
 use crate::run::open;
 use crate::samples::{Case, cases, input_names};
 use crate::validate::{BoardResult, Fidelity, fidelity, on_board};
@@ -97,7 +97,7 @@ fn text(fidelity: &Fidelity, threshold: f64, boards: &[BoardResult], verdict: &s
     for (index, layer) in fidelity.layers.iter().enumerate() {
         let db = layer.sqnr_db.map_or("-".to_owned(), |db| format!("{db:.1}"));
         let mark = if falls == Some(&layer.name) { "<- first below" } else { "" };
-        table.row([index.to_string(), layer.op.clone(), db, mark.to_owned(), layer.name.clone()]);
+        table.row([index.to_string(), layer.op.clone(), db, mark.to_owned(), short(&layer.name)]);
     }
     let mut out = table.to_string();
     for board in boards {

@@ -40,6 +40,17 @@ impl Drop for Progress {
     }
 }
 
+/// The end of a long name, for tables: exporters put a whole path, or several, into one.
+pub fn short(name: &str) -> String {
+    const WIDTH: usize = 40;
+    let length = name.chars().count();
+    if length <= WIDTH {
+        name.to_owned()
+    } else {
+        format!("..{}", name.chars().skip(length - WIDTH + 2).collect::<String>())
+    }
+}
+
 /// `number` with a comma before every three digits.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -55,6 +66,14 @@ pub fn grouped(number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn long_names_keep_their_end() {
+        let name = format!("{}/conv2d", "a".repeat(60));
+        assert_eq!(super::short(&name).len(), 40);
+        assert!(super::short(&name).ends_with("a/conv2d"));
+        assert_eq!(super::short("conv"), "conv");
+    }
+
     #[test]
     fn digits_are_grouped_from_the_right() {
         let shown = [0, 999, 1000, 12_345_678].map(super::grouped);
