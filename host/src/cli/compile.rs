@@ -7,7 +7,7 @@ use serde_json::json;
 use super::model::ModelArgs;
 use super::{Verdict, print, print_json, write_file};
 use crate::Result;
-use crate::compile::{Target, operator_set, prepare};
+use crate::compile::{Target, operator_set};
 use crate::inspect::inspect;
 use crate::report::grouped;
 use crate::run::open;
@@ -35,7 +35,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, json: bool) -> Result<Verdict> {
-    let compiled = prepare(&args.model, &args.options.options(args.strip)?)?.compile(args.target)?;
+    let compiled = args.options.prepare(&args.model, args.strip)?.compile(args.target)?;
     let plan = open(&compiled.plan, "")?;
     write_file(&args.output, &compiled.plan)?;
     if let Some(path) = &args.ops_rs {

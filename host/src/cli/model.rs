@@ -92,9 +92,13 @@ impl ModelArgs {
         })
     }
 
-    /// The model at `path`, quantized.
-    pub fn prepare(&self, path: &Path) -> Result<Prepared> {
-        prepare(path, &self.options(false)?)
+    /// The model at `path`, quantized. Remarks of the quantizer go to standard error.
+    pub fn prepare(&self, path: &Path, strip: bool) -> Result<Prepared> {
+        let prepared = prepare(path, &self.options(strip)?)?;
+        for note in &prepared.quantized().notes {
+            eprintln!("note: {}: {}", note.path, note.message);
+        }
+        Ok(prepared)
     }
 }
 
@@ -111,7 +115,7 @@ pub fn load(path: &Path, model: &ModelArgs, target: Target) -> Result<Aligned> {
         open(&plan, &path.display().to_string())?;
         return Ok(plan);
     }
-    Ok(model.prepare(path)?.compile(target)?.plan)
+    Ok(model.prepare(path, false)?.compile(target)?.plan)
 }
 
 /// Where inputs come from.
