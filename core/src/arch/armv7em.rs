@@ -62,6 +62,60 @@ pub(super) unsafe extern "C" fn tile_2x3(x: *const u32, w: *const u32, groups: u
     )
 }
 
+/// One row of plain values times two blocks of two channels: sums of four channels.
+///
+/// A round is 4 inputs: 5 loads, 10 widenings, 8 dual multiplications.
+///
+/// # Safety
+/// `x` is valid for `4 * groups` bytes at any alignment, `first` and `second` for `2 * groups` words, `sums` for 4 words, and
+/// `groups` is not zero.
+#[unsafe(naked)]
+pub(super) unsafe extern "C" fn row_4(
+    x: *const i8,
+    first: *const u32,
+    second: *const u32,
+    groups: usize,
+    sums: *mut i32,
+) {
+    // r0 x, r1 and r2 weights, r3 rounds, r4-r7 sums, r9 and r8 inputs, r11 and r10 weights.
+    core::arch::naked_asm!(
+        "push {{r4-r11, lr}}",
+        "movs r4, #0",
+        "movs r5, #0",
+        "movs r6, #0",
+        "movs r7, #0",
+        "2:",
+        "ldr r8, [r0], #4",
+        "sxtb16 r9, r8",
+        "sxtb16 r8, r8, ror #8",
+        "ldr r10, [r1], #4",
+        "sxtb16 r11, r10",
+        "sxtb16 r10, r10, ror #8",
+        "smlad r4, r9, r11, r4",
+        "smlad r4, r8, r10, r4",
+        "ldr r10, [r1], #4",
+        "sxtb16 r11, r10",
+        "sxtb16 r10, r10, ror #8",
+        "smlad r5, r9, r11, r5",
+        "smlad r5, r8, r10, r5",
+        "ldr r10, [r2], #4",
+        "sxtb16 r11, r10",
+        "sxtb16 r10, r10, ror #8",
+        "smlad r6, r9, r11, r6",
+        "smlad r6, r8, r10, r6",
+        "ldr r10, [r2], #4",
+        "sxtb16 r11, r10",
+        "sxtb16 r10, r10, ror #8",
+        "smlad r7, r9, r11, r7",
+        "smlad r7, r8, r10, r7",
+        "subs r3, #1",
+        "bne 2b",
+        "ldr r12, [sp, #36]",
+        "stm r12, {{r4-r7}}",
+        "pop {{r4-r11, pc}}",
+    )
+}
+
 /// See [`super::dsp::three_taps`]. One block, since a compiler that moves its parts about runs out of registers.
 ///
 /// # Safety

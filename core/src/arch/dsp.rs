@@ -171,8 +171,12 @@ pub(super) fn stage(patch: Out<'_, u8>, at: usize, values: In<'_, i8>) {
         }
         done = groups * 4;
     }
+    if (at + values.len()).next_multiple_of(4) > patch.len() {
+        return;
+    }
     for index in done..values.len() {
-        patch.set(place(at + index), values.get(index) as i16);
+        // SAFETY: a value's place lies in its group of four, and the last group lies in the patch.
+        unsafe { patch.as_mut_ptr().add(place(at + index)).write(values.get_unchecked(index) as i16) };
     }
 }
 
@@ -280,7 +284,16 @@ pub(super) fn row(patches: Patches<'_>, weights: In<'_, i8>, sums: &mut Sums) ->
     unsafe {
         let x = patches.bytes.as_ptr().cast::<u32>();
         let blocks = if two { [words, words.add(groups * 2)] } else { [words; 2] };
-        for group in 0..groups {
+        #[cfg(mixel_dsp)]
+        let done = {
+            if whole > 0 {
+                super::armv7em::row_4(x.cast(), blocks[0], blocks[1], whole, results.as_mut_ptr());
+            }
+            whole
+        };
+        #[cfg(not(mixel_dsp))]
+        let done = 0;
+        for group in done..groups {
             let word = if group < whole { x.add(group).read_unaligned() } else { tail };
             let (even, odd) = (lanes::even(word), lanes::odd(word));
             for (channel, sum) in results.iter_mut().enumerate() {

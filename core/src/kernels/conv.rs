@@ -207,7 +207,9 @@ impl<X: Lane> Patch<'_, X> {
                 continue;
             }
             let row = rows.get((self.top + (ky * dilation_y) as isize) as usize);
-            X::pad(self.layout, out, at, xs.start * depth, self.outside);
+            if xs.start > 0 {
+                X::pad(self.layout, out, at, xs.start * depth, self.outside);
+            }
             if dilation_x == 1 && self.groups == 1 {
                 X::stage(self.layout, out, at + xs.start * depth, row.window(first, xs.len() * depth));
             } else {
@@ -216,7 +218,9 @@ impl<X: Lane> Patch<'_, X> {
                     X::stage(self.layout, out, at + kx * depth, values);
                 }
             }
-            X::pad(self.layout, out, at + xs.end * depth, (kernel_width - xs.end) * depth, self.outside);
+            if xs.end < kernel_width {
+                X::pad(self.layout, out, at + xs.end * depth, (kernel_width - xs.end) * depth, self.outside);
+            }
         }
     }
 }
