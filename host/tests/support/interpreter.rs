@@ -58,6 +58,27 @@ fn indices(dims: &[usize]) -> impl Iterator<Item = Vec<usize>> + use<> {
 
 /// Values of all tensors of `graph`, constants included, for the given inputs.
 pub fn run(graph: &Graph, inputs: &[Tensor]) -> Vec<Option<Tensor>> {
+    run_with(graph, inputs, &|_, x| x)
+}
+
+/// The output of `graph` in its integers, with every value rounded to the quantization that the model states.
+pub fn quantized_output(graph: &Graph, input: &Tensor) -> Vec<f32> {
+    let step = |id: ValueId, x: f32| match graph.value(id).given {
+        Some(given) => (x / given.scale).round_ties_even() + given.zero_point as f32,
+        None => panic!("{} has no quantization", graph.value(id).name),
+    };
+    let round = |id: ValueId, x: f32| match graph.value(id).given {
+        Some(given) => (step(id, x).clamp(-128.0, 127.0) - given.zero_point as f32) * given.scale,
+        None => x,
+    };
+    let values = run_with(graph, std::slice::from_ref(input), &round);
+    let output = graph.outputs[0];
+    let output_values = &values[output.0].as_ref().expect("the output is computed").data;
+    output_values.iter().map(|&x| step(output, x)).collect()
+}
+
+/// [`run`], with `adjust` applied to every element that an operator computes.
+fn run_with(graph: &Graph, inputs: &[Tensor], adjust: &dyn Fn(ValueId, f32) -> f32) -> Vec<Option<Tensor>> {
     let mut values: Vec<Option<Tensor>> = graph
         .values
         .iter()
@@ -74,7 +95,8 @@ pub fn run(graph: &Graph, inputs: &[Tensor]) -> Vec<Option<Tensor>> {
             .map(|id| values[id.0].as_ref().unwrap_or_else(|| panic!("{}: input not computed", node.name)))
             .collect();
         let dims = &graph.value(node.output).shape.dims;
-        let result = evaluate(&node.op, &inputs, dims);
+        let mut result = evaluate(&node.op, &inputs, dims);
+        result.data.iter_mut().for_each(|x| *x = adjust(node.output, *x));
         assert_eq!(&result.dims, dims, "{}: {:?}", node.name, node.op);
         values[node.output.0] = Some(result);
     }
