@@ -1,7 +1,7 @@
 //! mixel: from a trained ONNX network to a verified int8 plan for microcontrollers.
 //!
 //! The stages in the order of the pipeline: ONNX file -> [`import`] -> [`graph`] and its passes -> [`quantize`] ->
-//! [`lower`] (operators of a plan) -> [`plan`] (memory) -> [`emit`] (bytes, read back by `mixel-core`). [`reference`]
+//! [`lower`] (operators of a plan) -> [`plan`] (memory) -> [`emit`] (bytes, read back by `mixel-core`). [`mod@reference`]
 //! runs the float model with tract, [`validate`] compares, [`device`] runs plans on boards, [`cli`] is the command.
 #![deny(unsafe_code)]
 

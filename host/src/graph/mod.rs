@@ -359,16 +359,16 @@ pub enum Op {
         /// Factor on the product, folded in (attention's 1/sqrt(d)).
         scale: f32,
     },
-    /// [a, b], either may be a constant.
+    /// `[a, b]`, either may be a constant.
     Binary {
         /// Which.
         op: Arithmetic,
         /// Fused range.
         clip: Clip,
     },
-    /// [x], functions applied first to last.
+    /// `[x]`, functions applied first to last.
     Unary(Vec<Function>),
-    /// [x].
+    /// `[x]`.
     Softmax {
         /// Axis.
         axis: usize,
@@ -385,7 +385,7 @@ pub enum Op {
         /// Added to the variance.
         epsilon: f32,
     },
-    /// [x]: x / max(||x||_2 over `axes`, epsilon).
+    /// `[x]`: x / max(||x||_2 over `axes`, epsilon).
     L2Norm {
         /// Axes.
         axes: Vec<usize>,
@@ -399,35 +399,35 @@ pub enum Op {
         /// Window.
         window: Window,
     },
-    /// [x], over `axes`; the output shape says whether they are kept.
+    /// `[x]`, over `axes`; the output shape says whether they are kept.
     Reduce {
         /// Which.
         reduction: Reduction,
         /// Axes of x.
         axes: Vec<usize>,
     },
-    /// [x]: the same elements in the output's shape.
+    /// `[x]`: the same elements in the output's shape.
     Reshape,
-    /// [x]: the same values under another quantization.
+    /// `[x]`: the same values under another quantization.
     Identity,
-    /// [x]: output axis i is input axis `perm[i]`.
+    /// `[x]`: output axis i is input axis `perm[i]`.
     Transpose {
         /// Permutation.
         perm: Vec<usize>,
     },
-    /// [x0, x1, ..].
+    /// `[x0, x1, ..]`.
     Concat {
         /// Axis.
         axis: usize,
     },
-    /// [x]: from `starts`, steps `steps` (never 0, may be negative), as many as the output has, one entry an axis.
+    /// `[x]`: from `starts`, steps `steps` (never 0, may be negative), as many as the output has, one entry an axis.
     Slice {
         /// First index.
         starts: Vec<usize>,
         /// Step.
         steps: Vec<isize>,
     },
-    /// [x]: constant padding, one entry an axis.
+    /// `[x]`: constant padding, one entry an axis.
     Pad {
         /// Elements in front.
         before: Vec<usize>,
@@ -436,14 +436,14 @@ pub enum Op {
         /// Fill.
         value: f32,
     },
-    /// [x]: constant indices along an axis.
+    /// `[x]`: constant indices along an axis.
     Gather {
         /// Axis.
         axis: usize,
         /// Indices, in range.
         indices: Vec<usize>,
     },
-    /// [x]: repeat dimensions of size 1 up to the output's shape.
+    /// `[x]`: repeat dimensions of size 1 up to the output's shape.
     Expand,
     /// [x `N,H,W,C`].
     DepthToSpace {
