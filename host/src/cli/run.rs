@@ -39,7 +39,7 @@ pub struct Args {
     model: ModelArgs,
 }
 
-/// Samples of which the answer is printed.
+/// Samples, and rows of each, of which the answer is printed when the inputs are arrays.
 const SHOWN: usize = 20;
 /// Classes of a sample that are printed.
 const BEST: usize = 3;
@@ -144,9 +144,12 @@ fn answer(plan: &Plan<'_>, case: &Case, outputs: &[Vec<u8>]) -> Value {
 
 fn text(plan: &Plan<'_>, cases: &[Case], outputs: &[Vec<Vec<u8>>]) -> String {
     let mut table = Table::new(&[("sample", Left), ("answer", Left), ("score", Right), ("next", Left)]);
-    let shown = if cases.iter().any(|case| matches!(case, Case::Text(_))) { cases.len() } else { SHOWN };
+    let all = cases.iter().any(|case| matches!(case, Case::Text(_)));
+    let shown = if all { cases.len() } else { SHOWN };
     for (index, (case, outputs)) in cases.iter().zip(outputs).take(shown).enumerate() {
-        for (word, scores) in scores(plan, case, outputs).into_iter().take(shown) {
+        let rows = scores(plan, case, outputs);
+        let count = if all { rows.len() } else { SHOWN };
+        for (word, scores) in rows.into_iter().take(count) {
             let sample = match (&word, case) {
                 (Some(word), _) => word.clone(),
                 (None, Case::Text(text)) => text.clone(),
