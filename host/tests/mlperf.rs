@@ -74,11 +74,19 @@ fn argmax(values: &[u8]) -> usize {
     values.iter().position(|&x| x as i8 == top).unwrap()
 }
 
-/// Agreement with LiteRT that issue 2 asks for, in percent of values; rows in which the largest value stands elsewhere: 0.
+/// Agreement with LiteRT in percent of values (ONNX Runtime has 94.7 on ic and 99.7 on kws), the largest value at the same
+/// place in all rows, and an arena well below that of TFLM.
 #[test]
 fn stated_quantization_agrees_with_litert() {
     println!("model  equal %  rows  argmax  largest difference  arena bytes");
-    for (name, least) in [("kws", 99.0), ("ic", 94.0), ("vww", 99.0), ("ad", 99.0), ("sww", 99.0)] {
+    let models = [
+        ("kws", 99.0, 16_500),
+        ("ic", 94.0, 50_000),
+        ("vww", 99.0, 56_000),
+        ("ad", 99.0, 1_500),
+        ("sww", 99.0, 7_500),
+    ];
+    for (name, least, arena) in models {
         let Some(path) = data(&format!("mlperf-tiny/{name}_qdq.onnx")) else { continue };
         let Some(golden) = data(&format!("mlperf-tiny/{name}_litert_golden.npz")) else { continue };
         let graph = import::load(&path, &ImportOptions::default()).unwrap();
@@ -103,6 +111,7 @@ fn stated_quantization_agrees_with_litert() {
         let percent = 100.0 * equal as f64 / all as f64;
         println!("{name:5}  {percent:7.2}  {rows:4}  {top:6}  {largest:18}  {:11}", compiled.arena_bytes());
         assert!(percent >= least, "{name}: {percent:.2} % of the values are LiteRT's");
+        assert!(compiled.arena_bytes() <= arena, "{name}: an arena of {} bytes", compiled.arena_bytes());
         assert_eq!(top, samples, "{name}: the largest value is elsewhere");
         assert!(name == "ic" || largest <= 1, "{name}: a value is {largest} steps from LiteRT's");
     }

@@ -232,7 +232,7 @@ fn wide_groups(
     let mut notes = Vec::new();
     let mut note = |path: &str, message: String| notes.push(Note { path: path.to_owned(), message });
     let mut wide = Vec::new();
-    for id in activations(graph).into_iter().filter(|id| graph.value(*id).constant.is_none()) {
+    for id in activations(graph) {
         let root = groups.root(id);
         let predicted = predicted_sqnr(id, groups, statistics);
         match options.activations {

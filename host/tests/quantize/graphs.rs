@@ -1,18 +1,15 @@
-//! A float interpreter of graphs and a way to run plans, for tests of the stages in between.
-#![allow(dead_code)]
+//! Graphs by hand, and a way to run them as plans.
 
 use std::collections::HashMap;
 
-use mixel::graph::{
-    Arithmetic, Clip, Constant, Graph, Node, Op, Origin, Pooling, Quantization, Reduction, Shape, Value,
-    ValueId, Window,
-};
-use mixel::lower::function;
+use mixel::graph::{Clip, Graph, Node, Op, Origin, Quantization, Shape, Value, ValueId, Window};
 use mixel::quantize::{Options, Quantized, Statistics, dequantize_value, quantize, quantize_value};
 use mixel_core::kernels::All;
 use mixel_core::pack::Layout;
 use mixel_core::plan::{DType, Plan};
 use mixel_core::session::Session;
+
+use crate::support::interpreter::{self, Tensor};
 
 /// Graphs by hand.
 pub struct Build {
@@ -102,219 +99,12 @@ pub fn samples(graph: &Graph, count: usize, seed: u64) -> Vec<Vec<Vec<f32>>> {
     (0..count).map(|_| build.sample()).collect()
 }
 
-/// All values of `graph` for `inputs`, in double precision inside an operator and float between them.
+/// All values of `graph` for `inputs`, in float.
 pub fn evaluate(graph: &Graph, inputs: &[Vec<f32>]) -> HashMap<ValueId, Vec<f32>> {
-    let mut values: HashMap<ValueId, Vec<f32>> = HashMap::new();
-    for (index, value) in graph.values.iter().enumerate() {
-        if let Some(Constant { data, .. }) = &value.constant {
-            values.insert(ValueId(index), data.clone());
-        }
-    }
-    for (id, data) in graph.inputs.iter().zip(inputs) {
-        values.insert(*id, data.clone());
-    }
-    for node in &graph.nodes {
-        let inputs: Vec<&[f32]> = node.inputs.iter().map(|id| values[id].as_slice()).collect();
-        let shapes: Vec<&[usize]> = node.inputs.iter().map(|id| &graph.value(*id).shape.dims[..]).collect();
-        let output = compute(&node.op, &inputs, &shapes, &graph.value(node.output).shape.dims);
-        values.insert(node.output, output);
-    }
-    values
-}
-
-fn compute(op: &Op, inputs: &[&[f32]], shapes: &[&[usize]], to: &[usize]) -> Vec<f32> {
-    let limit = |x: f64, clip: &Clip| x.clamp(clip.min as f64, clip.max as f64) as f32;
-    let x = inputs[0];
-    match op {
-        Op::Linear { clip } => {
-            let (outputs, depth) = (shapes[1][0], shapes[1][1]);
-            let row = |row: &[f32]| -> Vec<f32> {
-                (0..outputs)
-                    .map(|n| {
-                        let products = row.iter().zip(&inputs[1][n * depth..]);
-                        let sum: f64 = products.map(|(x, w)| *x as f64 * *w as f64).sum();
-                        limit(sum + inputs[2][n] as f64, clip)
-                    })
-                    .collect()
-            };
-            x.chunks(depth).flat_map(row).collect()
-        }
-        Op::Conv { window, groups, clip } => {
-            let (h, w, c) = (shapes[0][1], shapes[0][2], shapes[0][3]);
-            let (outputs, kh, kw, inner) = (shapes[1][0], shapes[1][1], shapes[1][2], shapes[1][3]);
-            let mut y = Vec::new();
-            for (oy, ox) in (0..to[1]).flat_map(|oy| (0..to[2]).map(move |ox| (oy, ox))) {
-                for o in 0..outputs {
-                    let mut sum = inputs[2][o] as f64;
-                    for (ky, kx) in (0..kh).flat_map(|ky| (0..kw).map(move |kx| (ky, kx))) {
-                        let iy =
-                            (oy * window.stride[0] + ky * window.dilation[0]).wrapping_sub(window.pad[0]);
-                        let ix =
-                            (ox * window.stride[1] + kx * window.dilation[1]).wrapping_sub(window.pad[1]);
-                        if iy >= h || ix >= w {
-                            continue;
-                        }
-                        for i in 0..inner {
-                            let channel = o / (outputs / groups) * inner + i;
-                            let weight = inputs[1][((o * kh + ky) * kw + kx) * inner + i];
-                            sum += x[(iy * w + ix) * c + channel] as f64 * weight as f64;
-                        }
-                    }
-                    y.push(limit(sum, clip));
-                }
-            }
-            y
-        }
-        Op::Pool { pooling, window } => {
-            let (h, w, c) = (shapes[0][1], shapes[0][2], shapes[0][3]);
-            let mut y = Vec::new();
-            for (oy, ox) in (0..to[1]).flat_map(|oy| (0..to[2]).map(move |ox| (oy, ox))) {
-                for channel in 0..c {
-                    let mut taps = Vec::new();
-                    for (ky, kx) in
-                        (0..window.kernel[0]).flat_map(|ky| (0..window.kernel[1]).map(move |kx| (ky, kx)))
-                    {
-                        let iy = (oy * window.stride[0] + ky).wrapping_sub(window.pad[0]);
-                        let ix = (ox * window.stride[1] + kx).wrapping_sub(window.pad[1]);
-                        if iy < h && ix < w {
-                            taps.push(x[(iy * w + ix) * c + channel]);
-                        }
-                    }
-                    y.push(match pooling {
-                        Pooling::Max => taps.iter().copied().fold(f32::NEG_INFINITY, f32::max),
-                        Pooling::Average => taps.iter().sum::<f32>() / taps.len() as f32,
-                        Pooling::AverageWithPad => {
-                            taps.iter().sum::<f32>() / (window.kernel[0] * window.kernel[1]) as f32
-                        }
-                    });
-                }
-            }
-            y
-        }
-        Op::Binary { op, clip } => {
-            let pick = |operand: usize, index: usize| {
-                let (mut at, mut stride, mut rest) = (0, 1, index);
-                let dims = shapes[operand];
-                for axis in (0..to.len()).rev() {
-                    let own = (axis + dims.len()).checked_sub(to.len()).map_or(1, |own| dims[own]);
-                    at += if own == 1 { 0 } else { rest % to[axis] * stride };
-                    stride *= own;
-                    rest /= to[axis];
-                }
-                inputs[operand][at] as f64
-            };
-            let apply = |index: usize| {
-                let (a, b) = (pick(0, index), pick(1, index));
-                let y = match op {
-                    Arithmetic::Add => a + b,
-                    Arithmetic::Sub => a - b,
-                    Arithmetic::Mul => a * b,
-                    Arithmetic::Div => a / b,
-                };
-                limit(y, clip)
-            };
-            (0..to.iter().product()).map(apply).collect()
-        }
-        Op::Unary(functions) => x.iter().map(|&x| function::chain(functions, x as f64) as f32).collect(),
-        Op::Softmax { .. } => {
-            let row = |row: &[f32]| -> Vec<f32> {
-                let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                let sum: f32 = row.iter().map(|x| (x - top).exp()).sum();
-                row.iter().map(|x| (x - top).exp() / sum).collect()
-            };
-            x.chunks(*to.last().unwrap()).flat_map(row).collect()
-        }
-        Op::LayerNorm { epsilon } => {
-            let row = |row: &[f32]| -> Vec<f32> {
-                let n = row.len() as f64;
-                let mean = row.iter().map(|&x| x as f64).sum::<f64>() / n;
-                let variance = row.iter().map(|&x| (x as f64 - mean).powi(2)).sum::<f64>() / n;
-                let scale = 1.0 / (variance + *epsilon as f64).sqrt();
-                let normal = row.iter().map(|&x| (x as f64 - mean) * scale);
-                normal
-                    .enumerate()
-                    .map(|(c, z)| (z * inputs[1][c] as f64 + inputs[2][c] as f64) as f32)
-                    .collect()
-            };
-            x.chunks(*to.last().unwrap()).flat_map(row).collect()
-        }
-        Op::Reduce { reduction: Reduction::Mean, axes } if axes[..] == [1, 2] => {
-            let c = shapes[0][3];
-            let positions = (x.len() / c) as f32;
-            (0..c).map(|channel| x.iter().skip(channel).step_by(c).sum::<f32>() / positions).collect()
-        }
-        Op::Reshape | Op::Identity => x.to_vec(),
-        Op::Transpose { perm } => gather(to, |at| {
-            let mut from = vec![0; at.len()];
-            perm.iter().zip(at).for_each(|(&axis, &index)| from[axis] = index);
-            x[flat(&from, shapes[0])]
-        }),
-        Op::Slice { starts, steps } => gather(to, |at| {
-            let place = |axis: usize| (starts[axis] as isize + at[axis] as isize * steps[axis]) as usize;
-            x[flat(&(0..at.len()).map(place).collect::<Vec<_>>(), shapes[0])]
-        }),
-        Op::Pad { before, value, .. } => gather(to, |at| {
-            let from: Vec<usize> =
-                at.iter().zip(before).map(|(at, before)| at.wrapping_sub(*before)).collect();
-            let inside = from.iter().zip(shapes[0]).all(|(at, dim)| at < dim);
-            if inside { x[flat(&from, shapes[0])] } else { *value }
-        }),
-        Op::Concat { axis } => gather(to, |at| {
-            let mut from = at.to_vec();
-            let part = shapes.iter().position(|dims| {
-                let inside = from[*axis] < dims[*axis];
-                if !inside {
-                    from[*axis] -= dims[*axis];
-                }
-                inside
-            });
-            let part = part.unwrap();
-            inputs[part][flat(&from, shapes[part])]
-        }),
-        Op::DepthToSpace { block, .. } => gather(to, |at| {
-            let depth = (at[1] % block * block + at[2] % block) * to[3] + at[3];
-            x[flat(&[at[0], at[1] / block, at[2] / block, depth], shapes[0])]
-        }),
-        Op::SpaceToDepth { block } => gather(to, |at| {
-            let c = shapes[0][3];
-            let (i, j) = (at[3] / c / block, at[3] / c % block);
-            x[flat(&[at[0], at[1] * block + i, at[2] * block + j, at[3] % c], shapes[0])]
-        }),
-        Op::MatMul { transpose_b, scale } => {
-            let rank = to.len();
-            let (m, n) = (to[rank - 2], to[rank - 1]);
-            let k = shapes[0][rank - 1];
-            gather(to, |at| {
-                let (row, column) = (at[rank - 2], at[rank - 1]);
-                let batch = flat(&at[..rank - 2], &to[..rank - 2]);
-                let b = |i: usize| if *transpose_b { column * k + i } else { i * n + column };
-                let product = |i: usize| x[(batch * m + row) * k + i] * inputs[1][batch * k * n + b(i)];
-                (0..k).map(product).sum::<f32>() * scale
-            })
-        }
-        other => panic!("the test's interpreter has no {other:?}"),
-    }
-}
-
-fn gather(dims: &[usize], mut pick: impl FnMut(&[usize]) -> f32) -> Vec<f32> {
-    let count = dims.iter().product();
-    let mut at = vec![0; dims.len()];
-    let mut result = Vec::with_capacity(count);
-    for _ in 0..count {
-        result.push(pick(&at));
-        for axis in (0..dims.len()).rev() {
-            at[axis] += 1;
-            if at[axis] < dims[axis] {
-                break;
-            }
-            at[axis] = 0;
-        }
-    }
-    result
-}
-
-fn flat(at: &[usize], dims: &[usize]) -> usize {
-    at.iter().zip(dims).fold(0, |flat, (at, dim)| flat * dim + at)
+    let tensor = |(id, data): (&ValueId, &Vec<f32>)| Tensor::new(&graph.value(*id).shape.dims, data.clone());
+    let inputs: Vec<Tensor> = graph.inputs.iter().zip(inputs).map(tensor).collect();
+    let values = interpreter::run(graph, &inputs).into_iter().enumerate();
+    values.filter_map(|(index, value)| Some((ValueId(index), value?.data))).collect()
 }
 
 /// Statistics of every value of `graph` over `samples`.

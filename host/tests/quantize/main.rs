@@ -1,11 +1,14 @@
 //! Quantization and lowering against float arithmetic, on graphs by hand.
 
 mod graphs;
+#[path = "../support/mod.rs"]
+mod support;
 
 use graphs::{Build, RELU, evaluate, measured_sqnr_db, observe, run, samples, sqnr_db};
 use mixel::ErrorKind;
 use mixel::graph::{
-    Arithmetic, Clip, Constant, Function, Integers, Op, Pooling, Quantization, Reduction, ShuffleMode,
+    Arithmetic, Clip, Constant, Coordinates, Function, Integers, NearestRounding, Op, Pooling, Quantization,
+    Reduction, Sampling, ShuffleMode,
 };
 use mixel::quantize::{
     Activations, Calibration, Histogram, Options, Range, dequantize_value, equalize, quantize, quantize_value,
@@ -313,4 +316,99 @@ fn noisy_values_get_sixteen_bits() {
     let wide = measured_sqnr_db(&graph, &auto);
     println!("outlier channel: {narrow:.1} dB with 8 bits, {wide:.1} dB with 16 where needed");
     assert!(wide > narrow + 10.0);
+}
+
+/// Each operator alone, with 8 and with 16 bits, against float: whatever lowering folds, packs and tabulates is right.
+#[test]
+fn every_operator_alone() {
+    const IMAGE: [usize; 4] = [1, 4, 6, 8];
+    const C: Clip = Clip::NONE;
+    let resize = |sampling, coordinates| Op::Resize { sampling, coordinates, scales: [2.0, 2.0] };
+    let nearest = Sampling::Nearest { rounding: NearestRounding::Floor };
+    let reduce = |reduction, axes: &[usize]| Op::Reduce { reduction, axes: axes.to_vec() };
+    let pool = |pooling| Op::Pool { pooling, window: graphs::window(3, 2, 1) };
+    let one_input: Vec<(Op, Vec<usize>)> = vec![
+        (Op::Unary(vec![Function::Sigmoid]), IMAGE.to_vec()),
+        (Op::Unary(vec![Function::HardSwish, Function::Affine { scale: 0.5, offset: 0.1 }]), IMAGE.to_vec()),
+        (Op::Unary(vec![Function::GeluTanh]), IMAGE.to_vec()),
+        (Op::Unary(vec![Function::Clip(Clip { min: -0.5, max: 1.0 })]), IMAGE.to_vec()),
+        (Op::Softmax { axis: 3 }, IMAGE.to_vec()),
+        (Op::Softmax { axis: 1 }, IMAGE.to_vec()),
+        (Op::L2Norm { axes: vec![3], epsilon: 1e-6 }, IMAGE.to_vec()),
+        (pool(Pooling::Max), vec![1, 2, 3, 8]),
+        (pool(Pooling::Average), vec![1, 2, 3, 8]),
+        (pool(Pooling::AverageWithPad), vec![1, 2, 3, 8]),
+        (reduce(Reduction::Mean, &[1, 2]), vec![1, 8]),
+        (reduce(Reduction::Sum, &[3]), vec![1, 4, 6, 1]),
+        (reduce(Reduction::Max, &[1]), vec![1, 6, 8]),
+        (Op::Slice { starts: vec![0, 1, 5, 0], steps: vec![1, 1, -2, 3] }, vec![1, 3, 3, 3]),
+        (Op::Pad { before: vec![0, 1, 2, 0], after: vec![0, 0, 1, 1], value: 0.7 }, vec![1, 5, 9, 9]),
+        (Op::Gather { axis: 2, indices: vec![4, 0, 0, 5] }, vec![1, 4, 4, 8]),
+        (Op::Gather { axis: 3, indices: vec![6, 4, 2] }, vec![1, 4, 6, 3]),
+        (Op::Transpose { perm: vec![0, 3, 1, 2] }, vec![1, 8, 4, 6]),
+        (Op::DepthToSpace { block: 2, mode: ShuffleMode::Crd }, vec![1, 8, 12, 2]),
+        (Op::SpaceToDepth { block: 2 }, vec![1, 2, 3, 32]),
+        (resize(nearest, Coordinates::Asymmetric), vec![1, 8, 12, 8]),
+        (resize(Sampling::Bilinear, Coordinates::HalfPixel), vec![1, 8, 12, 8]),
+        (resize(Sampling::Bilinear, Coordinates::AlignCorners), vec![1, 8, 12, 8]),
+    ];
+    for (op, to) in one_input {
+        alone(format!("{op:?}"), |build| {
+            let x = build.input(&IMAGE);
+            build.node(op, &[x], &to)
+        });
+    }
+    alone("Expand".to_owned(), |build| {
+        let x = build.input(&[1, 6, 1]);
+        build.node(Op::Expand, &[x], &[4, 6, 8])
+    });
+    for op in [Arithmetic::Add, Arithmetic::Sub, Arithmetic::Mul] {
+        alone(format!("{op:?} of two"), |build| {
+            let (a, b) = (build.input(&[1, 4, 1, 8]), build.input(&[6, 8]));
+            build.node(Op::Binary { op, clip: C }, &[a, b], &IMAGE)
+        });
+        alone(format!("{op:?} of a constant"), |build| {
+            let (a, b) = (build.input(&IMAGE), build.random_constant(&[8], 2.0));
+            build.node(Op::Binary { op, clip: RELU }, &[a, b], &IMAGE)
+        });
+    }
+    alone("Div".to_owned(), |build| {
+        let (a, b) = (build.input(&IMAGE), build.input(&[1, 1, 6, 1]));
+        let b = build.node(
+            Op::Unary(vec![Function::Abs, Function::Affine { scale: 1.0, offset: 1.0 }]),
+            &[b],
+            &[1, 1, 6, 1],
+        );
+        build.node(Op::Binary { op: Arithmetic::Div, clip: C }, &[a, b], &IMAGE)
+    });
+    for groups in [1, 2, 8] {
+        alone(format!("Conv in {groups} groups"), |build| {
+            let x = build.input(&IMAGE);
+            build.conv(x, 16, 3, groups, C)
+        });
+        alone(format!("ConvTranspose in {groups} groups"), |build| {
+            let x = build.input(&IMAGE);
+            let weights = build.random_constant(&[8, 3, 3, 8 / groups], 0.2);
+            let bias = build.random_constant(&[8], 0.1);
+            let window = graphs::window(3, 2, 1);
+            build.node(Op::ConvTranspose { window, groups, clip: C }, &[x, weights, bias], &[1, 7, 11, 8])
+        });
+    }
+    alone("GroupNorm".to_owned(), |build| {
+        let (x, gamma, beta) =
+            (build.input(&IMAGE), build.random_constant(&[8], 1.0), build.random_constant(&[8], 1.0));
+        build.node(Op::GroupNorm { groups: 2, epsilon: 1e-5 }, &[x, gamma, beta], &IMAGE)
+    });
+}
+
+/// One operator with 8 and with 16 bits; the outputs of all layouts are equal, and 16 bits are not worse.
+fn alone(name: String, make: impl FnOnce(&mut Build) -> mixel::graph::ValueId) {
+    let mut build = Build::new(9);
+    let y = make(&mut build);
+    let graph = build.output(y);
+    let narrow = measured_sqnr_db(&graph, &INT8);
+    let wide = measured_sqnr_db(&graph, &Options { activations: Activations::Int16, ..INT8 });
+    println!("{narrow:6.1} dB {wide:6.1} dB  {name}");
+    assert!(narrow > 25.0, "{name}: {narrow:.1} dB");
+    assert!(wide > narrow - 0.5, "{name}: {wide:.1} dB with 16 bits");
 }
