@@ -151,7 +151,8 @@ fn place(at: usize) -> usize {
     (at & !3) | (within >> 1) | (within & 1) << 1
 }
 
-/// See [`super::matrix::Lane::stage`].
+/// See [`super::matrix::Lane::stage`]. Not inlined: its loops would crowd the registers of the gathering around it.
+#[inline(never)]
 pub(super) fn stage(patch: Out<'_, u8>, at: usize, values: In<'_, i8>) {
     let patch = patch.cast::<i16>();
     let mut done = 0;
@@ -181,6 +182,7 @@ pub(super) fn stage(patch: Out<'_, u8>, at: usize, values: In<'_, i8>) {
 }
 
 /// See [`super::matrix::Lane::pad`].
+#[inline(never)]
 pub(super) fn pad(patch: Out<'_, u8>, at: usize, count: usize, value: i8) {
     let patch = patch.cast::<i16>();
     for index in at..at + count {

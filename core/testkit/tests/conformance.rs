@@ -9,14 +9,14 @@ use mixel_testkit::{Failure, MEMORY, Pool, Random, linear};
 fn all_cases_agree_with_their_reference() {
     let mut memory = vec![0u8; MEMORY];
     let (mut cases, mut failed) = (0, Vec::new());
-    let every = if cfg!(miri) { 23 } else { 1 };
+    let every = if cfg!(miri) { 89 } else { 1 };
     mixel_testkit::run_some(&mut memory, every, &mut |name, result| {
         cases += 1;
         if let Err(failure) = result {
             failed.push(format!("{name}: {failure}"));
         }
     });
-    assert!(cases > 300 / every, "only {cases} cases were run");
+    assert!(cases >= 300 / every, "only {cases} cases were run");
     assert!(failed.is_empty(), "{} of {cases} failed:\n{}", failed.len(), failed.join("\n"));
 }
 
