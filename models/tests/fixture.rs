@@ -144,7 +144,7 @@ fn tract_agrees_with_the_training_library() {
         let shape = [TEXTS.len(), usize::from(size.length), size.features()];
         let input = Tensor::from_shape(&shape, &features(&case, &TEXTS)).unwrap();
         let output = model.run(tvec![input.into()]).unwrap();
-        let output: Vec<f32> = output[0].to_array_view::<f32>().unwrap().iter().copied().collect();
+        let output: Vec<f32> = output[0].to_plain_array_view::<f32>().unwrap().iter().copied().collect();
         assert_close(&output, &expected(&case, &weights), &format!("{target:?}"));
     }
 }
