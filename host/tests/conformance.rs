@@ -12,8 +12,7 @@ fn every_board_computes_what_the_specification_says() {
     }
     let folder = tempfile::tempdir().unwrap();
     for board in boards().iter().filter(|board| board.is_emulated()) {
-        let ran =
-            run_program(board, "mixel-conformance", folder.path(), Duration::from_secs(300)).unwrap();
+        let ran = run_program(board, "mixel-conformance", folder.path(), Duration::from_secs(300)).unwrap();
         let last = ran.log.last().cloned().unwrap_or_default();
         println!("{}: {last}", board.name);
         assert_eq!(ran.exit, Some(0), "{}:\n{}", board.name, ran.log.join("\n"));

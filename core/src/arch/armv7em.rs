@@ -1,6 +1,22 @@
 //! Inner loops of Cortex-M cores with the DSP extension that need more registers than a compiler finds.
 #![allow(unsafe_code)]
 
+// Whatever `-C target-cpu` says, the compiler may read module assembly for a core without these instructions (it does on
+// Armv8-M, and in builds with link-time optimisation). Each block names a core that has them; the choice holds for
+// blocks that follow in the same unit, so Helium is not taken away.
+#[cfg(mixel_helium)]
+macro_rules! cpu {
+    () => {
+        ".cpu cortex-m55"
+    };
+}
+#[cfg(not(mixel_helium))]
+macro_rules! cpu {
+    () => {
+        ".cpu cortex-m33"
+    };
+}
+
 /// Three staged patches times one block of two channels: sums as `[row][channel]`.
 ///
 /// A round is 4 inputs: 5 loads, 4 widenings, 12 dual multiplications. Six sums, two registers of weights, two of inputs and
@@ -13,6 +29,7 @@ pub(super) unsafe extern "C" fn tile_2x3(x: *const u32, w: *const u32, groups: u
     // r0 x, r1 w, r2 offset of the patches and then the third one's pointer, r3 second pointer;
     // r4-r6 sums of channel 0, r7-r9 of channel 1, r10-r12 and lr weights and inputs.
     core::arch::naked_asm!(
+        cpu!(),
         "push {{r3-r11, lr}}",
         "add r12, r1, r2, lsl #3",
         "push {{r12, lr}}",
@@ -79,6 +96,7 @@ pub(super) unsafe extern "C" fn row_4(
 ) {
     // r0 x, r1 and r2 weights, r3 rounds, r4-r7 sums, r9 and r8 inputs, r11 and r10 weights.
     core::arch::naked_asm!(
+        cpu!(),
         "push {{r4-r11, lr}}",
         "movs r4, #0",
         "movs r5, #0",

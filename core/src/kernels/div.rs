@@ -6,7 +6,7 @@
 use core::marker::PhantomData;
 
 use super::add::combine;
-use super::nest::{elementwise_reach};
+use super::nest::elementwise_reach;
 use super::requant::{Clamp, Scale, round_div};
 use super::requantize::RescaleParams;
 use super::width::{Bits8, Bits16, Width, check_binary, check_clamp};
