@@ -38,6 +38,7 @@ impl Groups {
                 groups.join_if_alike(input, node.output);
             }
         }
+        groups.share_tables(graph);
         groups
     }
 
@@ -62,6 +63,33 @@ impl Groups {
             (Some(x), Some(y)) => Some(x.hull(y)),
             (x, y) => x.or(y),
         };
+    }
+
+    /// Lets equal functions of nearly equal ranges have one table: 256 bytes of a small model's flash each.
+    fn share_tables(&mut self, graph: &Graph) {
+        let tables = |node: &&Node| matches!(node.op, Op::Unary(_));
+        let nodes: Vec<&Node> = graph.nodes.iter().filter(tables).collect();
+        for (index, node) in nodes.iter().enumerate() {
+            let close = |earlier: &&&Node| {
+                earlier.op == node.op
+                    && self.close(earlier.inputs[0], node.inputs[0])
+                    && self.close(earlier.output, node.output)
+            };
+            if let Some(&earlier) = nodes[..index].iter().find(close) {
+                self.join(earlier.inputs[0], node.inputs[0]);
+                self.join(earlier.output, node.output);
+            }
+        }
+    }
+
+    /// Whether one quantization for both costs neither more than a quarter of its resolution, and none is stated.
+    fn close(&self, a: ValueId, b: ValueId) -> bool {
+        let (a, b) = (self.root(a), self.root(b));
+        let (Some(x), Some(y)) = (self.range[a], self.range[b]) else { return false };
+        let hull = x.hull(y);
+        let widths = [x, y].map(|range| range.max - range.min);
+        let free = self.given[a].is_none() && self.given[b].is_none();
+        free && widths.iter().all(|width| hull.max - hull.min <= 1.25 * width)
     }
 
     /// Lets a concatenated part share with the whole, unless it would lose more than one bit by it.
