@@ -155,10 +155,8 @@ impl<'m> Surface<'m> {
         let round_up = tick - 1 - slack;
         for &event in events {
             let at = self.lookup.get(event).unwrap_or(usize::MAX);
-            let patch = at / size;
-            let start = patch * size;
-            let (Some(state), Some(values)) =
-                (self.patches.get_mut(patch), self.values.get_mut(start..start + size))
+            let state = self.patches.get_mut(at / size);
+            let (Some(state), Some(values)) = (state, self.values.chunks_exact_mut(size).nth(at / size))
             else {
                 self.outside = self.outside.saturating_add(1);
                 continue;
@@ -166,11 +164,12 @@ impl<'m> Surface<'m> {
             if state.touched < Touched::Now {
                 touch(state, values, end, tick);
             }
-            let age = (end.wrapping_sub(event.t) + round_up) / tick;
+            let age = end.wrapping_sub(event.t).saturating_add(round_up) / tick;
             if age == 0 {
                 state.touched = Touched::NowAndNext;
             }
-            if let Some(fifo) = values.get_mut(at - start..at - start + width) {
+            let pixel = at % size;
+            if let Some(fifo) = values.get_mut(pixel..pixel + width) {
                 push(fifo, usize::from(event.on()), age.min(255) as u8, merge_ticks);
             }
         }

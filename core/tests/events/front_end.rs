@@ -485,6 +485,18 @@ fn surface_drops_tokens_by_the_same_policy() {
     }
 }
 
+/// Found by fuzzing: the offset of an event outside overflowed.
+#[test]
+fn surface_counts_events_outside_of_grid_and_sensor() {
+    let grid = Grid { left: 20, columns: 5, ..EVT_PLUS.grid };
+    let places = [(0, 0), (19, 5), (70, 5), (128, 5), (5, 128), (0x7FFF, 0x7FFF), (20, 5)];
+    let events: Vec<(Event, u8)> = places.iter().map(|&(x, y)| (Event::new(10, x, y, true), 0)).collect();
+    let window = Window { end: 24_000, events: 7, skipped: 0, active: true };
+    let emitted =
+        surface_tokens(SurfaceConfig { grid, least_pixels: 1, ..EVT_PLUS }, &[(window, events)])[0].1;
+    assert_eq!((emitted.tokens, emitted.outside), (1, 6));
+}
+
 fn thin(events: &[Event], bin: u32, room: usize, seed: u64) -> (Vec<Event>, u32) {
     let (mut held, mut map) = (vec![Event::default(); room], vec![0; Newest::map_len(DVS128)]);
     let mut newest = Newest::new(DVS128, bin, &mut held, &mut map).unwrap();
