@@ -61,8 +61,7 @@ mod tests {
 
     #[test]
     fn begins_at_a_multiple_of_16_also_after_moves_and_clones() {
-        let many: Vec<Aligned> =
-            (0..64).map(|len| Aligned::from(&vec![len as u8; len][..])).map(|bytes| bytes.clone()).collect();
+        let many: Vec<Aligned> = (0..64).map(|len| Aligned::from(&vec![len as u8; len][..])).collect();
         for (len, bytes) in many.iter().enumerate() {
             assert_eq!(bytes.as_ptr().addr() % ALIGN, 0);
             assert_eq!(&**bytes, vec![len as u8; len]);

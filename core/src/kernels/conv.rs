@@ -227,7 +227,7 @@ impl<X: Lane> Patch<'_, X> {
 
 narrow_and_wide!(Conv, Conv16, scratch::<i8>, scratch::<i16>);
 
-/// Shapes of a convolution for its [`reference`]: (n, h, w, c) of input and output.
+/// Shapes of a convolution for its [`reference()`]: (n, h, w, c) of input and output.
 #[derive(Clone, Copy, Debug)]
 pub struct Shapes {
     /// Dimensions of the input.

@@ -92,7 +92,7 @@ impl Window {
         (if self.stride[0] == 1 { above + 1 } else { above }).min(self.extent(0))
     }
 
-    /// See [`super::Kernel::reach`], for a kernel that goes through [`Rows`], which keeps `kept` rows.
+    /// See [`super::Kernel::reach`], for a kernel that goes through `Rows`, which keeps `kept` rows.
     ///
     /// When output row `oy` is complete, everything in front of input row `start(oy) + kept` has been read, and nothing
     /// behind it need have been.

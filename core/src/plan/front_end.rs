@@ -18,7 +18,7 @@ pub enum TextHead {
 pub enum FrontEnd {
     /// The caller fills the input tensors.
     None,
-    /// UTF-8 text to fingerprint bins, u16 [length][n] (pNLP-Mixer).
+    /// UTF-8 text to fingerprint bins, u16 `[length][n]` (pNLP-Mixer).
     Text {
         /// Hash, units and sizes.
         text: TextFrontEnd,

@@ -1,7 +1,7 @@
 //! Memory: where every tensor of a program lies in the arena.
 //!
-//! [`liveness`] says from which operator to which one each buffer is needed and which buffers may share memory;
-//! [`search`] finds offsets for them. Whether an operator may write over its input is what the core's kernels say
+//! `liveness` says from which operator to which one each buffer is needed and which buffers may share memory;
+//! `search` finds offsets for them. Whether an operator may write over its input is what the core's kernels say
 //! ([`mixel_core::kernels::needs`]), asked through a draft of the plan, so the rule stands in one place.
 
 mod liveness;
