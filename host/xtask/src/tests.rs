@@ -131,13 +131,15 @@ fn plans() -> Result<Vec<Plan>, String> {
     Ok(plans)
 }
 
-/// Names of the files in `host/tests`.
+/// Names of the suites in `host/tests`: files, and folders with a `main.rs`.
 fn host_suites() -> Result<Vec<String>, String> {
     let folder = root().join("host/tests");
-    let files = std::fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let mut names: Vec<String> = files
-        .filter_map(|file| Some(file.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+    let entries = std::fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            path.extension().is_some_and(|extension| extension == "rs") || path.join("main.rs").is_file()
+        })
         .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
         .collect();
     names.sort();
