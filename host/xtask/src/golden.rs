@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, path::Path};
 use serde_json::{Value, json};
 
 use crate::{
+    demo,
     step::Step,
     tools::{cargo, data, output, root},
 };
@@ -18,13 +19,31 @@ const FILE: &str = "benches/golden/boards.json";
 
 /// Boards with the target that plans for them are compiled for.
 const BOARDS: [(&str, &str); 2] = [("mps2-an386", "cortex-m4"), ("mps3-an547", "cortex-m55")];
-/// Models of the data sets; they bring their quantization, so nothing is calibrated.
-const MODELS: [&str; 5] = [
-    "mlperf-tiny/kws_qdq.onnx",
-    "mlperf-tiny/ic_qdq.onnx",
-    "mlperf-tiny/vww_qdq.onnx",
-    "mlperf-tiny/ad_qdq.onnx",
-    "mlperf-tiny/sww_qdq.onnx",
+
+/// A model, and what compiling and profiling it takes.
+struct Model {
+    path: &'static str,
+    compile: &'static [&'static str],
+    profile: &'static [&'static str],
+}
+
+/// A model of the data sets that brings its quantization.
+const fn quantized(path: &'static str) -> Model {
+    Model { path, compile: &[], profile: &[] }
+}
+
+/// Paths in `models/` are those of the repository, others of the data sets.
+const MODELS: [Model; 6] = [
+    quantized("mlperf-tiny/kws_qdq.onnx"),
+    quantized("mlperf-tiny/ic_qdq.onnx"),
+    quantized("mlperf-tiny/vww_qdq.onnx"),
+    quantized("mlperf-tiny/ad_qdq.onnx"),
+    quantized("mlperf-tiny/sww_qdq.onnx"),
+    Model {
+        path: "models/zoo/pnlp-intent.onnx",
+        compile: &["--calib", demo::SENTENCES],
+        profile: &["--text", "play some jazz"],
+    },
 ];
 
 /// Values by `board model`, each a map of fields.
@@ -68,15 +87,17 @@ fn measure(step: &mut Step) -> Result<Values, String> {
     let folder = root().join("target/xtask/golden");
     std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     for model in MODELS {
-        let path = data().join(model);
+        let name = model.path;
+        let path = if name.starts_with("models/") { root().join(name) } else { data().join(name) };
         if !path.is_file() {
-            step.skip(format!("golden values of {model}: missing {}", path.display()));
+            step.skip(format!("golden values of {name}: missing {}", path.display()));
             continue;
         }
         for (board, target) in BOARDS {
             let plan = folder.join(format!("{target}.mxl"));
-            mixel(&["compile", &text(&path), "-o", &text(&plan), "--target", target])?;
-            let profile = mixel(&["profile", &text(&plan), "--board", board, "--json"])?;
+            let (path, plan) = (text(&path), text(&plan));
+            mixel(&[&["compile", &path, "-o", &plan, "--target", target], model.compile].concat())?;
+            let profile = mixel(&[&["profile", &plan, "--board", board, "--json"], model.profile].concat())?;
             let profile: Value = serde_json::from_str(&profile)
                 .map_err(|error| format!("`mixel profile --json` on {board}: {error}"))?;
             let fields = FIELDS.iter().map(|field| {
@@ -85,7 +106,7 @@ fn measure(step: &mut Step) -> Result<Values, String> {
                     value.ok_or_else(|| format!("`mixel profile --json` gives no whole number `{field}`"))?;
                 Ok((field.to_string(), value))
             });
-            values.insert(format!("{board} {model}"), fields.collect::<Result<_, String>>()?);
+            values.insert(format!("{board} {name}"), fields.collect::<Result<_, String>>()?);
         }
     }
     Ok(values)

@@ -1,5 +1,6 @@
 //! Chores of this repository: `cargo xtask COMMAND`.
 
+mod demo;
 mod golden;
 mod setup;
 mod step;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
     let done = match words[..] {
         ["setup"] => setup::run(),
         ["test", ref rest @ ..] => tests::run(rest),
+        ["demo"] => demo::run(),
         ["golden"] => golden::run(false),
         ["golden", "--renew"] => golden::run(true),
         ["help" | "--help" | "-h"] | [] => {

@@ -25,12 +25,18 @@ const PACKAGES: [(&str, &str); 4] = [
 /// Installs everything that is missing.
 pub fn run() -> Result<(), String> {
     targets()?;
-    packages()?;
+    packages(&PACKAGES)?;
     if let Err(reason) = miri() {
         println!("miri is not there ({reason}); `cargo xtask test` will say that it skips it");
     }
     println!("everything needed is installed");
     Ok(())
+}
+
+/// Installs what emulated boards need.
+pub fn boards() -> Result<(), String> {
+    targets()?;
+    packages(&PACKAGES[..1])
 }
 
 fn targets() -> Result<(), String> {
@@ -45,7 +51,7 @@ fn targets() -> Result<(), String> {
     sh("rustup", &[&["target", "add"], &missing[..]].concat())
 }
 
-fn packages() -> Result<(), String> {
+fn packages(wanted: &[(&'static str, &str)]) -> Result<(), String> {
     let there = |sign: &str| {
         if sign.starts_with('/') {
             std::path::Path::new(sign).exists()
@@ -54,7 +60,7 @@ fn packages() -> Result<(), String> {
         }
     };
     let missing: Vec<&str> =
-        PACKAGES.into_iter().filter(|(_, sign)| !there(sign)).map(|(package, _)| package).collect();
+        wanted.iter().filter(|(_, sign)| !there(sign)).map(|(package, _)| *package).collect();
     if missing.is_empty() {
         return Ok(());
     }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    golden, setup,
+    demo, golden, setup,
     step::{Step, Tally},
     tools::{cargo, firmware, output, root},
 };
@@ -123,6 +123,10 @@ fn plans() -> Result<Vec<Plan>, String> {
             step.run(cargo(&format!("test --locked -p mixel --test {name} -- --show-output")));
         }));
     }
+    plans.push(Plan::new("firmware-apps", "the programs with a plan in them build", firmware_apps));
+    plans.push(Plan::new("demo", "the demo runs", |step| {
+        step.run(cargo("xtask demo"));
+    }));
     plans.push(Plan::new("golden", "instructions, memory and flash as written down", golden::step));
     plans.push(Plan::new("models", "the models' definitions, without long training", |step| {
         step.run(cargo("clippy --locked -p mixel-models --all-targets -- -D warnings"));
@@ -199,4 +203,31 @@ fn core_miri(step: &mut Step) {
     // Tests with file access or clocks have no place in the core; random layouts are wanted.
     miri.env("MIRIFLAGS", "-Zmiri-strict-provenance -Zmiri-symbolic-alignment-check");
     step.run(miri);
+}
+
+/// Programs for a Pico 2, and clippy for those that have a plan in them.
+fn firmware_apps(step: &mut Step) {
+    let folder = root().join("target/xtask");
+    let (plan, ops) = (folder.join("intent.mxl"), folder.join("intent.rs"));
+    let mut compile =
+        cargo("run --locked --quiet -p mixel -- compile models/zoo/pnlp-intent.onnx --target cortex-m33");
+    compile.args(["--calib", demo::SENTENCES, "-o"]).arg(&plan).arg("--ops-rs").arg(&ops);
+    if !step.run(compile) {
+        return;
+    }
+    let programs = [
+        ("build", "-p mixel-rp2350 -p mixel-rp2350-intent", ""),
+        ("clippy", "-p mixel-rp2350 -p mixel-rp2350-intent", "-- -D warnings"),
+        ("clippy", "-p mixel-single --features an505", "-- -D warnings"),
+    ];
+    for (command, packages, flags) in programs {
+        let target = "--target thumbv8m.main-none-eabihf --target-dir target/rp2350";
+        let mut cargo = firmware(&format!("{command} --locked --release {packages} {target} {flags}"));
+        cargo
+            .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-cpu=cortex-m33")
+            .env("DEFMT_LOG", "info")
+            .env("MIXEL_PLAN", &plan)
+            .env("MIXEL_OPS", &ops);
+        step.run(cargo);
+    }
 }
