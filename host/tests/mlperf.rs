@@ -7,11 +7,15 @@ use std::collections::BTreeMap;
 
 use mixel::aligned::Aligned;
 use mixel::arrays::{Array, ArrayData, read_npz};
+use mixel::compile::{CalibrationData, CompileOptions, Target, prepare};
+use mixel::device::boards;
 use mixel::graph::{Graph, Op, Origin, ValueId};
 use mixel::import::{self, ImportOptions};
 use mixel::program::Program;
 use mixel::quantize::{Options, Quantized, calibrate, dequantize_value, quantize, quantize_value};
 use mixel::reference::Reference;
+use mixel::samples::{Case, cases, input_names};
+use mixel::validate::on_board;
 use mixel_core::kernels::All;
 use mixel_core::pack::Layout;
 use mixel_core::plan::{DType, Plan};
@@ -239,5 +243,39 @@ fn float_models_keep_twenty_decibels() {
         let db = energies[&last].db();
         println!("{name}: {db:.1} dB before softmax");
         assert!(db >= 20.0, "{name}: {db:.1} dB");
+    }
+}
+
+/// All nine models, compiled for each emulated board, operator by operator against this machine.
+#[test]
+fn every_board_gives_the_bits_of_this_machine() {
+    for name in ["kws", "ic", "vww", "ad", "sww"] {
+        for form in ["qdq", "float"] {
+            let golden = if form == "qdq" { "litert" } else { "float" };
+            if (name, form) == ("sww", "float") {
+                continue; // There is no such model.
+            }
+            let (Some(model), Some(golden)) = (
+                data(&format!("mlperf-tiny/{name}_{form}.onnx")),
+                data(&format!("mlperf-tiny/{name}_{golden}_golden.npz")),
+            ) else {
+                continue;
+            };
+            let arrays = read_npz(&golden).unwrap();
+            let calibration = match form {
+                "qdq" => CalibrationData::None,
+                _ => CalibrationData::Arrays(arrays.clone()),
+            };
+            let prepared = prepare(&model, &CompileOptions { calibration, ..Default::default() }).unwrap();
+            let plan = prepared.compile(Target::Generic).unwrap().plan;
+            let names = input_names(&Plan::<All>::new_checked(&plan).unwrap());
+            // One of noise, one smooth; see the data's README.
+            let cases: Vec<Case> = cases(&names, &arrays).unwrap().into_iter().step_by(17).collect();
+            for board in boards().iter().filter(|board| board.is_emulated()) {
+                let result = on_board(&prepared, board, &cases).unwrap();
+                println!("{name}_{form} on {}: bit-equal {}", board.name, result.bit_equal);
+                assert!(result.bit_equal, "{name}_{form} on {}", board.name);
+            }
+        }
     }
 }
