@@ -38,16 +38,31 @@ impl Layout {
         }
     }
 
-    /// Elements that depthwise weights of `taps` x `channels` take.
-    pub const fn depthwise_len(self, taps: usize, channels: usize) -> usize {
-        taps * channels
+    /// How the layout orders the weights of a depthwise convolution with a `kernel` of (height, width).
+    pub const fn depthwise(self, _kernel: [usize; 2]) -> DepthwiseOrder {
+        DepthwiseOrder::Taps
+    }
+}
+
+/// Order of depthwise weights `[taps][channels]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DepthwiseOrder {
+    /// Tap by tap, as they are.
+    Taps,
+}
+
+impl DepthwiseOrder {
+    /// Elements that weights of `taps` x `channels` take; none when there are too many.
+    pub const fn len(self, taps: usize, channels: usize) -> Option<usize> {
+        match self {
+            Self::Taps => taps.checked_mul(channels),
+        }
     }
 
-    /// Packs depthwise `weights` (`[kh][kw][channels]`) into `out`, which has
-    /// [`Layout::depthwise_len`] elements.
-    pub fn pack_depthwise(self, weights: &[i8], out: &mut [i8]) {
-        for (place, &value) in out.iter_mut().zip(weights) {
-            *place = value;
+    /// Packs `weights` (`[taps][channels]`) into `out`, which has [`DepthwiseOrder::len`] elements.
+    pub fn pack(self, weights: &[i8], _channels: usize, out: &mut [i8]) {
+        match self {
+            Self::Taps => out.iter_mut().zip(weights).for_each(|(place, &value)| *place = value),
         }
     }
 }

@@ -1,130 +1,158 @@
-//! The outputs of one pixel of a depthwise convolution.
+//! One row of outputs of a depthwise convolution.
+//!
+//! [`line`] is what operators call. A layout with a body of its own for some filters gives it as [`Lane::line`]; everything
+//! else goes the common way, pixel by pixel, a few channels at once.
 #![allow(unsafe_code)]
 
 use super::matrix::Lane;
 use super::portable;
 use super::view::{In, Out};
 use crate::kernels::requant::{Channel, Channels, Clamp, Quantized, Scale};
+use crate::kernels::window::Window;
 use crate::pack::Layout;
 
 /// Tallest kernel.
 pub const MAX_HEIGHT: usize = 16;
 
-/// What one output pixel sees.
-pub struct Taps<'a, X> {
-    /// One window a kernel row, which begins at the first tap inside the image; empty for rows outside.
+/// What one row of outputs sees.
+pub struct Line<'a, X> {
+    /// One row of the image a kernel row, from its first column on; empty for rows outside.
     pub rows: &'a [In<'a, X>],
-    /// The first column of taps inside the image.
-    pub first: usize,
-    /// How many columns of taps are inside.
-    pub inside: usize,
-    /// Columns of taps.
-    pub columns: usize,
-    /// Elements from one tap to the next.
-    pub step: usize,
+    /// Columns of the image.
+    pub width: usize,
     /// What taps outside the image hold.
     pub outside: X,
 }
 
-/// Weights `[rows][columns][channels]`, channels and range of the outputs.
+/// Geometry, weights, channels and range of the outputs.
 #[derive(Clone, Copy)]
 pub struct Filter<'a> {
     /// Weight order of the plan.
     pub layout: Layout,
-    /// The weights.
+    /// Geometry.
+    pub window: Window,
+    /// The weights, in the order of [`Layout::depthwise`].
     pub weights: In<'a, i8>,
-    /// Output channels for each input channel.
-    pub multiplier: usize,
+    /// Input channels.
+    pub depth: usize,
     /// Bias and scale of all output channels.
     pub channels: Channels<'a>,
     /// Zero point and range.
     pub clamp: Clamp,
 }
 
+/// What one output pixel sees of its row.
+struct Taps {
+    /// The first column of taps inside the image.
+    first: usize,
+    /// How many columns of taps are inside.
+    inside: usize,
+    /// Where the first of them lies in the rows.
+    from: usize,
+    /// Whether three taps a row, all inside, lie as far apart as their weights.
+    whole: bool,
+}
+
 /// Channels that are summed at once: what a Cortex-M's registers hold, or a vector register on larger machines.
 const LANES: usize = if cfg!(target_os = "none") { 4 } else { 16 };
 
-/// The outputs of one pixel, `y.len()` channels. Nothing happens when a window is too short.
+/// One row of outputs, `y.len()` elements in whole pixels; `scratch` has [`Lane::line_bytes`]. Nothing happens when a window is
+/// too short.
 #[inline(never)]
-pub fn pixel<X: Lane, Y: Quantized>(taps: &Taps<'_, X>, filter: &Filter<'_>, y: Out<'_, Y>) {
-    let (count, multiplier) = (y.len(), filter.multiplier.max(1));
-    let needed = taps.inside.saturating_sub(1) * taps.step + count / multiplier;
-    let inputs = taps.first + taps.inside <= taps.columns
-        && taps.rows.iter().all(|row| row.is_empty() || row.len() >= needed);
-    let constants = filter.weights.len() >= taps.rows.len() * taps.columns * count
-        && [filter.channels.bias.len(), filter.channels.multiplier.len(), filter.channels.shift.len()]
-            .into_iter()
-            .all(|len| len >= count);
-    if !inputs || !constants {
+pub fn line<X: Lane, Y: Quantized>(
+    line: &Line<'_, X>,
+    filter: &Filter<'_>,
+    scratch: Out<'_, u8>,
+    y: Out<'_, Y>,
+) {
+    let Filter { window, weights, depth, channels, .. } = filter;
+    let [rows, columns] = window.kernel.map(usize::from);
+    let count = channels.bias.len();
+    let inputs = line.rows.len() == rows
+        && line.rows.iter().all(|row| row.is_empty() || row.len() >= line.width * depth);
+    let constants = weights.len() >= rows * columns * count
+        && channels.multiplier.len() == count
+        && channels.shift.len() == count;
+    let multiplier = count.checked_div(*depth).unwrap_or(0);
+    if !inputs || !constants || multiplier == 0 || X::line(line, filter, scratch, y) {
         return;
     }
-    let mut channel = 0;
-    if multiplier == 1 {
-        while filter.layout == Layout::ArmDsp && channel + 4 <= count {
-            // SAFETY: rows, weights, channels and `y` reach to the last channel.
-            unsafe {
-                let three = |sums: &mut _, x, w| X::four_by_three(sums, x, w, count);
-                block::<X, Y, 4>(taps, filter, channel, channel, y, |sums, x, w| X::four(sums, x, w), three);
+    let whole = columns == 3 && window.dilation[1] == 1 && multiplier == 1;
+    for pixel in 0..y.len().checked_div(count).unwrap_or(0) {
+        let left = window.start(1, pixel);
+        let inside = window.inside(1, left, line.width);
+        let column = (left + (inside.start * window.dilation[1] as usize) as isize).max(0) as usize;
+        let (first, inside) = (inside.start, inside.len());
+        let taps = Taps { first, inside, from: column * depth, whole: whole && inside == 3 };
+        let y = y.window(pixel * count, count);
+        let mut channel = 0;
+        if multiplier == 1 {
+            while filter.layout == Layout::ArmDsp && channel + 4 <= count {
+                // SAFETY: rows, weights, channels and `y` reach to the last channel.
+                unsafe {
+                    let three = |sums: &mut _, x, w| X::four_by_three(sums, x, w, count);
+                    let tap = |sums: &mut _, x, w| X::four(sums, x, w);
+                    block::<X, Y, 4>(line, &taps, filter, (channel, channel), y, tap, three);
+                }
+                channel += 4;
             }
-            channel += 4;
+            while channel + LANES <= count {
+                // SAFETY: as above.
+                unsafe {
+                    let tap = |sums: &mut _, x, w| portable::tap(sums, x, w);
+                    let three = |sums: &mut _, x, w| portable::three_taps(sums, x, w, count);
+                    block::<X, Y, LANES>(line, &taps, filter, (channel, channel), y, tap, three);
+                }
+                channel += LANES;
+            }
         }
-        while channel + LANES <= count {
-            // SAFETY: as above.
+        while channel < count {
+            // SAFETY: as above; channel / multiplier is an input channel.
             unsafe {
+                let from = channel / multiplier;
                 let tap = |sums: &mut _, x, w| portable::tap(sums, x, w);
                 let three = |sums: &mut _, x, w| portable::three_taps(sums, x, w, count);
-                block::<X, Y, LANES>(taps, filter, channel, channel, y, tap, three);
+                block::<X, Y, 1>(line, &taps, filter, (from, channel), y, tap, three);
             }
-            channel += LANES;
+            channel += 1;
         }
-    }
-    while channel < count {
-        // SAFETY: as above; channel / multiplier is an input channel.
-        unsafe {
-            let from = channel / multiplier;
-            let tap = |sums: &mut _, x, w| portable::tap(sums, x, w);
-            block::<X, Y, 1>(taps, filter, from, channel, y, tap, |sums, x, w| {
-                portable::three_taps(sums, x, w, count)
-            });
-        }
-        channel += 1;
     }
 }
 
-/// Outputs `channel .. channel + L` from input channels `from ..`, with `tap` adding the products of one tap, and `three` those
-/// of three that are as far apart as the weights.
+/// Outputs `channel .. channel + L` of a pixel from input channels `from ..`, with `tap` adding the products of one tap, and
+/// `three` those of three that are as far apart as the weights.
 ///
 /// # Safety
-/// Rows that are not empty reach to channel `from + L` of the last tap inside; weights, channels and `y` to channel
-/// `channel + L`.
+/// Rows that are not empty hold the image's columns; weights, channels and `y` reach to channel `channel + L`.
 #[inline(always)]
 unsafe fn block<X: Quantized, Y: Quantized, const L: usize>(
-    taps: &Taps<'_, X>,
+    line: &Line<'_, X>,
+    taps: &Taps,
     filter: &Filter<'_>,
-    from: usize,
-    channel: usize,
+    (from, channel): (usize, usize),
     y: Out<'_, Y>,
     tap: impl Fn(&mut [i32; L], *const X, *const i8),
     three: impl Fn(&mut [i32; L], *const X, *const i8),
 ) {
     let channels = y.len();
-    let outside = [taps.outside; L];
+    let outside = [line.outside; L];
+    let columns = filter.window.kernel[1] as usize;
+    let step = filter.window.dilation[1] as usize * filter.depth;
     // SAFETY: the arrays have L channels from `channel` on.
     let mut sums = unsafe { filter.channels.bias.as_ptr().add(channel).cast::<[i32; L]>().read() };
     let mut w = filter.weights.as_ptr().wrapping_add(channel);
-    let whole = taps.inside == 3 && taps.columns == 3 && taps.step == channels;
-    for row in taps.rows {
-        let mut x = row.as_ptr().wrapping_add(from);
-        if whole && !row.is_empty() {
+    for row in line.rows {
+        let mut x = row.as_ptr().wrapping_add(taps.from + from);
+        if taps.whole && !row.is_empty() {
             three(&mut sums, x, w);
             w = w.wrapping_add(3 * channels);
             continue;
         }
         let inside = if row.is_empty() { 0 } else { taps.inside };
-        for column in 0..taps.columns {
+        for column in 0..columns {
             if column.wrapping_sub(taps.first) < inside {
                 tap(&mut sums, x, w);
-                x = x.wrapping_add(taps.step);
+                x = x.wrapping_add(step);
             } else {
                 tap(&mut sums, outside.as_ptr(), w);
             }

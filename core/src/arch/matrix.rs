@@ -6,6 +6,7 @@
 //! differ, so a plan for one target runs bit-equal on all.
 #![allow(unsafe_code)]
 
+use super::depthwise::{Filter, Line};
 use super::view::{In, Out};
 use super::{dsp, portable};
 use crate::kernels::requant::{Channel, Channels, Clamp, Quantized, Scale};
@@ -51,6 +52,22 @@ pub trait Lane: Quantized {
 
     /// Writes `value` into `count` values of a patch, from value `at` on.
     fn pad(layout: Layout, patch: Out<'_, u8>, at: usize, count: usize, value: Self);
+
+    /// Scratch bytes that [`Lane::line`] asks for, for `width` outputs a row.
+    fn line_bytes(_filter: &Filter<'_>, _width: usize) -> usize {
+        0
+    }
+
+    /// One row of depthwise outputs for filters that the layout has a shorter way for; false, and nothing done, when it has
+    /// none. Rows, weights and channels are as long as [`super::depthwise::line`] found them.
+    fn line<Y: Quantized>(
+        _line: &Line<'_, Self>,
+        _filter: &Filter<'_>,
+        _scratch: Out<'_, u8>,
+        _y: Out<'_, Y>,
+    ) -> bool {
+        false
+    }
 
     /// One depthwise tap of four channels in the DSP layout: adds input times weight to each lane's sum.
     ///

@@ -6,7 +6,7 @@ use super::conv::{Shapes, dynamic};
 use super::requant::{Channels, Clamp, Quantized};
 use super::wide::narrow_and_wide;
 use super::window::{Rows, Window, overlap};
-use crate::arch::depthwise::{self, MAX_HEIGHT, Taps, pixel};
+use crate::arch::depthwise::{self, Line, MAX_HEIGHT};
 use crate::arch::matrix::Lane;
 use crate::arch::view::In;
 use crate::plan::write::{self, Constant};
@@ -23,7 +23,7 @@ pub struct Depthwise16;
 pub struct DepthwiseParams {
     /// Geometry.
     pub window: Window,
-    /// `[kh][kw][c * multiplier]` i8 in the layout's order ([`crate::pack::Layout::pack_depthwise`]).
+    /// `[kh][kw][c * multiplier]` i8 in the layout's order ([`crate::pack::Layout::depthwise`]).
     pub weights: Constant,
     /// [`super::requant::Channels`] block of all output channels; the count is in bytes.
     pub channels: Constant,
@@ -66,6 +66,18 @@ impl<'p> Filter<'p> {
     fn taps(&self) -> usize {
         self.window.kernel[0] as usize * self.window.kernel[1] as usize
     }
+
+    /// As the micro-kernels want it, for `depth` input channels.
+    fn with(&self, operator: &Operator<'p>, depth: usize) -> depthwise::Filter<'p> {
+        depthwise::Filter {
+            layout: operator.plan().layout(),
+            window: self.window,
+            weights: self.weights,
+            depth,
+            channels: self.channels,
+            clamp: self.clamp,
+        }
+    }
 }
 
 fn check<Y: Quantized>(operator: &Operator<'_>) -> Result<(), Fault> {
@@ -76,19 +88,23 @@ fn check<Y: Quantized>(operator: &Operator<'_>) -> Result<(), Fault> {
     if input.dims[0] != output.dims[0] || !multiplied || !filter.window.fits(&input, &output) {
         return Err(Fault::Shapes);
     }
-    let size = filter.taps().checked_mul(output.inner());
+    let order = operator.plan().layout().depthwise(filter.window.kernel.map(usize::from));
+    let size = order.len(filter.taps(), output.inner());
     if size != Some(filter.weights.len()) || !filter.channels.valid(output.inner()) {
         return Err(Fault::Constants);
     }
     if filter.clamp.valid::<Y>() { Ok(()) } else { Err(Fault::Params) }
 }
 
-/// The rows that an output in the input's place would overwrite too early.
+/// What the layout's micro-kernel asks for, and behind it the rows that an output in the input's place would overwrite too
+/// early.
 fn scratch<X: Lane>(operator: &Operator<'_>) -> usize {
     let Ok((input, output)) = operator.unary() else { return 0 };
     let Some(filter) = Filter::read(operator, &output) else { return 0 };
     let kept = if overlap(&input, &output) { filter.window.kept() } else { 0 };
-    kept * input.dims[2] as usize * input.inner() * size_of::<X>()
+    let width = output.dims[2] as usize;
+    let line = X::line_bytes(&filter.with(operator, input.inner()), width).next_multiple_of(4);
+    line + kept * input.dims[2] as usize * input.inner() * size_of::<X>()
 }
 
 fn reach(operator: &Operator<'_>, _input: usize) -> Option<isize> {
@@ -104,9 +120,8 @@ fn macs(operator: &Operator<'_>) -> u64 {
 
 fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
     let Ok((input, output)) = run.operator().unary() else { return };
-    let Some(Filter { window, weights, channels, clamp }) = Filter::read(run.operator(), &output) else {
-        return;
-    };
+    let Some(filter) = Filter::read(run.operator(), &output) else { return };
+    let window = filter.window;
     let (x, y) = (run.read::<X>(&input), run.write::<Y>(&output));
     let [images, height, width, depth] = input.dims_with(run.rows());
     let [_, out_height, out_width, out_depth] = output.dims_with(run.rows());
@@ -114,11 +129,10 @@ fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
     let image = input.dims[1] as usize * length;
     let out_image = output.dims[1] as usize * out_length;
     let kept = if overlap(&input, &output) { window.kept() } else { 0 };
-    let ring = run.scratch::<X>(0, kept * length);
-    let [kernel_height, kernel_width] = window.kernel.map(usize::from);
-    let [dilation_y, dilation_x] = window.dilation.map(usize::from);
-    let layout = run.operator().plan().layout();
-    let filter = depthwise::Filter { layout, weights, multiplier: out_depth / depth.max(1), channels, clamp };
+    let filter = filter.with(run.operator(), depth);
+    let line_bytes = X::line_bytes(&filter, output.dims[2] as usize);
+    let scratch = run.scratch::<u8>(0, line_bytes);
+    let ring = run.scratch::<X>(line_bytes.next_multiple_of(4), kept * length);
     let mut table = [In::new(&[]); MAX_HEIGHT];
     for n in 0..images {
         let mut rows = Rows::new(x.window(n * image, image), height, length, ring, kept);
@@ -126,29 +140,20 @@ fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
             let top = window.start(0, oy);
             rows.advance(top);
             let ys = window.inside(0, top, height);
-            for ox in 0..out_width {
-                let left = window.start(1, ox);
-                let xs = window.inside(1, left, width);
-                let first = (left + (xs.start * dilation_x) as isize).max(0) as usize * depth;
-                for (ky, row) in table.iter_mut().enumerate().take(kernel_height) {
-                    *row = if ys.contains(&ky) && !xs.is_empty() {
-                        let row = rows.get((top + (ky * dilation_y) as isize) as usize);
-                        row.window(first, row.len())
-                    } else {
-                        In::new(&[])
-                    };
-                }
-                let taps = Taps {
-                    rows: table.get(..kernel_height).unwrap_or(&[]),
-                    first: xs.start,
-                    inside: xs.len(),
-                    columns: kernel_width,
-                    step: dilation_x * depth,
-                    outside: X::narrow(input.zero_point),
+            for (ky, row) in table.iter_mut().enumerate().take(window.kernel[0] as usize) {
+                *row = if ys.contains(&ky) {
+                    rows.get((top + (ky * window.dilation[0] as usize) as isize) as usize)
+                } else {
+                    In::new(&[])
                 };
-                let y = y.window(n * out_image + oy * out_length + ox * out_depth, out_depth);
-                pixel(&taps, &filter, y);
             }
+            let line = Line {
+                rows: table.get(..window.kernel[0] as usize).unwrap_or(&[]),
+                width,
+                outside: X::narrow(input.zero_point),
+            };
+            let y = y.window(n * out_image + oy * out_length, out_width * out_depth);
+            depthwise::line(&line, &filter, scratch, y);
         }
     }
 }

@@ -133,8 +133,9 @@ pub fn check<X: Activation, Y: Activation>(
         |writer| {
             let (min, max) = (clamp.min, clamp.max);
             if single {
-                let count = layout.depthwise_len(depth, outputs);
-                let pack = |room: &mut [u8]| layout.pack_depthwise(weights, bytemuck::cast_slice_mut(room));
+                let order = layout.depthwise(window.kernel.map(usize::from));
+                let count = order.len(depth, outputs).unwrap_or(0);
+                let pack = |room: &mut [u8]| order.pack(weights, outputs, bytemuck::cast_slice_mut(room));
                 let weights = Constant { offset: writer.data_with(count, pack)?, count };
                 let channels = channels.write(writer)?;
                 return Ok(DepthwiseParams { window, weights, channels, min, max }.encode());

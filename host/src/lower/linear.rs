@@ -152,7 +152,8 @@ pub(super) fn conv(
     let Clamp { min, max, .. } = layer.clamp;
     let window = window::window(node, shape)?;
     if dims[3] == 1 && groups > 1 && !transposed {
-        let weights = depthwise_weights(builder, &layer.weights.data, outputs, taps);
+        let kernel = [dims[1], dims[2]];
+        let weights = depthwise_weights(builder, &layer.weights.data, outputs, kernel);
         let params = DepthwiseParams { window, weights, channels: layer.channels, min, max };
         let kind = width(OpKind::Depthwise, OpKind::Depthwise16, &[x, y]);
         return builder.unary(node, kind, params.encode().bytes());
@@ -168,12 +169,18 @@ pub(super) fn conv(
 }
 
 /// From `[output][tap]` to the kernel's `[tap][output]`, packed.
-fn depthwise_weights(builder: &mut Builder<'_>, weights: &[i8], outputs: usize, taps: usize) -> Constant {
+fn depthwise_weights(
+    builder: &mut Builder<'_>,
+    weights: &[i8],
+    outputs: usize,
+    kernel: [usize; 2],
+) -> Constant {
+    let taps = kernel[0] * kernel[1];
     let by_tap: Vec<i8> =
         (0..taps * outputs).map(|index| weights[index % outputs * taps + index / outputs]).collect();
-    let layout = builder.program.layout;
-    let mut packed = vec![0; layout.depthwise_len(taps, outputs)];
-    layout.pack_depthwise(&by_tap, &mut packed);
+    let order = builder.program.layout.depthwise(kernel);
+    let mut packed = vec![0; order.len(taps, outputs).unwrap_or(0)];
+    order.pack(&by_tap, outputs, &mut packed);
     builder.signed(&packed)
 }
 
