@@ -17,65 +17,173 @@ macro_rules! cpu {
     };
 }
 
-/// Three staged patches times one block of two channels: sums as `[row][channel]`.
+/// Four inputs of three patches times those of two channels.
+macro_rules! round {
+    () => {
+        "ldrd r2, r10, [r1], #8
+        sxtb16 r3, r2, ror #8
+        sxtb16 r2, r2
+        sxtb16 r11, r10, ror #8
+        sxtb16 r10, r10
+        ldrd r12, lr, [r0], #8
+        smlad r4, r2, r12, r4
+        smlad r7, r10, r12, r7
+        smlad r4, r3, lr, r4
+        smlad r7, r11, lr, r7
+        ldrd r12, lr, [r0], #8
+        smlad r5, r2, r12, r5
+        smlad r8, r10, r12, r8
+        smlad r5, r3, lr, r5
+        smlad r8, r11, lr, r8
+        ldrd r12, lr, [r0], #8
+        smlad r6, r2, r12, r6
+        smlad r9, r10, r12, r9
+        smlad r6, r3, lr, r6
+        smlad r9, r11, lr, r9"
+    };
+}
+
+/// What [`tile`] works on. The first four fields arrive in registers, the others on the stack, where they are counted on.
+#[repr(C)]
+pub(super) struct Tile {
+    /// Staged patches.
+    pub x: *const u32,
+    /// Weights in blocks of two channels by four inputs.
+    pub w: *const u32,
+    /// Bytes of one block: 8 a group of four inputs, not zero.
+    pub bytes: usize,
+    /// Blocks, not zero.
+    pub pairs: usize,
+    /// Bias of the first channel.
+    pub bias: *const i32,
+    /// Multiplier of the first channel.
+    pub multiplier: *const i32,
+    /// Shift of the first channel; all are 33 to 54.
+    pub shift: *const u8,
+    /// Output of the first patch and channel.
+    pub y: *mut i8,
+    /// Distance of the second and third patches' outputs.
+    pub second: usize,
+    /// See `second`.
+    pub third: usize,
+    /// `2 * zero_point + 1`.
+    pub offset: i32,
+}
+
+/// Outputs of three staged patches, two channels after two. The third patch is written first and the first one last, so
+/// that patches which are not there may name the place of one that is.
 ///
-/// A round is 4 inputs: 5 loads, 4 widenings, 12 dual multiplications. Six sums, two registers of weights, two of inputs and
-/// four pointers leave none for a count, so the loop ends where the weights do; the end is kept on the stack.
+/// A round is 4 inputs: 4 loads, 4 widenings, 12 dual multiplications; two rounds are unrolled, and an odd number begins in
+/// the middle. Six sums, four registers of weights, two of inputs and two pointers leave none for a count, so the loop ends
+/// where the block does. With `offset << (shift - 33)`, half a step and the zero point are added within the
+/// multiplication: `(high + half + (zero << n)) >> n`, n = shift - 32, is the rule's result plus the zero point.
 ///
 /// # Safety
-/// `x` is valid for `3 * groups * 2` words, `w` for `groups * 2`, `sums` for 6 words, and `groups` is not zero.
+/// `x` is valid for `3 * bytes` bytes, `w` for `pairs * bytes`, the channels for `2 * pairs`, and the outputs at `y`, `y + second`
+/// and `y + third` for `2 * pairs` writes.
 #[unsafe(naked)]
-pub(super) unsafe extern "C" fn tile_2x3(x: *const u32, w: *const u32, groups: usize, sums: *mut i32) {
-    // r0 x, r1 w, r2 offset of the patches and then the third one's pointer, r3 second pointer;
-    // r4-r6 sums of channel 0, r7-r9 of channel 1, r10-r12 and lr weights and inputs.
+pub(super) unsafe extern "C" fn tile(tile: Tile) {
+    // r0 x, r1 w; r4-r6 sums of the first channel, r7-r9 of the second; r2, r3 and r10, r11 weights; r12, lr inputs.
+    // Stack: 0 x, 4 end of the block, 8 bytes, 12 pairs, then r4-r11 and lr, 52 bias, 56 multiplier, 60 shift, 64 y,
+    // 68 second, 72 third, 76 offset.
     core::arch::naked_asm!(
         cpu!(),
-        "push {{r3-r11, lr}}",
-        "add r12, r1, r2, lsl #3",
-        "push {{r12, lr}}",
-        "add r3, r0, r2, lsl #3",
-        "add r2, r3, r2, lsl #3",
-        "movs r4, #0",
-        "movs r5, #0",
-        "movs r6, #0",
-        "movs r7, #0",
-        "mov r8, #0",
-        "mov r9, #0",
+        "push {{r0-r11, lr}}",
         "2:",
-        // Channel 0: r12 even, lr odd weights.
-        "ldr r10, [r1], #4",
-        "sxtb16 r12, r10",
-        "sxtb16 lr, r10, ror #8",
-        "ldrd r10, r11, [r0]",
-        "smlad r4, r10, r12, r4",
-        "smlad r4, r11, lr, r4",
-        "ldrd r10, r11, [r3]",
-        "smlad r5, r10, r12, r5",
-        "smlad r5, r11, lr, r5",
-        "ldrd r10, r11, [r2], #8",
-        "smlad r6, r10, r12, r6",
-        "smlad r6, r11, lr, r6",
-        // Channel 1, the patches from the last to the first.
-        "ldr r12, [r1], #4",
-        "sxtb16 lr, r12, ror #8",
-        "sxtb16 r12, r12",
-        "smlad r9, r10, r12, r9",
-        "smlad r9, r11, lr, r9",
-        "ldrd r10, r11, [r3], #8",
-        "smlad r8, r10, r12, r8",
-        "smlad r8, r11, lr, r8",
-        "ldrd r10, r11, [r0], #8",
-        "smlad r7, r10, r12, r7",
-        "smlad r7, r11, lr, r7",
-        "ldr r10, [sp]",
-        "cmp r1, r10",
+        "ldr r2, [sp, #52]",
+        "ldrd r4, r7, [r2], #8",
+        "str r2, [sp, #52]",
+        "ldr r0, [sp]",
+        "ldr r3, [sp, #8]",
+        "add r2, r1, r3",
+        "str r2, [sp, #4]",
+        "mov r5, r4",
+        "mov r6, r4",
+        "mov r8, r7",
+        "mov r9, r7",
+        "tst r3, #8",
+        "bne 4f",
+        "3:",
+        round!(),
+        "4:",
+        round!(),
+        "ldr r12, [sp, #4]",
+        "cmp r1, r12",
+        "bne 3b",
+        "ldr r0, [sp, #56]",
+        "ldrd r2, r3, [r0], #8",
+        "str r0, [sp, #56]",
+        "ldr r0, [sp, #60]",
+        "ldrb r10, [r0], #1",
+        "ldrb r11, [r0], #1",
+        "str r0, [sp, #60]",
+        "ldr r12, [sp, #76]",
+        "subs r10, #33",
+        "lsl lr, r12, r10",
+        "adds r10, #1",
+        "smmla r4, r4, r2, lr",
+        "smmla r5, r5, r2, lr",
+        "smmla r6, r6, r2, lr",
+        "subs r11, #33",
+        "lsl lr, r12, r11",
+        "adds r11, #1",
+        "smmla r7, r7, r3, lr",
+        "smmla r8, r8, r3, lr",
+        "smmla r9, r9, r3, lr",
+        "ldr r0, [sp, #64]",
+        "ldrd r2, r3, [sp, #68]",
+        "asr r6, r6, r10",
+        "ssat r6, #8, r6",
+        "strb r6, [r0, r3]",
+        "asr r5, r5, r10",
+        "ssat r5, #8, r5",
+        "strb r5, [r0, r2]",
+        "asr r4, r4, r10",
+        "ssat r4, #8, r4",
+        "strb r4, [r0], #1",
+        "asr r9, r9, r11",
+        "ssat r9, #8, r9",
+        "strb r9, [r0, r3]",
+        "asr r8, r8, r11",
+        "ssat r8, #8, r8",
+        "strb r8, [r0, r2]",
+        "asr r7, r7, r11",
+        "ssat r7, #8, r7",
+        "strb r7, [r0], #1",
+        "str r0, [sp, #64]",
+        "ldr r2, [sp, #12]",
+        "subs r2, #1",
+        "str r2, [sp, #12]",
         "bne 2b",
-        "pop {{r12, lr}}",
-        "pop {{r3}}",
-        "strd r4, r7, [r3]",
-        "strd r5, r8, [r3, #8]",
-        "strd r6, r9, [r3, #16]",
+        "add sp, #16",
         "pop {{r4-r11, pc}}",
+    )
+}
+
+/// Widens `groups` groups of four values of three rows, `step` bytes apart, into staged patches.
+///
+/// # Safety
+/// `x` is valid for `2 * step + 4 * groups` bytes at any alignment, `to` for `6 * groups` words, and `groups` is not zero.
+#[unsafe(naked)]
+pub(super) unsafe extern "C" fn stage_3(x: *const i8, step: usize, groups: usize, to: *mut u32) {
+    core::arch::naked_asm!(
+        cpu!(),
+        "push {{r4-r9}}",
+        "2:",
+        "ldr r7, [r0, r1]",
+        "ldr r9, [r0, r1, lsl #1]",
+        "ldr r5, [r0], #4",
+        "sxtb16 r4, r5",
+        "sxtb16 r5, r5, ror #8",
+        "sxtb16 r6, r7",
+        "sxtb16 r7, r7, ror #8",
+        "sxtb16 r8, r9",
+        "sxtb16 r9, r9, ror #8",
+        "stm r3!, {{r4-r9}}",
+        "subs r2, #1",
+        "bne 2b",
+        "pop {{r4-r9}}",
+        "bx lr",
     )
 }
 

@@ -1,14 +1,18 @@
 //! Matrix tiles of the Arm DSP layout: two channels by four inputs, pairs of 16-bit products.
 //!
 //! `SXTB16` widens bytes 0 and 2 of a word, and bytes 1 and 3 after a rotation. Patches are widened in that same order when
-//! they are staged, once for all channels, so neither they nor the weights need a shuffle. The bodies are the same on every
-//! machine over the three instructions of [`lanes`]; only the loop of a whole tile is also written out for Cortex-M, in
-//! [`super::armv7em`], since it needs every register.
+//! they are staged, once for all channels, so neither they nor the weights need a shuffle. A tile is staged as `[group of four
+//! values][patch][even values, odd values]`, in the order in which it is read. Where the runs of values that a patch is made of
+//! are no whole groups, plain patches are collected behind the tile and widened together.
+//!
+//! The bodies are the same on every machine over the few instructions of [`lanes`]; only the loops that need every register
+//! are also written out for Cortex-M, in [`super::armv7em`].
 #![allow(unsafe_code)]
 
-use super::matrix::{Patches, Sums, channel_at};
+use super::matrix::{Patches, Rounding, Staging, Sums, channel_at};
 use super::view::{In, Out};
-use crate::kernels::requant::{Channels, Clamp, Quantized};
+use crate::kernels::requant::{Channels, Quantized};
+use crate::pack::Layout;
 
 /// Rows of a tile: six sums, four weight and two input registers fill a Cortex-M's file.
 pub(super) const ROWS: usize = 3;
@@ -139,54 +143,115 @@ pub(super) unsafe fn three_taps(sums: &mut [i32; 4], x: *const i8, w: *const i8,
     }
 }
 
-/// Bytes of a patch: 16 bits a value, in whole groups of four.
-pub(super) fn patch_bytes(depth: usize) -> usize {
-    depth.next_multiple_of(4) * 2
+/// Bytes of the staged tile alone.
+fn staged_bytes(depth: usize) -> usize {
+    ROWS * 2 * depth.next_multiple_of(4)
 }
 
-/// Where value `at` of a patch lies: a group holds its values in the order 0, 2, 1, 3.
-#[inline(always)]
-fn place(at: usize) -> usize {
-    let within = at & 3;
-    (at & !3) | (within >> 1) | (within & 1) << 1
+/// Bytes of a plain patch. Copies of whole words may write up to 3 bytes more than they were asked for.
+fn plain_bytes(depth: usize) -> usize {
+    depth.next_multiple_of(4) + 4
 }
 
-/// See [`super::matrix::Lane::stage`]. Not inlined: its loops would crowd the registers of the gathering around it.
+/// Whether patches made of runs of `run` values are collected as they are first.
+fn plain(run: usize) -> bool {
+    !run.is_multiple_of(4)
+}
+
+/// See [`super::matrix::Lane::tile_bytes`].
+pub(super) fn tile_bytes(depth: usize, run: usize) -> usize {
+    staged_bytes(depth) + if plain(run) { ROWS * plain_bytes(depth) } else { 0 }
+}
+
+/// See [`super::matrix::Lane::stage`].
 #[inline(never)]
-pub(super) fn stage(patch: Out<'_, u8>, at: usize, values: In<'_, i8>) {
-    let patch = patch.cast::<i16>();
-    let mut done = 0;
-    if at.is_multiple_of(4) {
-        let groups = (values.len() / 4).min(patch.len().saturating_sub(at) / 4);
-        // SAFETY: `groups` groups of four lie in both windows; the patch is aligned as its base is and `at` keeps it.
-        unsafe {
-            let mut from = values.as_ptr().cast::<u32>();
-            let mut to = patch.as_mut_ptr().add(at.min(patch.len())).cast::<u32>();
-            for _ in 0..groups {
-                let word = from.read_unaligned();
-                to.write_unaligned(lanes::even(word));
-                to.add(1).write_unaligned(lanes::odd(word));
-                from = from.add(1);
-                to = to.add(2);
-            }
-        }
-        done = groups * 4;
+pub(super) fn stage(tile: &Staging<'_>, patch: usize, at: usize, values: In<'_, i8>) {
+    if plain(tile.run) {
+        let start = staged_bytes(tile.depth) + patch * plain_bytes(tile.depth) + at;
+        return copy(tile.bytes.window(start, values.len() + 4), values);
     }
-    if (at + values.len()).next_multiple_of(4) > patch.len() {
+    let words = tile.bytes.cast::<u32>();
+    let first = (at / 4 * ROWS + patch) * 2;
+    let groups = values.len() / 4;
+    if groups == 0 || first + (groups - 1) * ROWS * 2 + 2 > words.len() {
         return;
     }
-    for index in done..values.len() {
-        // SAFETY: a value's place lies in its group of four, and the last group lies in the patch.
-        unsafe { patch.as_mut_ptr().add(place(at + index)).write(values.get_unchecked(index) as i16) };
+    // SAFETY: the last group's two words lie in the tile, and the values hold `groups` groups of four bytes.
+    unsafe {
+        let mut from = values.as_ptr().cast::<u32>();
+        let mut to = words.as_mut_ptr().add(first);
+        for _ in 0..groups {
+            let word = from.read_unaligned();
+            to.write(lanes::even(word));
+            to.add(1).write(lanes::odd(word));
+            from = from.add(1);
+            to = to.wrapping_add(ROWS * 2);
+        }
+    }
+}
+
+/// See [`super::matrix::Lane::stage_all`].
+pub(super) fn stage_all(tile: &Staging<'_>, at: usize, values: In<'_, i8>, (step, len): (usize, usize)) {
+    let words = tile.bytes.cast::<u32>();
+    let (first, groups) = (at / 4 * ROWS * 2, len / 4);
+    let fits = values.len() >= (ROWS - 1) * step + len && first + groups * ROWS * 2 <= words.len();
+    #[cfg(mixel_dsp)]
+    if !plain(tile.run) && groups > 0 && fits {
+        // SAFETY: both windows were found long enough; the tile's words are aligned.
+        unsafe { super::armv7em::stage_3(values.as_ptr(), step, groups, words.as_mut_ptr().add(first)) };
+        return;
+    }
+    if fits {
+        for patch in 0..ROWS {
+            stage(tile, patch, at, values.window(patch * step, len));
+        }
     }
 }
 
 /// See [`super::matrix::Lane::pad`].
 #[inline(never)]
-pub(super) fn pad(patch: Out<'_, u8>, at: usize, count: usize, value: i8) {
-    let patch = patch.cast::<i16>();
-    for index in at..at + count {
-        patch.set(place(index), value as i16);
+pub(super) fn pad(tile: &Staging<'_>, patch: usize, at: usize, count: usize, value: i8) {
+    if plain(tile.run) {
+        let start = staged_bytes(tile.depth) + patch * plain_bytes(tile.depth) + at;
+        return super::fill(tile.bytes.window(start, count), value as u8);
+    }
+    let words = tile.bytes.cast::<u32>();
+    let pair = (value as u16 as u32) * 0x1_0001;
+    for group in at / 4..(at + count) / 4 {
+        let first = (group * ROWS + patch) * 2;
+        words.set(first, pair);
+        words.set(first + 1, pair);
+    }
+}
+
+/// See [`super::matrix::Lane::complete`].
+pub(super) fn complete(tile: &Staging<'_>) {
+    if plain(tile.run) {
+        let (start, len) = (staged_bytes(tile.depth), tile.depth.next_multiple_of(4));
+        let values = tile.bytes.reader().window(start, tile.bytes.len()).cast::<i8>();
+        let whole = Staging { run: 4, ..*tile };
+        stage_all(&whole, 0, values, (plain_bytes(tile.depth), len));
+    }
+}
+
+/// Copies `values` into a window that has 4 elements more, by whole words where they can be read.
+fn copy(to: Out<'_, u8>, values: In<'_, i8>) {
+    let len = values.len();
+    if to.len() < len + 4 {
+        return;
+    }
+    // SAFETY: every word read ends within the values and every word or byte written within the window.
+    unsafe {
+        let (from, to) = (values.as_ptr(), to.as_mut_ptr().cast::<i8>());
+        let mut at = 0;
+        while at + 4 <= len {
+            to.add(at).cast::<u32>().write_unaligned(from.add(at).cast::<u32>().read_unaligned());
+            at += 4;
+        }
+        while at < len {
+            to.add(at).write(from.add(at).read());
+            at += 1;
+        }
     }
 }
 
@@ -195,78 +260,63 @@ pub(super) fn outputs<Y: Quantized>(
     patches: Patches<'_>,
     weights: In<'_, i8>,
     channels: &Channels<'_>,
-    clamp: Clamp,
+    rounding: Rounding,
     (y, stride): (Out<'_, Y>, usize),
 ) -> bool {
     let (rows, groups, count) = (patches.rows, patches.depth.div_ceil(4), channels.bias.len());
     let (x, w) = (patches.bytes.as_ptr().cast::<u32>(), weights.as_ptr().cast::<u32>());
-    let inputs = groups > 0 && x.is_aligned() && patches.bytes.len() >= rows * groups * 8;
+    let inputs = groups > 0 && x.is_aligned() && patches.bytes.len() >= staged_bytes(patches.depth);
     let constants = w.is_aligned() && weights.len() >= count.next_multiple_of(2) * groups * 4;
     let scales = channels.multiplier.len() >= count && channels.shift.len() >= count;
-    let room = rows > 0 && y.len() >= (rows - 1) * stride + count;
+    let room = (1..=ROWS).contains(&rows) && y.len() >= (rows - 1) * stride + count;
     if !inputs || !constants || !scales || !room {
         return false;
     }
-    let full = clamp == Clamp::full::<Y>(clamp.zero_point);
-    let mut first = 0;
-    while first < count {
-        let mut sums = [[0i32; 2]; ROWS];
-        // SAFETY: patches and weights were found long enough and aligned; blocks of two channels take 2 * groups words.
-        unsafe {
-            let w = w.add(first * groups);
-            match rows {
-                3 => staged::<3>(x, w, groups, &mut sums),
-                2 => staged::<2>(x, w, groups, &mut sums),
-                _ => staged::<1>(x, w, groups, &mut sums),
-            }
-        }
-        for channel in first..count.min(first + 2) {
-            // SAFETY: channel < count, the least of the three lengths.
-            let finish = unsafe { channel_at(channels, channel) };
-            let mut to = y.as_mut_ptr().wrapping_add(channel);
-            for pair in sums.iter().take(rows) {
-                let sum = pair[channel & 1];
-                let value = if full {
-                    // Known limits become one saturating instruction.
-                    finish.apply(sum, Clamp::full::<Y>(clamp.zero_point))
-                } else {
-                    finish.apply(sum, clamp)
-                };
-                // SAFETY: row * stride + channel lies in `y`, which was found long enough.
-                unsafe { to.write(value) };
-                to = to.wrapping_add(stride);
-            }
-        }
-        first += 2;
-    }
-    true
-}
-
-/// `R` staged patches times one block of two channels.
-///
-/// # Safety
-/// `x` is valid for `R * groups * 2` words, `w` for `groups * 2`, and `groups` is not zero.
-#[inline(always)]
-unsafe fn staged<const R: usize>(x: *const u32, w: *const u32, groups: usize, sums: &mut [[i32; 2]; ROWS]) {
     #[cfg(mixel_dsp)]
-    if R == ROWS {
-        // SAFETY: the caller's.
-        unsafe { super::armv7em::tile_2x3(x, w, groups, sums.as_mut_ptr().cast()) };
-        return;
+    if rounding.simple && count >= 2 && size_of::<Y>() == 1 {
+        // SAFETY: patches, weights, channels and outputs were found long enough and aligned; blocks of two channels take
+        // 8 * groups bytes. Patches that are not there are read as they are left in the tile, and written where the last
+        // one is written afterwards.
+        unsafe {
+            super::armv7em::tile(super::armv7em::Tile {
+                x,
+                w,
+                bytes: groups * 8,
+                pairs: count / 2,
+                bias: channels.bias.as_ptr(),
+                multiplier: channels.multiplier.as_ptr(),
+                shift: channels.shift.as_ptr(),
+                y: y.as_mut_ptr().cast(),
+                second: stride * 1.min(rows - 1),
+                third: stride * (rows - 1),
+                offset: 2 * rounding.clamp.zero_point + 1,
+            });
+        }
+        if count.is_multiple_of(2) {
+            return true;
+        }
     }
-    for (row, pair) in sums.iter_mut().enumerate().take(R) {
-        for group in 0..groups {
-            // SAFETY: group < groups.
-            unsafe {
-                let (x, w) = (x.add((row * groups + group) * 2), w.add(group * 2));
-                let (even, odd) = (*x, *x.add(1));
-                for (channel, sum) in pair.iter_mut().enumerate() {
-                    let weights = *w.add(channel);
-                    *sum = lanes::dot(odd, lanes::odd(weights), lanes::dot(even, lanes::even(weights), *sum));
+    let done = if cfg!(mixel_dsp) && rounding.simple && size_of::<Y>() == 1 { count & !1 } else { 0 };
+    for channel in done..count {
+        let order = Layout::ArmDsp.matrix();
+        // SAFETY: channel < count, the least of the three lengths.
+        let finish = unsafe { channel_at(channels, channel) };
+        for row in 0..rows {
+            let mut sum = 0;
+            for group in 0..groups {
+                // SAFETY: group < groups and row < ROWS, so both words of the tile and the weights' word are inside.
+                unsafe {
+                    let x = x.add((group * ROWS + row) * 2);
+                    let weights = *w.add(order.index(groups * 4, channel, group * 4) / 4);
+                    sum = lanes::dot(*x, lanes::even(weights), sum);
+                    sum = lanes::dot(*x.add(1), lanes::odd(weights), sum);
                 }
             }
+            // SAFETY: row * stride + channel lies in `y`, which was found long enough.
+            unsafe { y.as_mut_ptr().add(row * stride + channel).write(finish.apply(sum, rounding.clamp)) };
         }
     }
+    true
 }
 
 /// See [`super::matrix::Lane::tile`]: one row of plain values, widened as it is read, times two blocks of two channels, or

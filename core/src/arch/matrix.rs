@@ -33,6 +33,40 @@ pub struct Patches<'a> {
     pub staged: bool,
 }
 
+/// Where the patches of a tile are staged.
+#[derive(Clone, Copy)]
+pub struct Staging<'a> {
+    /// Weight order of the plan.
+    pub layout: Layout,
+    /// [`Lane::tile_bytes`] bytes.
+    pub bytes: Out<'a, u8>,
+    /// Values of a patch.
+    pub depth: usize,
+    /// Patches are made of runs of so many values, or of a multiple.
+    pub run: usize,
+}
+
+/// How sums become outputs.
+#[derive(Clone, Copy)]
+pub struct Rounding {
+    /// Zero point and range.
+    pub clamp: Clamp,
+    /// Whether the range is the whole of int8, zero point included, and all shifts are 33 to 54: the usual case, for which
+    /// layouts have shorter ways.
+    pub simple: bool,
+}
+
+impl Rounding {
+    /// Looks through all channels once.
+    pub fn new(channels: &Channels<'_>, clamp: Clamp) -> Self {
+        let whole = clamp == Clamp::full::<i8>(clamp.zero_point);
+        let inside = (clamp.min..=clamp.max).contains(&clamp.zero_point);
+        let shifts =
+            (0..channels.shift.len()).all(|channel| (33..=54).contains(&channels.shift.get(channel)));
+        Self { clamp, simple: whole && inside && shifts }
+    }
+}
+
 /// Rows that a tile of the layout takes at best.
 pub const fn rows(layout: Layout) -> usize {
     match layout {
@@ -44,14 +78,24 @@ pub const fn rows(layout: Layout) -> usize {
 
 /// Activation types that matrices are multiplied with.
 pub trait Lane: Quantized {
-    /// Bytes of one patch of `depth` values.
-    fn patch_bytes(layout: Layout, depth: usize) -> usize;
+    /// Bytes of a tile's patches of `depth` values, staged in runs of `run` or a multiple.
+    fn tile_bytes(layout: Layout, depth: usize, run: usize) -> usize;
 
-    /// Writes `values` into a patch, from value `at` on.
-    fn stage(layout: Layout, patch: Out<'_, u8>, at: usize, values: In<'_, Self>);
+    /// Writes `values` into patch `patch`, from value `at` on.
+    fn stage(tile: &Staging<'_>, patch: usize, at: usize, values: In<'_, Self>);
 
-    /// Writes `value` into `count` values of a patch, from value `at` on.
-    fn pad(layout: Layout, patch: Out<'_, u8>, at: usize, count: usize, value: Self);
+    /// Writes `len` values into all patches of a tile, from value `at` on: patch `p` takes those from `values[p * step]` on.
+    fn stage_all(tile: &Staging<'_>, at: usize, values: In<'_, Self>, (step, len): (usize, usize)) {
+        for patch in 0..rows(tile.layout) {
+            Self::stage(tile, patch, at, values.window(patch * step, len));
+        }
+    }
+
+    /// Writes `value` into `count` values of patch `patch`, from value `at` on.
+    fn pad(tile: &Staging<'_>, patch: usize, at: usize, count: usize, value: Self);
+
+    /// To be called when all patches are staged.
+    fn complete(_tile: &Staging<'_>) {}
 
     /// Scratch bytes that [`Lane::line`] asks for, for `width` outputs a row.
     fn line_bytes(_filter: &Filter<'_>, _width: usize) -> usize {
@@ -93,7 +137,7 @@ pub trait Lane: Quantized {
         _patches: Patches<'_>,
         _weights: In<'_, i8>,
         _channels: &Channels<'_>,
-        _clamp: Clamp,
+        _rounding: Rounding,
         _y: (Out<'_, Y>, usize),
     ) -> bool {
         false
@@ -105,24 +149,45 @@ pub trait Lane: Quantized {
 }
 
 impl Lane for i8 {
-    fn patch_bytes(layout: Layout, depth: usize) -> usize {
+    fn tile_bytes(layout: Layout, depth: usize, run: usize) -> usize {
         match layout {
-            Layout::ArmDsp => dsp::patch_bytes(depth),
-            _ => depth.next_multiple_of(4),
+            Layout::ArmDsp => dsp::tile_bytes(depth, run),
+            _ => rows(layout) * depth.next_multiple_of(4),
         }
     }
 
-    fn stage(layout: Layout, patch: Out<'_, u8>, at: usize, values: In<'_, i8>) {
-        match layout {
-            Layout::ArmDsp => dsp::stage(patch, at, values),
-            _ => patch.window(at, values.len()).cast().copy_from(&values),
+    fn stage(tile: &Staging<'_>, patch: usize, at: usize, values: In<'_, i8>) {
+        match tile.layout {
+            Layout::ArmDsp => dsp::stage(tile, patch, at, values),
+            _ => {
+                let start = patch * tile.depth.next_multiple_of(4) + at;
+                tile.bytes.window(start, values.len()).cast().copy_from(&values);
+            }
         }
     }
 
-    fn pad(layout: Layout, patch: Out<'_, u8>, at: usize, count: usize, value: i8) {
-        match layout {
-            Layout::ArmDsp => dsp::pad(patch, at, count, value),
-            _ => super::fill(patch.window(at, count), value as u8),
+    fn stage_all(tile: &Staging<'_>, at: usize, values: In<'_, i8>, (step, len): (usize, usize)) {
+        if tile.layout == Layout::ArmDsp {
+            return dsp::stage_all(tile, at, values, (step, len));
+        }
+        for patch in 0..rows(tile.layout) {
+            Self::stage(tile, patch, at, values.window(patch * step, len));
+        }
+    }
+
+    fn pad(tile: &Staging<'_>, patch: usize, at: usize, count: usize, value: i8) {
+        match tile.layout {
+            Layout::ArmDsp => dsp::pad(tile, patch, at, count, value),
+            _ => {
+                let start = patch * tile.depth.next_multiple_of(4) + at;
+                super::fill(tile.bytes.window(start, count), value as u8);
+            }
+        }
+    }
+
+    fn complete(tile: &Staging<'_>) {
+        if tile.layout == Layout::ArmDsp {
+            dsp::complete(tile);
         }
     }
 
@@ -143,10 +208,10 @@ impl Lane for i8 {
         patches: Patches<'_>,
         weights: In<'_, i8>,
         channels: &Channels<'_>,
-        clamp: Clamp,
+        rounding: Rounding,
         y: (Out<'_, Y>, usize),
     ) -> bool {
-        layout == Layout::ArmDsp && patches.staged && dsp::outputs(patches, weights, channels, clamp, y)
+        layout == Layout::ArmDsp && patches.staged && dsp::outputs(patches, weights, channels, rounding, y)
     }
 
     fn tile(layout: Layout, patches: Patches<'_>, weights: In<'_, i8>, sums: &mut Sums) -> usize {
@@ -166,19 +231,16 @@ impl Lane for i8 {
 }
 
 impl Lane for i16 {
-    fn patch_bytes(_layout: Layout, depth: usize) -> usize {
-        depth * 2
+    fn tile_bytes(layout: Layout, depth: usize, _run: usize) -> usize {
+        rows(layout) * depth * 2
     }
 
-    fn stage(_layout: Layout, patch: Out<'_, u8>, at: usize, values: In<'_, i16>) {
-        patch.window(at * 2, values.len() * 2).cast().copy_from(&values);
+    fn stage(tile: &Staging<'_>, patch: usize, at: usize, values: In<'_, i16>) {
+        tile.bytes.window((patch * tile.depth + at) * 2, values.len() * 2).cast().copy_from(&values);
     }
 
-    fn pad(_layout: Layout, patch: Out<'_, u8>, at: usize, count: usize, value: i16) {
-        let patch = patch.window(at * 2, count * 2).cast::<i16>();
-        for index in 0..patch.len() {
-            patch.set(index, value);
-        }
+    fn pad(tile: &Staging<'_>, patch: usize, at: usize, count: usize, value: i16) {
+        tile.bytes.window((patch * tile.depth + at) * 2, count * 2).cast::<i16>().fill(value);
     }
 
     /// One channel at a time, in any order of weights: 16-bit layers are few and small.

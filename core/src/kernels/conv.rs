@@ -8,8 +8,8 @@ use super::matrix::Matrix;
 use super::requant::{Channels, Clamp, Quantized};
 use super::wide::narrow_and_wide;
 use super::window::{Rows, Window, overlap};
-use crate::arch::matrix::{self, Lane, Patches};
-use crate::arch::view::Out;
+use crate::arch::matrix::{self, Lane, Staging};
+use crate::arch::view::In;
 use crate::plan::write::{self, Constant};
 use crate::plan::{DType, Fault, Operator, Tensor};
 
@@ -82,8 +82,14 @@ impl<'p> Filter<'p> {
     }
 
     /// Bytes of the staged patches.
-    pub fn patch_bytes<X: Lane>(&self) -> usize {
-        matrix::rows(self.matrix.layout) * X::patch_bytes(self.matrix.layout, self.matrix.depth)
+    pub fn tile_bytes<X: Lane>(&self) -> usize {
+        X::tile_bytes(self.matrix.layout, self.matrix.depth, self.run())
+    }
+
+    /// Values of one tap: the input channels of a group.
+    fn run(&self) -> usize {
+        let taps = self.window.kernel[0] as usize * self.window.kernel[1] as usize;
+        self.matrix.depth.checked_div(taps).unwrap_or(0)
     }
 
     pub fn macs(&self, output: &Tensor) -> u64 {
@@ -111,7 +117,8 @@ fn scratch<X: Lane>(operator: &Operator<'_>) -> usize {
     let Ok((input, output)) = operator.unary() else { return 0 };
     let Some(filter) = Filter::read(operator, &input, &output) else { return 0 };
     let kept = if overlap(&input, &output) { filter.window.kept() } else { 0 };
-    filter.patch_bytes::<X>() + kept * input.dims[2] as usize * input.inner() * size_of::<X>()
+    filter.tile_bytes::<X>().next_multiple_of(4)
+        + kept * input.dims[2] as usize * input.inner() * size_of::<X>()
 }
 
 fn reach(operator: &Operator<'_>, _input: usize) -> Option<isize> {
@@ -136,91 +143,116 @@ fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
     let image = input.dims[1] as usize * length;
     let out_image = output.dims[1] as usize * out_length;
     let kept = if overlap(&input, &output) { window.kept() } else { 0 };
-    let size = X::patch_bytes(matrix.layout, matrix.depth);
-    let tile = matrix::rows(matrix.layout);
-    let patches = run.scratch::<u8>(0, tile * size);
-    let ring = run.scratch::<X>(tile * size, kept * length);
-    let outputs = matrix.outputs;
+    let bytes = filter.tile_bytes::<X>();
+    let tile = Staging {
+        layout: matrix.layout,
+        bytes: run.scratch::<u8>(0, bytes),
+        depth: matrix.depth,
+        run: filter.run(),
+    };
+    let ring = run.scratch::<X>(bytes.next_multiple_of(4), kept * length);
+    let (most, rounding) = (matrix::rows(matrix.layout), matrix.rounding());
+    // A tile goes on in the next row where that row's outputs follow and one group is all.
+    let goes_on = matrix.groups == 1 && out_width * out_channels == out_length;
     for n in 0..images {
         let mut rows = Rows::new(x.window(n * image, image), height, length, ring, kept);
+        let mut staged = 0;
         for oy in 0..out_height {
             let top = window.start(0, oy);
             rows.advance(top);
             let mut ox = 0;
             while ox < out_width {
-                let count = tile.min(out_width - ox);
-                let place = n * out_image + oy * out_length + ox * out_channels;
-                let y = y.window(place, count * out_channels);
+                let count = (most - staged).min(out_width - ox);
+                let end = n * out_image + oy * out_length + (ox + count) * out_channels;
+                let total = staged + count;
+                let full = total == most || !goes_on || (oy + 1 == out_height && ox + count == out_width);
+                let y = y.window(end - total * out_channels, total * out_channels);
                 for group in 0..matrix.groups {
-                    for pixel in 0..count {
-                        let patch = Patch {
-                            window,
-                            layout: matrix.layout,
-                            top,
-                            left: window.start(1, ox + pixel),
-                            width,
-                            channels,
-                            groups: matrix.groups,
-                            group,
-                            outside: X::narrow(input.zero_point),
-                        };
-                        patch.gather(&rows, patches.window(pixel * size, size));
+                    let gather = Gather {
+                        window,
+                        tile: &tile,
+                        rows: &rows,
+                        width,
+                        channels,
+                        first: group * tile.run,
+                        outside: X::narrow(input.zero_point),
+                    };
+                    gather.pixels(top, ox, staged, count);
+                    if full {
+                        let y = y.window(group * matrix.outputs, y.len());
+                        matrix.apply_tile::<X, Y>((group, rounding), (&tile, total), y, out_channels);
                     }
-                    let bytes = patches.reader();
-                    let patches = Patches { bytes, rows: count, depth: matrix.depth, staged: true };
-                    matrix.apply::<X, Y>(group, patches, y.window(group * outputs, y.len()), out_channels);
                 }
+                staged = if full { 0 } else { total };
                 ox += count;
             }
         }
     }
 }
 
-/// What one output pixel of one group sees.
-struct Patch<'w, X> {
-    window: &'w Window,
-    layout: crate::pack::Layout,
-    top: isize,
-    left: isize,
+/// Stages what output pixels see of one group of channels, which begins at channel `first`.
+struct Gather<'r, 'a, X> {
+    window: &'r Window,
+    tile: &'r Staging<'a>,
+    rows: &'r Rows<'a, X>,
     width: usize,
     channels: usize,
-    groups: usize,
-    group: usize,
+    first: usize,
     outside: X,
 }
 
-impl<X: Lane> Patch<'_, X> {
-    /// Stages the patch, `[kh][kw][channels of the group]`.
-    fn gather(&self, rows: &Rows<'_, X>, out: Out<'_, u8>) {
-        let window = self.window;
+impl<X: Lane> Gather<'_, '_, X> {
+    /// `count` pixels from column `ox` on of the output row that begins at input row `top`, into the patches from `patch` on.
+    fn pixels(&self, top: isize, ox: usize, patch: usize, count: usize) {
+        let (window, depth) = (self.window, self.tile.run);
         let [kernel_height, kernel_width] = window.kernel.map(usize::from);
-        let [dilation_y, dilation_x] = window.dilation.map(usize::from);
-        let ys = window.inside(0, self.top, rows.height());
-        let xs = window.inside(1, self.left, self.width);
-        let depth = self.channels.checked_div(self.groups).unwrap_or(0);
-        let first = (self.left + (xs.start * dilation_x) as isize).max(0) as usize * self.channels
-            + self.group * depth;
+        let ys = window.inside(0, top, self.rows.height());
+        let left = window.start(1, ox);
+        let step = window.stride[1] as usize;
+        let end = left + ((count - 1) * step + kernel_width) as isize;
+        let whole = left >= 0 && end <= self.width as isize && count == matrix::rows(self.tile.layout);
+        let together = whole && window.dilation[1] == 1 && depth == self.channels;
         for ky in 0..kernel_height {
             let at = ky * kernel_width * depth;
-            if !ys.contains(&ky) || xs.is_empty() {
-                X::pad(self.layout, out, at, kernel_width * depth, self.outside);
-                continue;
-            }
-            let row = rows.get((self.top + (ky * dilation_y) as isize) as usize);
-            if xs.start > 0 {
-                X::pad(self.layout, out, at, xs.start * depth, self.outside);
-            }
-            if dilation_x == 1 && self.groups == 1 {
-                X::stage(self.layout, out, at + xs.start * depth, row.window(first, xs.len() * depth));
+            let row = (top + (ky * window.dilation[0] as usize) as isize).max(0) as usize;
+            if !ys.contains(&ky) {
+                (0..count).for_each(|pixel| {
+                    X::pad(self.tile, patch + pixel, at, kernel_width * depth, self.outside);
+                });
+            } else if together {
+                let first = left as usize * depth;
+                let values = self.rows.get(row).window(first, (end - left) as usize * depth);
+                X::stage_all(self.tile, at, values, (step * depth, kernel_width * depth));
             } else {
-                for (tap, kx) in xs.clone().enumerate() {
-                    let values = row.window(first + tap * dilation_x * self.channels, depth);
-                    X::stage(self.layout, out, at + kx * depth, values);
-                }
+                let row = self.rows.get(row);
+                (0..count).for_each(|pixel| self.run(row, window.start(1, ox + pixel), patch + pixel, at));
             }
-            if xs.end < kernel_width {
-                X::pad(self.layout, out, at + xs.end * depth, (kernel_width - xs.end) * depth, self.outside);
+        }
+    }
+
+    /// One row of taps, the first in column `left` of `row`, into patch `patch` from value `at` on.
+    fn run(&self, row: In<'_, X>, left: isize, patch: usize, at: usize) {
+        let (tile, depth) = (self.tile, self.tile.run);
+        let [kernel_width, dilation] = [self.window.kernel[1], self.window.dilation[1]].map(usize::from);
+        let xs = self.window.inside(1, left, self.width);
+        if xs.is_empty() {
+            return X::pad(tile, patch, at, kernel_width * depth, self.outside);
+        }
+        let first = (left + (xs.start * dilation) as isize).max(0) as usize * self.channels + self.first;
+        if xs.start > 0 {
+            X::pad(tile, patch, at, xs.start * depth, self.outside);
+        }
+        if dilation == 1 && depth == self.channels {
+            X::stage(tile, patch, at + xs.start * depth, row.window(first, xs.len() * depth));
+        } else {
+            for (tap, kx) in xs.clone().enumerate() {
+                let values = row.window(first + tap * dilation * self.channels, depth);
+                X::stage(tile, patch, at + kx * depth, values);
             }
+        }
+        if xs.end < kernel_width {
+            let missing = (kernel_width - xs.end) * depth;
+            X::pad(tile, patch, at + xs.end * depth, missing, self.outside);
         }
     }
 }

@@ -10,7 +10,7 @@ use super::conv::{Filter, Shapes};
 use super::requant::{Channels, Clamp, Quantized};
 use super::wide::narrow_and_wide;
 use super::window::{Window, along};
-use crate::arch::matrix::{self, Lane, Patches};
+use crate::arch::matrix::{self, Lane, Staging};
 use crate::plan::{DType, Fault, Operator};
 
 /// The operator, int8 to int8.
@@ -39,7 +39,7 @@ fn check<Y: Quantized>(operator: &Operator<'_>) -> Result<(), Fault> {
 
 fn scratch<X: Lane>(operator: &Operator<'_>) -> usize {
     let Ok((input, output)) = operator.unary() else { return 0 };
-    Filter::read(operator, &input, &output).map_or(0, |filter| filter.patch_bytes::<X>())
+    Filter::read(operator, &input, &output).map_or(0, |filter| filter.tile_bytes::<X>())
 }
 
 /// Outputs need input rows from above and below: no sharing.
@@ -59,20 +59,20 @@ fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
     let [_, height, width, channels] = input.dims.map(|dim| dim as usize);
     let [images, out_height, out_width, out_channels] = output.dims.map(|dim| dim as usize);
     let [kernel_height, kernel_width] = window.kernel.map(usize::from);
-    let size = X::patch_bytes(matrix.layout, matrix.depth);
-    let tile = matrix::rows(matrix.layout);
-    let patches = run.scratch::<u8>(0, tile * size);
-    let depth = channels.checked_div(matrix.groups).unwrap_or(0);
+    let most = matrix::rows(matrix.layout);
+    let depth = matrix.depth.checked_div(kernel_height * kernel_width).unwrap_or(0);
+    let bytes = run.scratch::<u8>(0, X::tile_bytes(matrix.layout, matrix.depth, depth));
+    let tile = Staging { layout: matrix.layout, bytes, depth: matrix.depth, run: depth };
+    let rounding = matrix.rounding();
     let outside = X::narrow(input.zero_point);
     let rows = (0..images).flat_map(|n| (0..out_height).map(move |oy| (n, oy)));
     for (row, (n, oy)) in rows.enumerate() {
         let mut ox = 0;
         while ox < out_width {
-            let count = tile.min(out_width - ox);
+            let count = most.min(out_width - ox);
             let y = y.window((row * out_width + ox) * out_channels, count * out_channels);
             for group in 0..matrix.groups {
                 for pixel in 0..count {
-                    let patch = patches.window(pixel * size, size);
                     for ky in 0..kernel_height {
                         let iy = source(&window, 0, oy, ky, height);
                         for kx in 0..kernel_width {
@@ -80,16 +80,15 @@ fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
                             match (iy, source(&window, 1, ox + pixel, kx, width)) {
                                 (Some(iy), Some(ix)) => {
                                     let from = ((n * height + iy) * width + ix) * channels + group * depth;
-                                    X::stage(matrix.layout, patch, at, x.window(from, depth));
+                                    X::stage(&tile, pixel, at, x.window(from, depth));
                                 }
-                                _ => X::pad(matrix.layout, patch, at, depth, outside),
+                                _ => X::pad(&tile, pixel, at, depth, outside),
                             }
                         }
                     }
                 }
-                let bytes = patches.reader();
-                let patches = Patches { bytes, rows: count, depth: matrix.depth, staged: true };
-                matrix.apply::<X, Y>(group, patches, y.window(group * matrix.outputs, y.len()), out_channels);
+                let y = y.window(group * matrix.outputs, y.len());
+                matrix.apply_tile::<X, Y>((group, rounding), (&tile, count), y, out_channels);
             }
             ox += count;
         }

@@ -7,7 +7,7 @@ use super::Run;
 use super::matrix::Matrix;
 use super::requant::{Channels, Clamp, Quantized};
 use super::wide::narrow_and_wide;
-use crate::arch::matrix::{self, Lane, Patches};
+use crate::arch::matrix::{self, Lane, Patches, Staging};
 use crate::plan::write::{self, Constant};
 use crate::plan::{DType, Fault, Operator, Tensor};
 
@@ -63,8 +63,7 @@ fn check<Y: Quantized>(operator: &Operator<'_>) -> Result<(), Fault> {
 fn scratch<X: Lane>(operator: &Operator<'_>) -> usize {
     let layout = operator.plan().layout();
     operator.unary().map_or(0, |(input, _)| {
-        let rows = if input.outer() > 1 { matrix::rows(layout) } else { 0 };
-        rows * X::patch_bytes(layout, input.inner())
+        if input.outer() > 1 { X::tile_bytes(layout, input.inner(), input.inner()) } else { 0 }
     })
 }
 
@@ -94,23 +93,26 @@ fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
     let Some(matrix) = read(run.operator(), &input, &output) else { return };
     let (x, y) = (run.read::<X>(&input), run.write::<Y>(&output));
     let (layout, depth, outputs) = (matrix.layout, matrix.depth, matrix.outputs);
+    let rounding = matrix.rounding();
     if input.outer() == 1 && input.row_spans(run.rows()).all(|(_, count)| count == 1) {
         let patches = Patches { bytes: x.cast(), rows: 1, depth, staged: false };
-        return matrix.apply::<X, Y>(0, patches, y, outputs);
+        return matrix.apply::<X, Y>((0, rounding), patches, y, outputs);
     }
-    let (chunk, size) = (matrix::rows(layout), X::patch_bytes(layout, depth));
-    let staged = run.scratch::<u8>(0, chunk * size);
+    let chunk = matrix::rows(layout);
+    let bytes = run.scratch::<u8>(0, X::tile_bytes(layout, depth, depth));
+    let tile = Staging { layout, bytes, depth, run: depth };
     for (first, count) in input.row_spans(run.rows()) {
         let mut done = 0;
         while done < count {
             let rows = chunk.min(count - done);
-            for row in 0..rows {
-                let values = x.window((first + done + row) * depth, depth);
-                X::stage(layout, staged.window(row * size, size), 0, values);
+            let values = x.window((first + done) * depth, rows * depth);
+            if rows == chunk {
+                X::stage_all(&tile, 0, values, (depth, depth));
+            } else {
+                (0..rows).for_each(|row| X::stage(&tile, row, 0, values.window(row * depth, depth)));
             }
-            let patches = Patches { bytes: staged.reader(), rows, depth, staged: true };
             let y = y.window((first + done) * outputs, rows * outputs);
-            matrix.apply::<X, Y>(0, patches, y, outputs);
+            matrix.apply_tile::<X, Y>((0, rounding), (&tile, rows), y, outputs);
             done += rows;
         }
     }

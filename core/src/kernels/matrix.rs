@@ -1,7 +1,7 @@
 //! Matrix, bias and output scale of linear layers and convolutions.
 
 use super::requant::{Channels, Clamp, Quantized};
-use crate::arch::matrix::{Lane, MAX_CHANNELS, MAX_ROWS, Patches, Sums, finish};
+use crate::arch::matrix::{Lane, MAX_CHANNELS, MAX_ROWS, Patches, Rounding, Staging, Sums, finish};
 use crate::arch::view::{In, Out};
 use crate::pack::Layout;
 use crate::plan::cursor::Cursor;
@@ -47,10 +47,28 @@ impl<'p> Matrix<'p> {
         if self.clamp.valid::<Y>() { Ok(()) } else { Err(Fault::Params) }
     }
 
+    /// How all its sums become outputs.
+    pub fn rounding(&self) -> Rounding {
+        Rounding::new(&self.channels, self.clamp)
+    }
+
+    /// Outputs of the first `rows` patches of a tile for one group.
+    pub fn apply_tile<X: Lane, Y: Quantized>(
+        &self,
+        (group, rounding): (usize, Rounding),
+        (tile, rows): (&Staging<'_>, usize),
+        y: Out<'_, Y>,
+        stride: usize,
+    ) {
+        X::complete(tile);
+        let patches = Patches { bytes: tile.bytes.reader(), rows, depth: self.depth, staged: true };
+        self.apply::<X, Y>((group, rounding), patches, y, stride);
+    }
+
     /// Outputs of `patches` for one group: row `r` goes to `y` from element `r * stride` on.
     pub fn apply<X: Lane, Y: Quantized>(
         &self,
-        group: usize,
+        (group, rounding): (usize, Rounding),
         patches: Patches<'_>,
         y: Out<'_, Y>,
         stride: usize,
@@ -58,7 +76,7 @@ impl<'p> Matrix<'p> {
         let size = self.size();
         let weights = self.weights.window(group * size, size);
         let channels = self.channels.window(group * self.outputs, self.outputs);
-        if X::outputs(self.layout, patches, weights, &channels, self.clamp, (y, stride)) {
+        if X::outputs(self.layout, patches, weights, &channels, rounding, (y, stride)) {
             return;
         }
         let padded = self.depth.next_multiple_of(self.layout.matrix().depth);
