@@ -29,12 +29,12 @@ impl Layout {
 
     /// How the layout orders a weight matrix.
     pub const fn matrix(self) -> MatrixOrder {
+        let order = MatrixOrder { channels: 1, depth: 1, segmented: false, head: 0 };
         match self {
-            Self::Generic => MatrixOrder { channels: 1, depth: 1 },
-            Self::ArmDsp => MatrixOrder { channels: 2, depth: 4 },
-            Self::Helium => MatrixOrder { channels: 1, depth: 1 },
-            Self::X86 => MatrixOrder { channels: 16, depth: 4 },
-            Self::Aarch64 => MatrixOrder { channels: 4, depth: 4 },
+            Self::Generic | Self::Helium => order,
+            Self::ArmDsp => MatrixOrder { channels: 2, depth: 4, ..order },
+            Self::X86 => MatrixOrder { channels: 16, depth: 4, segmented: true, head: 64 },
+            Self::Aarch64 => MatrixOrder { channels: 4, depth: 4, segmented: true, head: 0 },
         }
     }
 
@@ -67,6 +67,38 @@ impl DepthwiseOrder {
     }
 }
 
+/// The inputs of one output: `segments` runs of `len` values that lie together in memory, as the rows of a window do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Depth {
+    /// Runs.
+    pub segments: usize,
+    /// Inputs of a run.
+    pub len: usize,
+}
+
+impl Depth {
+    /// All inputs in one run.
+    pub const fn whole(len: usize) -> Self {
+        Self { segments: 1, len }
+    }
+
+    /// The inputs of a window of `kernel` (height, width) taps of `channels` values each, `adjacent` when its taps in a row
+    /// lie next to each other.
+    pub fn window(kernel: [u16; 2], channels: usize, adjacent: bool) -> Self {
+        let [height, width] = kernel.map(usize::from);
+        if adjacent {
+            Self { segments: height, len: width * channels }
+        } else {
+            Self { segments: height * width, len: channels }
+        }
+    }
+
+    /// Inputs.
+    pub const fn total(self) -> usize {
+        self.segments * self.len
+    }
+}
+
 /// Order of a weight matrix `[outputs][depth]`: blocks of `channels` outputs, in them groups of `depth` inputs, in them
 /// output by output. Ragged ends are filled with zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,33 +107,88 @@ pub struct MatrixOrder {
     pub channels: usize,
     /// Inputs of one output that lie together.
     pub depth: usize,
+    /// Whether every segment of the inputs is filled up to whole groups, not just their end.
+    pub segmented: bool,
+    /// Bytes in front of every block: for each of its outputs, -128 times the sum of its weights as i32. What multiplies
+    /// unsigned with signed bytes takes inputs 128 higher, and begins with this.
+    pub head: usize,
 }
 
 impl MatrixOrder {
-    /// Elements that a matrix of `outputs` x `depth` takes.
-    pub const fn len(self, outputs: usize, depth: usize) -> usize {
-        outputs.next_multiple_of(self.channels) * depth.next_multiple_of(self.depth)
+    /// Inputs with the fill.
+    pub const fn padded(self, depth: Depth) -> usize {
+        if self.segmented {
+            depth.segments * depth.len.next_multiple_of(self.depth)
+        } else {
+            depth.total().next_multiple_of(self.depth)
+        }
     }
 
-    /// Where element (`output`, `input`) of a matrix with `depth` inputs lies.
+    /// Elements that a matrix of `outputs` x `depth` takes.
+    pub const fn len(self, outputs: usize, depth: Depth) -> usize {
+        self.block(depth, outputs.next_multiple_of(self.channels))
+    }
+
+    /// Where the block that begins with `output` begins.
+    pub const fn block(self, depth: Depth, output: usize) -> usize {
+        output / self.channels * (self.head + self.channels * self.padded(depth))
+    }
+
+    /// Where element (`output`, `input`) of a matrix lies.
     #[inline(always)]
-    pub const fn index(self, depth: usize, output: usize, input: usize) -> usize {
-        let padded = depth.next_multiple_of(self.depth);
-        let block = (output / self.channels) * self.channels * padded;
+    pub const fn index(self, depth: Depth, output: usize, input: usize) -> usize {
+        let input = match input.checked_div(depth.len) {
+            Some(segment) if self.segmented => {
+                segment * depth.len.next_multiple_of(self.depth) + input % depth.len
+            }
+            _ => input,
+        };
         let group = (input / self.depth) * self.channels * self.depth;
-        block + group + (output % self.channels) * self.depth + input % self.depth
+        let within = (output % self.channels) * self.depth + input % self.depth;
+        self.block(depth, output) + self.head + group + within
     }
 
     /// Packs `weights` (`[outputs][depth]`) into `out`, which has [`MatrixOrder::len`] elements.
-    pub fn pack(self, weights: &[i8], outputs: usize, depth: usize, out: &mut [i8]) {
+    pub fn pack(self, weights: &[i8], outputs: usize, depth: Depth, out: &mut [i8]) {
         out.fill(0);
-        for (row, values) in weights.chunks_exact(depth.max(1)).take(outputs).enumerate() {
+        for (row, values) in weights.chunks_exact(depth.total().max(1)).take(outputs).enumerate() {
             for (column, &value) in values.iter().enumerate() {
                 if let Some(place) = out.get_mut(self.index(depth, row, column)) {
                     *place = value;
                 }
             }
         }
+        for block in 0..if self.head > 0 { outputs.div_ceil(self.channels) } else { 0 } {
+            for output in block * self.channels..(block + 1) * self.channels {
+                let sum = self.head_of(|place| out.get(place).copied().unwrap_or(0), depth, output);
+                let head = out.iter_mut().skip(self.head_at(depth, output));
+                head.zip(sum.to_le_bytes()).for_each(|(place, byte)| *place = byte as i8);
+            }
+        }
+    }
+
+    /// Where the head has its sum of `output`.
+    const fn head_at(self, depth: Depth, output: usize) -> usize {
+        self.block(depth, output) + 4 * (output % self.channels)
+    }
+
+    /// What the head of a matrix that `get` reads has for `output`.
+    fn head_of(self, get: impl Fn(usize) -> i8, depth: Depth, output: usize) -> i32 {
+        let start = self.block(depth, output) + self.head + (output % self.channels) * self.depth;
+        let groups =
+            (0..self.padded(depth) / self.depth).map(|group| start + group * self.channels * self.depth);
+        let weights = groups.flat_map(|group| (group..group + self.depth).map(&get));
+        weights.fold(0i32, |sum, weight| sum.wrapping_add(weight as i32)).wrapping_mul(-128)
+    }
+
+    /// Whether all heads of a matrix that `get` reads are what [`MatrixOrder::pack`] writes.
+    pub fn heads_hold(self, get: impl Fn(usize) -> i8, outputs: usize, depth: Depth) -> bool {
+        self.head == 0
+            || (0..outputs.next_multiple_of(self.channels)).all(|output| {
+                let at = self.head_at(depth, output);
+                let head = [at, at + 1, at + 2, at + 3].map(|place| get(place) as u8);
+                i32::from_le_bytes(head) == self.head_of(&get, depth, output)
+            })
     }
 }
 
@@ -113,16 +200,33 @@ mod tests {
     fn every_element_has_its_own_place() {
         for layout in Layout::ALL {
             let order = layout.matrix();
-            let (outputs, depth) = (5, 7);
-            let mut seen = heapless::Vec::<bool, 256>::new();
-            seen.resize(order.len(outputs, depth), false).unwrap();
-            for output in 0..outputs {
-                for input in 0..depth {
-                    let place = &mut seen[order.index(depth, output, input)];
-                    assert!(!*place, "{layout:?}");
-                    *place = true;
+            for depth in [Depth::whole(7), Depth { segments: 3, len: 5 }] {
+                let outputs = 5;
+                let mut seen = heapless::Vec::<bool, 512>::new();
+                seen.resize(order.len(outputs, depth), false).unwrap();
+                for output in 0..outputs {
+                    for input in 0..depth.total() {
+                        let place = &mut seen[order.index(depth, output, input)];
+                        assert!(!*place, "{layout:?}");
+                        *place = true;
+                    }
                 }
             }
         }
+    }
+
+    #[test]
+    fn heads_are_sums_and_are_checked() {
+        let (order, depth) = (Layout::X86.matrix(), Depth { segments: 2, len: 5 });
+        let weights: [i8; 170] = core::array::from_fn(|index| (index * 37 % 251) as u8 as i8);
+        let mut packed = [0i8; 2 * (64 + 16 * 16)];
+        assert_eq!(order.len(17, depth), packed.len());
+        order.pack(&weights, 17, depth, &mut packed);
+        let sum: i32 = weights[..10].iter().map(|&weight| weight as i32).sum();
+        let head: [u8; 4] = core::array::from_fn(|index| packed[index] as u8);
+        assert_eq!(i32::from_le_bytes(head), -128 * sum);
+        assert!(order.heads_hold(|place| packed[place], 17, depth));
+        packed[order.index(depth, 16, 9)] ^= 1;
+        assert!(!order.heads_hold(|place| packed[place], 17, depth));
     }
 }

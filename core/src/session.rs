@@ -1,5 +1,6 @@
 //! Running a plan: an arena, inputs, a run, outputs.
 
+use crate::arch::Backend;
 use crate::arch::view::Arena;
 use crate::kernels::{Execute, OpSet, Run};
 use crate::plan::{Direction, FrontEnd, Place, Plan, Tensor};
@@ -38,6 +39,7 @@ pub struct Session<'p, 'a, O> {
     plan: Plan<'p, O>,
     arena: Arena<'a>,
     rows: usize,
+    backend: Backend,
 }
 
 impl<'p, 'a, O: OpSet> Session<'p, 'a, O> {
@@ -51,9 +53,16 @@ impl<'p, 'a, O: OpSet> Session<'p, 'a, O> {
         if arena.as_ptr().align_offset(crate::plan::format::ALIGN) != 0 {
             return Err(SessionError::ArenaMisaligned);
         }
-        let mut session = Self { plan, arena: Arena::new(arena), rows: plan.max_rows() };
+        let rows = plan.max_rows();
+        let mut session = Self { plan, arena: Arena::new(arena), rows, backend: Backend::best() };
         session.reset();
         Ok(session)
+    }
+
+    /// Computes with `backend` from now on; none when this machine does not have it. At the start it is the fastest.
+    pub fn set_backend(&mut self, backend: Backend) -> Option<()> {
+        self.backend = Backend::with(backend)?;
+        Some(())
     }
 
     /// The plan.
@@ -131,7 +140,10 @@ impl<'p, 'a, O: OpSet> Session<'p, 'a, O> {
             observer.begin(index);
             {
                 let lease = self.arena.lease();
-                O::visit(operator.kind, Execute(Run { operator, lease: &lease, rows: self.rows }));
+                O::visit(
+                    operator.kind,
+                    Execute(Run { operator, lease: &lease, rows: self.rows, backend: self.backend }),
+                );
             }
             let output = operator.output(0).map_or(&[][..], |tensor| self.bytes(&tensor));
             observer.end(index, output);

@@ -12,7 +12,7 @@
 use super::matrix::{Patches, Rounding, Staging, Sums, channel_at};
 use super::view::{In, Out};
 use crate::kernels::requant::{Channels, Quantized};
-use crate::pack::Layout;
+use crate::pack::{Depth, Layout};
 
 /// Rows of a tile: six sums, four weight and two input registers fill a Cortex-M's file.
 pub(super) const ROWS: usize = 3;
@@ -307,7 +307,7 @@ pub(super) fn outputs<Y: Quantized>(
                 // SAFETY: group < groups and row < ROWS, so both words of the tile and the weights' word are inside.
                 unsafe {
                     let x = x.add((group * ROWS + row) * 2);
-                    let weights = *w.add(order.index(groups * 4, channel, group * 4) / 4);
+                    let weights = *w.add(order.index(Depth::whole(groups * 4), channel, group * 4) / 4);
                     sum = lanes::dot(*x, lanes::even(weights), sum);
                     sum = lanes::dot(*x.add(1), lanes::odd(weights), sum);
                 }

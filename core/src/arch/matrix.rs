@@ -8,12 +8,12 @@
 
 use super::depthwise::{Filter, Line};
 use super::view::{In, Out};
-use super::{dsp, portable};
+use super::{Backend, dsp, portable};
 use crate::kernels::requant::{Channel, Channels, Clamp, Quantized, Scale};
-use crate::pack::Layout;
+use crate::pack::{Depth, Layout};
 
 /// Most rows in a tile.
-pub const MAX_ROWS: usize = 4;
+pub const MAX_ROWS: usize = if cfg!(target_os = "none") { 4 } else { 32 };
 /// Most channels in a tile.
 pub const MAX_CHANNELS: usize = 16;
 
@@ -29,7 +29,8 @@ pub struct Patches<'a> {
     pub rows: usize,
     /// Values in each.
     pub depth: usize,
-    /// Whether they were written by [`Lane::stage`]; otherwise they are plain values, and there is one row.
+    /// Whether they were written by [`Lane::stage`]; otherwise they are plain values, and there are as many rows as
+    /// [`Lane::direct`] allows.
     pub staged: bool,
 }
 
@@ -72,7 +73,7 @@ pub const fn rows(layout: Layout) -> usize {
     match layout {
         Layout::Generic | Layout::Helium => 2,
         Layout::ArmDsp => dsp::ROWS,
-        Layout::X86 | Layout::Aarch64 => 4,
+        Layout::X86 | Layout::Aarch64 => MAX_ROWS,
     }
 }
 
@@ -131,9 +132,15 @@ pub trait Lane: Quantized {
         unsafe { portable::three_taps(sums, x, w, stride) }
     }
 
+    /// Whether `rows` rows of `depth` plain values can be multiplied where they lie, when the outputs do not share their
+    /// memory.
+    fn direct(_layout: Layout, rows: usize, _depth: usize) -> bool {
+        rows == 1
+    }
+
     /// Computes all outputs of patches whose layout has a shorter way than tile by tile; false when it has none.
     fn outputs<Y: Quantized>(
-        _layout: Layout,
+        (_backend, _layout): (Backend, Layout),
         _patches: Patches<'_>,
         _weights: In<'_, i8>,
         _channels: &Channels<'_>,
@@ -144,8 +151,14 @@ pub trait Lane: Quantized {
     }
 
     /// Multiplies patches with the first channels of `weights`, which begin at a multiple of the layout's channel block,
-    /// and gives the number of channels; 0 when a patch or the weights are too short.
-    fn tile(layout: Layout, patches: Patches<'_>, weights: In<'_, i8>, sums: &mut Sums) -> usize;
+    /// and gives the number of channels; 0 when a patch or the weights are too short. The inputs have `segments` of them.
+    fn tile(
+        layout: Layout,
+        patches: Patches<'_>,
+        segments: usize,
+        weights: In<'_, i8>,
+        sums: &mut Sums,
+    ) -> usize;
 }
 
 impl Lane for i8 {
@@ -203,28 +216,41 @@ impl Lane for i8 {
         unsafe { dsp::three_taps(sums, x, w, stride) }
     }
 
+    fn direct(layout: Layout, rows: usize, depth: usize) -> bool {
+        let order = layout.matrix();
+        if order.segmented { depth.is_multiple_of(order.depth) } else { rows == 1 }
+    }
+
     fn outputs<Y: Quantized>(
-        layout: Layout,
+        (_backend, layout): (Backend, Layout),
         patches: Patches<'_>,
         weights: In<'_, i8>,
         channels: &Channels<'_>,
         rounding: Rounding,
         y: (Out<'_, Y>, usize),
     ) -> bool {
+        #[cfg(not(target_os = "none"))]
+        if layout.matrix().segmented {
+            let Patches { bytes, rows: count, depth: len, .. } = patches;
+            let (starts, step) = (In::new(&[0]), len.next_multiple_of(4));
+            let rows = super::rows::Rows { bytes: bytes.cast(), starts, len, step, count };
+            return super::rows::outputs((_backend, layout), rows, weights, channels, rounding.clamp, y);
+        }
         layout == Layout::ArmDsp && patches.staged && dsp::outputs(patches, weights, channels, rounding, y)
     }
 
-    fn tile(layout: Layout, patches: Patches<'_>, weights: In<'_, i8>, sums: &mut Sums) -> usize {
+    fn tile(
+        layout: Layout,
+        patches: Patches<'_>,
+        _segments: usize,
+        weights: In<'_, i8>,
+        sums: &mut Sums,
+    ) -> usize {
         match layout {
             Layout::Generic | Layout::Helium => {
                 plain::<i8>(patches, patches.depth.next_multiple_of(4), weights, sums)
             }
             Layout::ArmDsp => dsp::row(patches, weights, sums),
-            #[cfg(not(target_os = "none"))]
-            Layout::X86 => interleaved::<16>(patches, weights, sums),
-            #[cfg(not(target_os = "none"))]
-            Layout::Aarch64 => interleaved::<4>(patches, weights, sums),
-            #[cfg(target_os = "none")]
             Layout::X86 | Layout::Aarch64 => 0,
         }
     }
@@ -244,20 +270,27 @@ impl Lane for i16 {
     }
 
     /// One channel at a time, in any order of weights: 16-bit layers are few and small.
-    fn tile(layout: Layout, patches: Patches<'_>, weights: In<'_, i8>, sums: &mut Sums) -> usize {
+    fn tile(
+        layout: Layout,
+        patches: Patches<'_>,
+        segments: usize,
+        weights: In<'_, i8>,
+        sums: &mut Sums,
+    ) -> usize {
         let order = layout.matrix();
         if order.channels == 1 {
             return plain::<i16>(patches, patches.depth, weights, sums);
         }
         let x = patches.bytes.cast::<i16>();
-        if weights.len() < order.len(order.channels, patches.depth) {
+        let depth = Depth { segments, len: patches.depth.checked_div(segments).unwrap_or(0) };
+        if weights.len() < order.len(order.channels, depth) {
             return 0;
         }
         for (row, sums) in sums.iter_mut().enumerate().take(patches.rows) {
             let x = x.window(row * patches.depth, patches.depth);
             for (channel, sum) in sums.iter_mut().enumerate().take(order.channels) {
                 *sum = (0..x.len()).fold(0i32, |sum, index| {
-                    let weight = weights.get(order.index(x.len(), channel, index));
+                    let weight = weights.get(order.index(depth, channel, index));
                     sum.wrapping_add(x.get(index).widen().wrapping_mul(weight as i32))
                 });
             }
@@ -342,24 +375,4 @@ fn plain<X: Quantized>(patches: Patches<'_>, stride: usize, weights: In<'_, i8>,
         }
     }
     channels
-}
-
-/// Weights in blocks of `C` channels by 4 inputs.
-#[cfg(not(target_os = "none"))]
-fn interleaved<const C: usize>(patches: Patches<'_>, weights: In<'_, i8>, sums: &mut Sums) -> usize {
-    let Patches { depth, rows, .. } = patches;
-    let stride = depth.next_multiple_of(4);
-    let needed = (rows.saturating_sub(1) * stride) + if rows > 0 { depth } else { 0 };
-    if weights.len() < C * stride || patches.bytes.len() < needed || rows > MAX_ROWS {
-        return 0;
-    }
-    for (row, sums) in sums.iter_mut().enumerate().take(rows) {
-        // SAFETY: `needed` covers every row, and weights hold a block of C channels.
-        let block = unsafe {
-            let x = patches.bytes.as_ptr().cast::<i8>().add(row * stride);
-            portable::interleaved::<C>(x, weights.as_ptr(), depth)
-        };
-        sums[..C].copy_from_slice(&block);
-    }
-    C
 }

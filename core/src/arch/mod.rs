@@ -5,13 +5,19 @@
 
 #[cfg(mixel_dsp)]
 mod armv7em;
+mod backend;
 pub mod depthwise;
 mod dsp;
 pub mod matrix;
 mod portable;
 pub mod product;
+#[cfg(not(target_os = "none"))]
+pub mod rows;
 pub mod view;
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+mod x86;
 
+pub use backend::Backend;
 pub use view::fill;
 
 /// Which weight layouts this build accepts. A plan packed for another one is refused at load.

@@ -31,24 +31,35 @@ pub(super) unsafe fn dots<X: Quantized, const R: usize, const C: usize>(
     sums
 }
 
-/// Product of one row at `x` with a block of `C` channels by groups of 4 inputs at `w`.
+/// All outputs of a task whose weights are in blocks of `C` outputs by 4 inputs behind `head` bytes, which it does not need.
 ///
 /// # Safety
-/// `x` is valid for `depth` reads, `w` for `C * depth` with `depth` rounded up to a multiple of 4.
+/// The task was checked.
 #[cfg(not(target_os = "none"))]
-#[inline]
-pub(super) unsafe fn interleaved<const C: usize>(x: *const i8, w: *const i8, depth: usize) -> [i32; C] {
-    let mut sums = [0i32; C];
-    for index in 0..depth {
-        // SAFETY: index < depth.
-        let value = unsafe { *x.add(index) } as i32;
-        for (channel, sum) in sums.iter_mut().enumerate() {
-            let place = index / 4 * 4 * C + channel * 4 + index % 4;
-            // SAFETY: the group lies below the rounded depth.
-            *sum = sum.wrapping_add(value * unsafe { *w.add(place) } as i32);
+pub(super) unsafe fn product<Y: Quantized, const C: usize>(task: &super::rows::Task<Y>, head: usize) {
+    for first in (0..task.outputs).step_by(C) {
+        for row in 0..task.rows {
+            let mut sums = [0i32; C];
+            let mut w = task.weights.wrapping_add(first / C * task.block + head).cast::<[[i8; 4]; C]>();
+            for segment in 0..task.segments {
+                // SAFETY: segment < segments.
+                let start = unsafe { task.segment(segment) };
+                let mut x = start.wrapping_add(row * task.step).cast::<[i8; 4]>();
+                for _ in 0..task.groups {
+                    // SAFETY: groups of the row and of the block.
+                    let (values, weights) = unsafe { (x.read(), w.read()) };
+                    for (sum, weights) in sums.iter_mut().zip(weights) {
+                        for (value, weight) in values.into_iter().zip(weights) {
+                            *sum = sum.wrapping_add(value as i32 * weight as i32);
+                        }
+                    }
+                    (x, w) = (x.wrapping_add(1), w.wrapping_add(1));
+                }
+            }
+            // SAFETY: row < rows.
+            unsafe { task.finish(row, first, sums) };
         }
     }
-    sums
 }
 
 /// One tap of `L` channels: adds input times weight to each lane's sum.

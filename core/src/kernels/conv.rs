@@ -3,13 +3,16 @@
 //! Input `[n, h, w, cin]`, output `[n, oh, ow, cout]`. Taps outside the image count as the input's zero point, whose share
 //! is in the bias, as everywhere.
 
-use super::Run;
+#[cfg(not(target_os = "none"))]
+use super::conv_rows;
 use super::matrix::Matrix;
 use super::requant::{Channels, Clamp, Quantized};
 use super::wide::narrow_and_wide;
 use super::window::{Rows, Window, overlap};
+use super::{OpKind, Run};
 use crate::arch::matrix::{self, Lane, Staging};
 use crate::arch::view::In;
+use crate::pack::Depth;
 use crate::plan::write::{self, Constant};
 use crate::plan::{DType, Fault, Operator, Tensor};
 
@@ -27,7 +30,8 @@ pub struct ConvParams {
     /// Groups; each takes its own part of the input channels and gives its own part of the output channels.
     pub groups: u16,
     /// One matrix a group, one after the other, each `[cout / groups][kh][kw][cin / groups]` i8 seen as
-    /// `cout / groups` outputs of depth `kh * kw * (cin / groups)` in the layout's matrix order; the count is that of all.
+    /// `cout / groups` outputs of depth `kh * kw * (cin / groups)` in the layout's matrix order, with the segments of
+    /// [`Window::depth`] (one of a transposed convolution); the count is that of all.
     pub weights: Constant,
     /// [`super::requant::Channels`] block of all output channels; the count is in bytes.
     pub channels: Constant,
@@ -68,7 +72,9 @@ impl<'p> Filter<'p> {
         }
         let taps = window.kernel[0] as usize * window.kernel[1] as usize;
         let depth = (input.inner() / groups).checked_mul(taps).filter(|&depth| depth <= 1 << 28)?;
-        let sizes = [groups, output.inner() / groups, depth];
+        let transposed = matches!(operator.kind, OpKind::ConvTranspose | OpKind::ConvTranspose16);
+        let depth = if transposed { Depth::whole(depth) } else { window.depth(input.inner(), groups) };
+        let sizes = (groups, output.inner() / groups, depth);
         let matrix = Matrix::read(operator, &mut cursor, sizes, output.zero_point);
         cursor.finished().then_some(Self { window, matrix })
     }
@@ -90,6 +96,12 @@ impl<'p> Filter<'p> {
     fn run(&self) -> usize {
         let taps = self.window.kernel[0] as usize * self.window.kernel[1] as usize;
         self.matrix.depth.checked_div(taps).unwrap_or(0)
+    }
+
+    /// Whether the layout's kernel reads image rows: 8-bit ones, for hosts.
+    #[cfg(not(target_os = "none"))]
+    fn by_rows(&self, input: &Tensor) -> bool {
+        self.matrix.layout.matrix().segmented && input.dtype == DType::I8
     }
 
     pub fn macs(&self, output: &Tensor) -> u64 {
@@ -116,6 +128,10 @@ fn check<Y: Quantized>(operator: &Operator<'_>) -> Result<(), Fault> {
 fn scratch<X: Lane>(operator: &Operator<'_>) -> usize {
     let Ok((input, output)) = operator.unary() else { return 0 };
     let Some(filter) = Filter::read(operator, &input, &output) else { return 0 };
+    #[cfg(not(target_os = "none"))]
+    if filter.by_rows(&input) {
+        return conv_rows::scratch(&filter, &input, &output);
+    }
     let kept = if overlap(&input, &output) { filter.window.kept() } else { 0 };
     filter.tile_bytes::<X>().next_multiple_of(4)
         + kept * input.dims[2] as usize * input.inner() * size_of::<X>()
@@ -134,7 +150,12 @@ fn macs(operator: &Operator<'_>) -> u64 {
 
 fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
     let Ok((input, output)) = run.operator().unary() else { return };
-    let Some(filter) = Filter::read(run.operator(), &input, &output) else { return };
+    let Some(mut filter) = Filter::read(run.operator(), &input, &output) else { return };
+    filter.matrix.backend = run.backend();
+    #[cfg(not(target_os = "none"))]
+    if filter.by_rows(&input) {
+        return conv_rows::run::<Y>(run, &filter, (&input, &output));
+    }
     let Filter { window, matrix } = &filter;
     let (x, y) = (run.read::<X>(&input), run.write::<Y>(&output));
     let [images, height, width, channels] = input.dims_with(run.rows());

@@ -54,7 +54,8 @@ fn macs(operator: &Operator<'_>) -> u64 {
 
 fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
     let Ok((input, output)) = run.operator().unary() else { return };
-    let Some(Filter { window, matrix }) = Filter::read(run.operator(), &input, &output) else { return };
+    let Some(Filter { window, mut matrix }) = Filter::read(run.operator(), &input, &output) else { return };
+    matrix.backend = run.backend();
     let (x, y) = (run.read::<X>(&input), run.write::<Y>(&output));
     let [_, height, width, channels] = input.dims.map(|dim| dim as usize);
     let [images, out_height, out_width, out_channels] = output.dims.map(|dim| dim as usize);

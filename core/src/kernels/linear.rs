@@ -8,6 +8,7 @@ use super::matrix::Matrix;
 use super::requant::{Channels, Clamp, Quantized};
 use super::wide::narrow_and_wide;
 use crate::arch::matrix::{self, Lane, Patches, Staging};
+use crate::pack::Depth;
 use crate::plan::write::{self, Constant};
 use crate::plan::{DType, Fault, Operator, Tensor};
 
@@ -43,7 +44,7 @@ impl LinearParams {
 
 fn read<'p>(operator: &Operator<'p>, input: &Tensor, output: &Tensor) -> Option<Matrix<'p>> {
     let mut cursor = operator.params();
-    let sizes = [1, output.inner(), input.inner()];
+    let sizes = (1, output.inner(), Depth::whole(input.inner()));
     let matrix = Matrix::read(operator, &mut cursor, sizes, output.zero_point);
     cursor.finished().then_some(matrix)
 }
@@ -59,11 +60,13 @@ fn check<Y: Quantized>(operator: &Operator<'_>) -> Result<(), Fault> {
     read(operator, &input, &output).ok_or(Fault::Params)?.check::<Y>()
 }
 
-/// Several rows are staged in scratch memory before their outputs are written; a single one is read where it lies.
+/// Several rows are staged in scratch memory before their outputs are written; a single one is read where it lies, if the
+/// layout can.
 fn scratch<X: Lane>(operator: &Operator<'_>) -> usize {
     let layout = operator.plan().layout();
     operator.unary().map_or(0, |(input, _)| {
-        if input.outer() > 1 { X::tile_bytes(layout, input.inner(), input.inner()) } else { 0 }
+        let direct = input.outer() == 1 && X::direct(layout, 1, input.inner());
+        if direct { 0 } else { X::tile_bytes(layout, input.inner(), input.inner()) }
     })
 }
 
@@ -90,13 +93,22 @@ fn macs(operator: &Operator<'_>) -> u64 {
 
 fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
     let Ok((input, output)) = run.operator().unary() else { return };
-    let Some(matrix) = read(run.operator(), &input, &output) else { return };
+    let Some(mut matrix) = read(run.operator(), &input, &output) else { return };
+    matrix.backend = run.backend();
     let (x, y) = (run.read::<X>(&input), run.write::<Y>(&output));
     let (layout, depth, outputs) = (matrix.layout, matrix.depth, matrix.outputs);
     let rounding = matrix.rounding();
-    if input.outer() == 1 && input.row_spans(run.rows()).all(|(_, count)| count == 1) {
-        let patches = Patches { bytes: x.cast(), rows: 1, depth, staged: false };
-        return matrix.apply::<X, Y>((0, rounding), patches, y, outputs);
+    if input.outer() == 1 || !super::shared(&input, &output) {
+        let mut spans = input.row_spans(run.rows());
+        if spans.all(|(_, count)| X::direct(layout, count, depth)) {
+            for (first, rows) in input.row_spans(run.rows()) {
+                let bytes = x.window(first * depth, rows * depth).cast();
+                let patches = Patches { bytes, rows, depth, staged: false };
+                let y = y.window(first * outputs, rows * outputs);
+                matrix.apply::<X, Y>((0, rounding), patches, y, outputs);
+            }
+            return;
+        }
     }
     let chunk = matrix::rows(layout);
     let bytes = run.scratch::<u8>(0, X::tile_bytes(layout, depth, depth));

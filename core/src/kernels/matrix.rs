@@ -1,9 +1,10 @@
 //! Matrix, bias and output scale of linear layers and convolutions.
 
 use super::requant::{Channels, Clamp, Quantized};
+use crate::arch::Backend;
 use crate::arch::matrix::{Lane, MAX_CHANNELS, MAX_ROWS, Patches, Rounding, Staging, Sums, finish};
 use crate::arch::view::{In, Out};
-use crate::pack::Layout;
+use crate::pack::{Depth, Layout};
 use crate::plan::cursor::Cursor;
 use crate::plan::{Fault, Operator};
 
@@ -14,33 +15,75 @@ pub(super) struct Matrix<'p> {
     pub groups: usize,
     pub outputs: usize,
     pub depth: usize,
+    /// Runs of inputs that lie together.
+    pub segments: usize,
+    /// The instructions to use.
+    pub backend: Backend,
     weights: In<'p, i8>,
     channels: Channels<'p>,
     clamp: Clamp,
 }
 
 impl<'p> Matrix<'p> {
-    /// weights (constant), channels (constant), min i32, max i32. `outputs` are those of one group.
+    /// weights (constant), channels (constant), min i32, max i32. `outputs` are those of one group. Sessions set the backend.
     pub fn read(
         operator: &Operator<'p>,
         cursor: &mut Cursor<'_>,
-        [groups, outputs, depth]: [usize; 3],
+        (groups, outputs, depth): (usize, usize, Depth),
         zero_point: i32,
     ) -> Self {
         let weights = operator.constant(cursor);
         let channels = Channels::read(operator, cursor, groups * outputs);
         let clamp = Clamp { zero_point, min: cursor.i32(), max: cursor.i32() };
-        Self { layout: operator.plan().layout(), groups, outputs, depth, weights, channels, clamp }
+        let (layout, backend) = (operator.plan().layout(), Backend::Portable);
+        let (segments, depth) = (depth.segments, depth.total());
+        Self { layout, groups, outputs, depth, segments, backend, weights, channels, clamp }
     }
 
     fn size(&self) -> usize {
-        self.layout.matrix().len(self.outputs, self.depth)
+        self.layout.matrix().len(self.outputs, self.inputs())
+    }
+
+    fn inputs(&self) -> Depth {
+        Depth { segments: self.segments, len: self.depth.checked_div(self.segments).unwrap_or(0) }
+    }
+
+    /// The matrix and the channels of one group.
+    fn group(&self, group: usize) -> (In<'p, i8>, Channels<'p>) {
+        let size = self.size();
+        let channels = self.channels.window(group * self.outputs, self.outputs);
+        (self.weights.window(group * size, size), channels)
+    }
+
+    #[cfg(not(target_os = "none"))]
+    fn heads_hold(&self) -> bool {
+        let order = self.layout.matrix();
+        (0..self.groups).all(|group| {
+            let (weights, _) = self.group(group);
+            order.heads_hold(|place| weights.get(place), self.outputs, self.inputs())
+        })
+    }
+
+    /// Outputs of rows that are read where they lie, for one group: row `r` goes to `y` from element `r * stride` on.
+    #[cfg(not(target_os = "none"))]
+    pub fn apply_rows<Y: Quantized>(
+        &self,
+        group: usize,
+        rows: crate::arch::rows::Rows<'_>,
+        y: (Out<'_, Y>, usize),
+    ) {
+        let (weights, channels) = self.group(group);
+        let on = (self.backend, self.layout);
+        crate::arch::rows::outputs(on, rows, weights, &channels, self.clamp, y);
     }
 
     /// Whether everything has the size that the shapes ask for.
     pub fn check<Y: Quantized>(&self) -> Result<(), Fault> {
         let aligned = (self.weights.as_ptr() as usize).is_multiple_of(4);
         let complete = self.size().checked_mul(self.groups) == Some(self.weights.len());
+        // Only layouts for hosts have heads.
+        #[cfg(not(target_os = "none"))]
+        let complete = complete && self.heads_hold();
         if !complete || !aligned || !self.channels.valid(self.groups * self.outputs) {
             return Err(Fault::Constants);
         }
@@ -73,18 +116,16 @@ impl<'p> Matrix<'p> {
         y: Out<'_, Y>,
         stride: usize,
     ) {
-        let size = self.size();
-        let weights = self.weights.window(group * size, size);
-        let channels = self.channels.window(group * self.outputs, self.outputs);
-        if X::outputs(self.layout, patches, weights, &channels, rounding, (y, stride)) {
+        let (weights, channels) = self.group(group);
+        if X::outputs((self.backend, self.layout), patches, weights, &channels, rounding, (y, stride)) {
             return;
         }
-        let padded = self.depth.next_multiple_of(self.layout.matrix().depth);
+        let order = self.layout.matrix();
         let mut sums: Sums = [[0; MAX_CHANNELS]; MAX_ROWS];
         let mut first = 0;
         while first < self.outputs {
-            let rest = weights.window(first * padded, size);
-            let done = X::tile(self.layout, patches, rest, &mut sums);
+            let rest = weights.window(order.block(self.inputs(), first), weights.len());
+            let done = X::tile(self.layout, patches, self.segments, rest, &mut sums);
             if done == 0 {
                 return;
             }

@@ -8,6 +8,8 @@
 
 pub mod add;
 pub mod conv;
+#[cfg(not(target_os = "none"))]
+mod conv_rows;
 pub mod conv_transpose;
 pub mod depthwise;
 pub mod div;
@@ -55,6 +57,7 @@ pub use requantize::Requantize;
 pub use resize::{Resize, Resize16};
 pub use softmax::{Softmax, Softmax16};
 
+use crate::arch::Backend;
 use crate::arch::view::{Element, In, Lease, Out};
 use crate::plan::format::Section;
 use crate::plan::{Fault, Operator, Place, Tensor};
@@ -230,6 +233,7 @@ pub struct Run<'r> {
     pub(crate) operator: Operator<'r>,
     pub(crate) lease: &'r Lease<'r>,
     pub(crate) rows: usize,
+    pub(crate) backend: Backend,
 }
 
 impl<'r> Run<'r> {
@@ -241,6 +245,11 @@ impl<'r> Run<'r> {
     /// Rows present in dimensions that vary.
     pub fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// The instructions to use.
+    pub fn backend(&self) -> Backend {
+        self.backend
     }
 
     /// All of `tensor`'s elements, to read; empty for another element size than `T`'s.

@@ -3,6 +3,7 @@
 use core::ops::Range;
 
 use crate::arch::view::{Element, In, Out};
+use crate::pack::Depth;
 use crate::plan::cursor::Cursor;
 use crate::plan::{Tensor, write};
 
@@ -54,6 +55,13 @@ impl Window {
     /// Rows (`axis` 0) or columns (1) from the first tap to the last, both included.
     pub fn extent(&self, axis: usize) -> usize {
         (along(self.kernel, axis) as usize).saturating_sub(1) * along(self.dilation, axis) as usize + 1
+    }
+
+    /// The inputs of an output in memory, of `groups` groups of `channels` channels in all: the rows of the window, or its
+    /// taps where those of a row do not lie next to each other.
+    pub fn depth(&self, channels: usize, groups: usize) -> Depth {
+        let channels = channels.checked_div(groups).unwrap_or(0);
+        Depth::window(self.kernel, channels, groups == 1 && self.dilation[1] == 1)
     }
 
     /// Row or column of the first tap for output row or column `output`.

@@ -2,11 +2,11 @@
 
 use bytemuck::Pod;
 use core::fmt::Write as _;
-use mixel_core::arch;
 use mixel_core::arch::view::In;
+use mixel_core::arch::{self, Backend};
 use mixel_core::kernels::requant::{Channels, Quantized};
 use mixel_core::kernels::{self, OpKind};
-use mixel_core::pack::Layout;
+use mixel_core::pack::{Depth, Layout};
 use mixel_core::plan::format::{ALIGN, NO_NAME, Section};
 use mixel_core::plan::write::{Constant, MemorySizes, Params, WriteError, Writer};
 use mixel_core::plan::{DType, Direction, Fault, Place, Plan, PlanError, RawPlan, Tensor};
@@ -37,7 +37,11 @@ pub enum Failure {
         found: i32,
         /// Bytes between the starts of input and output when they overlapped.
         overlap: Option<isize>,
+        /// What computed it.
+        backend: Backend,
     },
+    /// The machine does not have the backend.
+    Backend(Backend),
     /// An overlap beyond what the operator allows was accepted.
     OverlapAccepted,
 }
@@ -68,8 +72,9 @@ impl core::fmt::Display for Failure {
             Self::Plan(error) => write!(f, "{error}"),
             Self::Operator(fault) => write!(f, "the operator was refused: {fault:?}"),
             Self::Session(error) => write!(f, "{error}"),
-            Self::Difference { index, expected, found, overlap } => {
-                write!(f, "element {index} is {found}, the reference says {expected}")?;
+            Self::Backend(backend) => write!(f, "this machine has no {backend}"),
+            Self::Difference { index, expected, found, overlap, backend } => {
+                write!(f, "element {index} is {found} with {backend}, the reference says {expected}")?;
                 overlap.map_or(Ok(()), |distance| write!(f, " (output {distance} bytes behind the input)"))
             }
             Self::OverlapAccepted => write!(f, "an overlap beyond the operator's reach was accepted"),
@@ -200,13 +205,13 @@ pub fn write_matrices(
     writer: &mut Writer<'_>,
     layout: Layout,
     weights: &[i8],
-    [groups, outputs, depth]: [usize; 3],
+    (groups, outputs, depth): (usize, usize, Depth),
 ) -> Result<Constant, WriteError> {
     let order = layout.matrix();
     let size = order.len(outputs, depth);
     let offset = writer.data_with(groups * size, |room| {
         let room = bytemuck::cast_slice_mut::<u8, i8>(room);
-        for (matrix, room) in weights.chunks_exact(outputs * depth).zip(room.chunks_exact_mut(size)) {
+        for (matrix, room) in weights.chunks_exact(outputs * depth.total()).zip(room.chunks_exact_mut(size)) {
             order.pack(matrix, outputs, depth, room);
         }
     })?;
@@ -342,12 +347,27 @@ impl Job<'_> {
         expected: &[Y],
         overlap: Option<isize>,
     ) -> Result<(), Failure> {
+        for &backend in Backend::ALL.iter().filter(|backend| backend.available()) {
+            self.run_on(backend, plan, arena, expected, overlap)?;
+        }
+        Ok(())
+    }
+
+    fn run_on<Y: Pod + Quantized>(
+        &self,
+        backend: Backend,
+        plan: &[u8],
+        arena: &mut [u8],
+        expected: &[Y],
+        overlap: Option<isize>,
+    ) -> Result<(), Failure> {
         let plan = Plan::new_checked(plan)?;
         let skip = arena.as_ptr().align_offset(ALIGN);
         let arena = arena.get_mut(skip..).ok_or(Failure::Memory)?;
         // What an operator does not write must not look like a result.
         arena.get_mut(..plan.arena_bytes()).unwrap_or_default().fill(0xA5);
         let mut session = Session::new(plan, arena)?;
+        session.set_backend(backend).ok_or(Failure::Backend(backend))?;
         session.set_rows(self.rows.1)?;
         for (index, (_, values)) in self.inputs.iter().enumerate() {
             session.input(index).copy_from_slice(values);
@@ -361,7 +381,7 @@ impl Job<'_> {
             let inside = (0..4).all(|axis| index / strides[axis] % dims[axis] < present[axis]);
             if inside && found.widen() != expected.widen() {
                 let (expected, found) = (expected.widen(), found.widen());
-                return Err(Failure::Difference { index, expected, found, overlap });
+                return Err(Failure::Difference { index, expected, found, overlap, backend });
             }
         }
         if found.len() == expected.len() { Ok(()) } else { Err(Failure::Memory) }

@@ -6,7 +6,7 @@ use mixel_core::kernels::conv_transpose;
 use mixel_core::kernels::depthwise::{self, DepthwiseParams};
 use mixel_core::kernels::requant::Clamp;
 use mixel_core::kernels::window::Window;
-use mixel_core::pack::Layout;
+use mixel_core::pack::{Depth, Layout};
 use mixel_core::plan::write::Constant;
 
 use crate::bench::write_matrices;
@@ -142,7 +142,8 @@ pub fn check<X: Activation, Y: Activation>(
                 let channels = channels.write(writer)?;
                 return Ok(DepthwiseParams { window, weights, channels, min, max }.encode());
             }
-            let weights = write_matrices(writer, layout, weights, [groups, outputs / groups, depth])?;
+            let depth = if transposed { Depth::whole(depth) } else { window.depth(shapes.input[3], groups) };
+            let weights = write_matrices(writer, layout, weights, (groups, outputs / groups, depth))?;
             let channels = channels.write(writer)?;
             Ok(ConvParams { window, groups: groups as u16, weights, channels, min, max }.encode())
         },

@@ -5,7 +5,7 @@ use mixel_core::arch::matrix::Lane;
 use mixel_core::kernels::OpKind;
 use mixel_core::kernels::linear::{LinearParams, reference};
 use mixel_core::kernels::requant::Clamp;
-use mixel_core::pack::Layout;
+use mixel_core::pack::{Depth, Layout};
 use mixel_core::plan::DType;
 
 use crate::bench::write_matrices;
@@ -70,7 +70,7 @@ pub fn check<X: Activation, Y: Activation>(
         pool,
         expected,
         |writer| {
-            let weights = write_matrices(writer, layout, weights, [1, outputs, depth])?;
+            let weights = write_matrices(writer, layout, weights, (1, outputs, Depth::whole(depth)))?;
             let channels = channels.write(writer)?;
             Ok(LinearParams { weights, channels, min: clamp.min, max: clamp.max }.encode())
         },

@@ -6,6 +6,7 @@ use mixel_core::kernels::depthwise::DepthwiseParams;
 use mixel_core::kernels::linear::LinearParams;
 use mixel_core::kernels::projection::ProjectionParams;
 use mixel_core::kernels::requant::Clamp;
+use mixel_core::pack::Depth;
 use mixel_core::plan::DType;
 use mixel_core::plan::write::Constant;
 
@@ -105,7 +106,7 @@ fn pack_matrix(
     builder: &mut Builder<'_>,
     weights: &[i8],
     outputs: usize,
-    depth: usize,
+    depth: Depth,
     groups: usize,
 ) -> Constant {
     let order = builder.program.layout.matrix();
@@ -113,7 +114,7 @@ fn pack_matrix(
     let size = order.len(outputs, depth);
     let mut packed = vec![0i8; size * groups];
     for (group, packed) in packed.chunks_exact_mut(size).enumerate() {
-        order.pack(&weights[group * outputs * depth..], outputs, depth, packed);
+        order.pack(&weights[group * outputs * depth.total()..], outputs, depth, packed);
     }
     builder.signed(&packed)
 }
@@ -125,7 +126,7 @@ pub(super) fn linear(builder: &mut Builder<'_>, node: &Node, clip: Clip) -> Resu
     let outputs = dims[0];
     let depth: usize = dims[1..].iter().product();
     let layer = layer(builder, node, &x, clip, &|index| index / depth)?;
-    let weights = pack_matrix(builder, &layer.weights.data, outputs, depth, 1);
+    let weights = pack_matrix(builder, &layer.weights.data, outputs, Depth::whole(depth), 1);
     let Clamp { min, max, .. } = layer.clamp;
     let params = LinearParams { weights, channels: layer.channels, min, max };
     let kind = width(OpKind::Linear, OpKind::Linear16, &[x, y]);
@@ -158,6 +159,7 @@ pub(super) fn conv(
         let kind = width(OpKind::Depthwise, OpKind::Depthwise16, &[x, y]);
         return builder.unary(node, kind, params.encode().bytes());
     }
+    let depth = if transposed { Depth::whole(depth) } else { window.depth(dims[3] * groups, groups) };
     let weights = pack_matrix(builder, &layer.weights.data, outputs, depth, groups);
     let groups = window::small(node, groups)?;
     let params = ConvParams { window, groups, weights, channels: layer.channels, min, max };

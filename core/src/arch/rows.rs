@@ -1,0 +1,143 @@
+//! Rows times blocks of channels: the matrix product of the layouts for hosts ([`Layout::X86`], [`Layout::Aarch64`]).
+//!
+//! A row is read where it lies: segments of it may be rows of an image, and rows may overlap as the windows of neighbouring
+//! pixels do, so that nothing is copied per pixel. Inputs are taken in groups of four. The last group of a segment may
+//! reach up to three bytes beyond it; the weights there are zero.
+#![allow(unsafe_code)]
+
+use super::Backend;
+use super::portable;
+use super::view::{In, Out};
+use crate::kernels::requant::{Channel, Channels, Clamp, Quantized, Scale};
+use crate::pack::{Depth, Layout};
+
+/// Rows to multiply.
+#[derive(Clone, Copy)]
+pub struct Rows<'a> {
+    /// Their memory.
+    pub bytes: In<'a, i8>,
+    /// Where the segments of the first row begin.
+    pub starts: In<'a, u32>,
+    /// Values in a segment.
+    pub len: usize,
+    /// Bytes from one row to the next.
+    pub step: usize,
+    /// How many.
+    pub count: usize,
+}
+
+/// Rows, weights and outputs as micro-kernels take them; everything was checked.
+pub(super) struct Task<Y> {
+    /// The first row.
+    pub x: *const i8,
+    /// Where its segments begin, and how many there are.
+    pub starts: *const u32,
+    pub segments: usize,
+    /// Groups of four in a segment.
+    pub groups: usize,
+    /// From one row to the next.
+    pub step: usize,
+    /// How many, at least one.
+    pub rows: usize,
+    /// The first block of weights, with its head.
+    pub weights: *const i8,
+    /// Bytes of a block.
+    pub block: usize,
+    /// Bias, multiplier and shift of every output.
+    pub bias: *const i32,
+    pub multiplier: *const i32,
+    pub shift: *const u8,
+    /// How many.
+    pub outputs: usize,
+    pub clamp: Clamp,
+    /// Output 0 of the first row.
+    pub y: *mut Y,
+    /// From one row's outputs to the next.
+    pub stride: usize,
+}
+
+impl<Y: Quantized> Task<Y> {
+    /// Where segment `index` of the first row begins.
+    ///
+    /// # Safety
+    /// `index` is below `segments`.
+    #[inline(always)]
+    pub unsafe fn segment(&self, index: usize) -> *const i8 {
+        // SAFETY: the caller's.
+        self.x.wrapping_add(unsafe { *self.starts.add(index) } as usize)
+    }
+
+    /// Turns sums of outputs `first ..` of row `row` into the outputs that there are.
+    ///
+    /// # Safety
+    /// `row` is below `rows`.
+    #[inline(always)]
+    pub unsafe fn finish<const C: usize>(&self, row: usize, first: usize, sums: [i32; C]) {
+        for (sum, channel) in sums.into_iter().zip(first..self.outputs) {
+            // SAFETY: channel < outputs, row < rows.
+            unsafe {
+                let scale =
+                    Scale { multiplier: *self.multiplier.add(channel), shift: *self.shift.add(channel) };
+                let finish = Channel { bias: *self.bias.add(channel), scale };
+                *self.y.add(row * self.stride + channel) = finish.apply(sum, self.clamp);
+            }
+        }
+    }
+}
+
+/// Computes all outputs of `rows`: output `c` of row `r` goes to `y` at `r * stride + c`. `weights` are one matrix in the
+/// layout's order. Nothing happens, and false comes back, when something is too short or the layout has another order.
+///
+/// The outputs must not share memory with the rows.
+pub fn outputs<Y: Quantized>(
+    (backend, layout): (Backend, Layout),
+    rows: Rows<'_>,
+    weights: In<'_, i8>,
+    channels: &Channels<'_>,
+    clamp: Clamp,
+    (y, stride): (Out<'_, Y>, usize),
+) -> bool {
+    let (order, count) = (layout.matrix(), channels.bias.len());
+    let depth = Depth { segments: rows.starts.len(), len: rows.len };
+    let Some(before) = rows.count.checked_sub(1) else { return true };
+    let starts = (0..rows.starts.len()).map(|index| rows.starts.get(index)).max();
+    let last = starts.unwrap_or(0) as usize + before * rows.step;
+    let inputs = last + rows.len.next_multiple_of(order.depth) <= rows.bytes.len();
+    let constants = weights.len() >= order.len(count, depth)
+        && channels.multiplier.len() >= count
+        && channels.shift.len() >= count;
+    let room = y.len() >= before * stride + count;
+    if !order.segmented || !inputs || !constants || !room {
+        return false;
+    }
+    let task = Task {
+        x: rows.bytes.as_ptr(),
+        starts: rows.starts.as_ptr(),
+        segments: rows.starts.len(),
+        groups: rows.len.div_ceil(order.depth),
+        step: rows.step,
+        rows: rows.count,
+        weights: weights.as_ptr(),
+        block: order.block(depth, order.channels),
+        bias: channels.bias.as_ptr(),
+        multiplier: channels.multiplier.as_ptr(),
+        shift: channels.shift.as_ptr(),
+        outputs: count,
+        clamp,
+        y: y.as_mut_ptr(),
+        stride,
+    };
+    // SAFETY: every row's segments, the weights of all outputs, their constants and the outputs were found long enough;
+    // a backend is only there when the machine has its instructions.
+    unsafe {
+        match (layout, backend) {
+            #[cfg(all(target_arch = "x86_64", not(miri)))]
+            (Layout::X86, Backend::Avx512Vnni) => super::x86::avx512::product(&task),
+            #[cfg(all(target_arch = "x86_64", not(miri)))]
+            (Layout::X86, Backend::Avx2) => super::x86::avx2::product(&task),
+            (Layout::X86, _) => portable::product::<Y, 16>(&task, order.head),
+            _ => portable::product::<Y, 4>(&task, order.head),
+        }
+    }
+    true
+}

@@ -1,0 +1,354 @@
+//! AVX-512 with VNNI: `VPDPBUSD` multiplies 64 unsigned with 64 signed bytes and adds fours of products to 16 sums.
+//!
+//! Inputs are made unsigned by adding 128 (a flipped bit); what that adds is subtracted beforehand by the heads of the
+//! weight blocks. Sums stay in registers; so do their way to outputs: exact 64-bit products, one rounding, as
+//! `kernels/requant.rs` has it.
+#![allow(unsafe_code)]
+
+use core::arch::x86_64::*;
+
+use super::super::rows::Task;
+use crate::kernels::requant::Quantized;
+
+/// Outputs of a block.
+const LANES: usize = 16;
+
+/// Where the sums of a block begin, and how they become outputs.
+#[derive(Clone, Copy)]
+pub(super) struct Block {
+    start: __m512i,
+    /// Multipliers; those of odd lanes once more in even ones.
+    multiplier: __m512i,
+    odd: __m512i,
+    /// Half a step and the shift. In 32 bits and for the product's upper word when all shifts are 33 or more.
+    half: __m512i,
+    shift: __m512i,
+    /// Lanes that are outputs.
+    mask: __mmask16,
+    /// Whether all shifts are 33 or more.
+    short: bool,
+}
+
+impl Block {
+    /// The block of outputs `first ..`, at most 16, whose heads are at `head`.
+    ///
+    /// # Safety
+    /// The arrays reach to the last output of the block.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    pub unsafe fn new(
+        head: *const i32,
+        (bias, multiplier, shift): (*const i32, *const i32, *const u8),
+        first: usize,
+        outputs: usize,
+    ) -> Self {
+        let mask = lanes(outputs - first);
+        // SAFETY: masked lanes are not read.
+        let (start, bias, multiplier, shift) = unsafe {
+            (
+                _mm512_maskz_loadu_epi32(mask, head),
+                _mm512_maskz_loadu_epi32(mask, bias.add(first)),
+                _mm512_maskz_loadu_epi32(mask, multiplier.add(first)),
+                _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(mask, shift.add(first).cast())),
+            )
+        };
+        let short = _mm512_mask_cmplt_epi32_mask(mask, shift, _mm512_set1_epi32(33)) == 0;
+        let (shift, half) = if short {
+            let shift = _mm512_sub_epi32(shift, _mm512_set1_epi32(32));
+            let less = _mm512_sub_epi32(shift, _mm512_set1_epi32(1));
+            (shift, _mm512_sllv_epi32(_mm512_set1_epi32(1), less))
+        } else {
+            (shift, _mm512_setzero_si512())
+        };
+        Self {
+            start: _mm512_add_epi32(start, bias),
+            multiplier,
+            odd: _mm512_srli_epi64::<32>(multiplier),
+            half,
+            shift,
+            mask,
+            short,
+        }
+    }
+
+    /// Sums as steps of the output, without its zero point, within +-2^30.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    fn scale(&self, sums: __m512i) -> __m512i {
+        if !self.short {
+            return self.scale_long(sums);
+        }
+        let even = _mm512_mul_epi32(sums, self.multiplier);
+        let odd = _mm512_mul_epi32(_mm512_srli_epi64::<32>(sums), self.odd);
+        let high = _mm512_mask_shuffle_epi32::<0b11_11_01_01>(odd, 0x5555, even);
+        _mm512_srav_epi32(_mm512_add_epi32(high, self.half), self.shift)
+    }
+
+    /// Out of line: factors above 1/4 are rare.
+    #[cold]
+    #[inline(never)]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    fn scale_long(&self, sums: __m512i) -> __m512i {
+        let even = _mm512_mul_epi32(sums, self.multiplier);
+        let odd = _mm512_mul_epi32(_mm512_srli_epi64::<32>(sums), self.odd);
+        let even = long(even, _mm512_and_si512(self.shift, _mm512_set1_epi64(0xFFFF_FFFF)));
+        let odd = long(odd, _mm512_srli_epi64::<32>(self.shift));
+        _mm512_mask_blend_epi32(0xAAAA, even, _mm512_slli_epi64::<32>(odd))
+    }
+}
+
+/// The rule in 64 bits, limited to +-2^30: beyond any output, and its zero point can still be added.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+fn long(product: __m512i, shift: __m512i) -> __m512i {
+    let less = _mm512_sub_epi64(shift, _mm512_set1_epi64(1));
+    let half = _mm512_sllv_epi64(_mm512_set1_epi64(1), less);
+    let value = _mm512_srav_epi64(_mm512_add_epi64(product, half), shift);
+    let limit = 1 << 30;
+    _mm512_min_epi64(_mm512_max_epi64(value, _mm512_set1_epi64(-limit)), _mm512_set1_epi64(limit))
+}
+
+/// The first `count` of 16 lanes.
+#[inline]
+fn lanes(count: usize) -> __mmask16 {
+    if count >= LANES { !0 } else { (1 << count) - 1 }
+}
+
+/// Zero point and range of outputs, for 16-bit and 8-bit lanes.
+#[derive(Clone, Copy)]
+pub(super) struct Range {
+    zero_point: __m512i,
+    min: __m512i,
+    max: __m512i,
+}
+
+impl Range {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    pub fn new<Y: Quantized>(clamp: crate::kernels::requant::Clamp) -> Self {
+        let zero_point = _mm512_set1_epi16(clamp.zero_point as i16);
+        if size_of::<Y>() == 1 {
+            let (min, max) = (_mm512_set1_epi8(clamp.min as i8), _mm512_set1_epi8(clamp.max as i8));
+            Self { zero_point, min, max }
+        } else {
+            let (min, max) = (_mm512_set1_epi16(clamp.min as i16), _mm512_set1_epi16(clamp.max as i16));
+            Self { zero_point, min, max }
+        }
+    }
+
+    /// Two vectors of scaled sums as 16-bit outputs with the zero point, in every 128-bit lane four of the first and then four
+    /// of the second. Saturating before the zero point is added changes nothing: its size is below that of any range, so
+    /// what saturates stays saturated.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    fn halves(self, a: __m512i, b: __m512i) -> __m512i {
+        _mm512_adds_epi16(_mm512_packs_epi32(a, b), self.zero_point)
+    }
+}
+
+/// Stores the first `count` vectors of scaled sums as outputs, or with `adjacent` all four, which lie one after the other.
+///
+/// # Safety
+/// `to` is valid for the lanes of `masks` that are set.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(super) unsafe fn store<Y: Quantized>(
+    range: Range,
+    values: [__m512i; 4],
+    to: [*mut Y; 4],
+    masks: [__mmask16; 4],
+    count: usize,
+    adjacent: bool,
+) {
+    let [a, b, c, d] = values;
+    if size_of::<Y>() == 1 {
+        let bytes = _mm512_packs_epi16(range.halves(a, b), range.halves(c, d));
+        let bytes = _mm512_min_epi8(_mm512_max_epi8(bytes, range.min), range.max);
+        let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+        let bytes = _mm512_permutexvar_epi32(order, bytes);
+        if adjacent {
+            // SAFETY: all lanes are there, one vector after the other.
+            unsafe { _mm512_storeu_si512(to[0].cast(), bytes) };
+            return;
+        }
+        let parts = [
+            _mm512_castsi512_si128(bytes),
+            _mm512_extracti32x4_epi32::<1>(bytes),
+            _mm512_extracti32x4_epi32::<2>(bytes),
+            _mm512_extracti32x4_epi32::<3>(bytes),
+        ];
+        for index in 0..count {
+            // SAFETY: the lanes that are set.
+            unsafe {
+                if masks[index] == !0 {
+                    _mm_storeu_si128(to[index].cast(), parts[index]);
+                } else if masks[index] == 0xFF {
+                    _mm_storel_epi64(to[index].cast(), parts[index]);
+                } else {
+                    _mm_mask_storeu_epi8(to[index].cast(), masks[index], parts[index]);
+                }
+            }
+        }
+    } else {
+        for index in 0..count {
+            // The zero point of 16-bit outputs may be large: it is added in 32 bits.
+            let zero_point = _mm512_srai_epi32::<16>(range.zero_point);
+            let value = _mm512_add_epi32(values[index], zero_point);
+            let halves = _mm512_cvtsepi32_epi16(value);
+            let (min, max) = (_mm512_castsi512_si256(range.min), _mm512_castsi512_si256(range.max));
+            let halves = _mm256_min_epi16(_mm256_max_epi16(halves, min), max);
+            // SAFETY: the lanes that are set.
+            unsafe { _mm256_mask_storeu_epi16(to[index].cast(), masks[index], halves) };
+        }
+    }
+}
+
+/// See [`super::super::rows::outputs`].
+///
+/// # Safety
+/// The task was checked, and the machine has the instructions.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(in super::super) unsafe fn product<Y: Quantized>(task: &Task<Y>) {
+    let mut first = 0;
+    while first < task.outputs {
+        // Several sums are always in flight: many rows of one block, few rows of many.
+        let blocks = (task.outputs - first).div_ceil(LANES);
+        // SAFETY: the blocks are there.
+        first += LANES
+            * unsafe {
+                match (blocks, task.rows) {
+                    (8.., 1) => {
+                        some::<Y, 8>(task, first);
+                        8
+                    }
+                    (4.., _) => {
+                        some::<Y, 4>(task, first);
+                        4
+                    }
+                    (2.., _) => {
+                        some::<Y, 2>(task, first);
+                        2
+                    }
+                    _ => {
+                        some::<Y, 1>(task, first);
+                        1
+                    }
+                }
+            };
+    }
+}
+
+/// All rows times `B` blocks.
+///
+/// # Safety
+/// The task was checked and has the blocks; the machine has the instructions.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn some<Y: Quantized, const B: usize>(task: &Task<Y>, first: usize) {
+    let weights = task.weights.wrapping_add(first / LANES * task.block);
+    let constants = (task.bias, task.multiplier, task.shift);
+    // SAFETY: the blocks are there.
+    let block = |block: usize| unsafe {
+        let head = weights.wrapping_add(block * task.block).cast();
+        Block::new(head, constants, first + block * LANES, task.outputs)
+    };
+    let mut blocks = [block(0); B];
+    for (index, place) in blocks.iter_mut().enumerate().skip(1) {
+        *place = block(index);
+    }
+    let tile = Tile { weights, first, blocks, range: Range::new::<Y>(task.clamp) };
+    let most = match B {
+        1 => 16,
+        2 => 8,
+        4 => 6,
+        _ => 1,
+    };
+    let (mut row, mut tiles) = (0, task.rows.div_ceil(most));
+    while row < task.rows {
+        let rows = (task.rows - row).div_ceil(tiles);
+        // SAFETY: the rows are there.
+        unsafe {
+            match rows {
+                1 => tile.run::<Y, 1>(task, row),
+                2 => tile.run::<Y, 2>(task, row),
+                3 => tile.run::<Y, 3>(task, row),
+                4 => tile.run::<Y, 4>(task, row),
+                5 => tile.run::<Y, 5>(task, row),
+                6 => tile.run::<Y, 6>(task, row),
+                7 => tile.run::<Y, 7>(task, row),
+                8 => tile.run::<Y, 8>(task, row),
+                _ => {
+                    // Outputs and rows share no memory, so that some may be computed twice.
+                    tile.run::<Y, 8>(task, row);
+                    tile.run::<Y, 8>(task, row + rows - 8);
+                }
+            }
+        }
+        row += rows;
+        tiles -= 1;
+    }
+}
+
+/// `B` blocks of weights, the first output of which is `first`.
+struct Tile<const B: usize> {
+    weights: *const i8,
+    first: usize,
+    blocks: [Block; B],
+    range: Range,
+}
+
+impl<const B: usize> Tile<B> {
+    /// `R` rows from `row` on.
+    ///
+    /// # Safety
+    /// The task has the rows and the blocks; the machine has the instructions.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    unsafe fn run<Y: Quantized, const R: usize>(&self, task: &Task<Y>, row: usize) {
+        let mut sums = [[_mm512_setzero_si512(); B]; R];
+        for row in &mut sums {
+            for (sum, block) in row.iter_mut().zip(&self.blocks) {
+                *sum = block.start;
+            }
+        }
+        let flip = _mm512_set1_epi8(-128);
+        let mut w = self.weights.wrapping_add(4 * LANES);
+        for segment in 0..task.segments {
+            // SAFETY: segment < segments.
+            let mut x = unsafe { task.segment(segment) }.wrapping_add(row * task.step);
+            for _ in 0..task.groups {
+                let mut weights = [flip; B];
+                for (block, weights) in weights.iter_mut().enumerate() {
+                    // SAFETY: the group lies in the block.
+                    *weights = unsafe { _mm512_loadu_si512(w.wrapping_add(block * task.block).cast()) };
+                }
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    // SAFETY: the group lies in the row.
+                    let four = unsafe { x.wrapping_add(row * task.step).cast::<i32>().read_unaligned() };
+                    let four = _mm512_xor_si512(_mm512_set1_epi32(four), flip);
+                    for (sum, weights) in sums.iter_mut().zip(weights) {
+                        *sum = _mm512_dpbusd_epi32(*sum, four, weights);
+                    }
+                }
+                w = w.wrapping_add(4 * LANES);
+                x = x.wrapping_add(4);
+            }
+        }
+        let whole = self.blocks.iter().all(|block| block.mask == !0);
+        let mut at = 0;
+        while at < R * B {
+            let count = (R * B - at).min(4);
+            let mut values = [_mm512_setzero_si512(); 4];
+            let (mut to, mut masks) = ([task.y; 4], [0; 4]);
+            for index in 0..count {
+                let (of, block) = ((at + index) / B, (at + index) % B);
+                values[index] = self.blocks[block].scale(sums[of][block]);
+                to[index] = task.y.wrapping_add((row + of) * task.stride + self.first + block * LANES);
+                masks[index] = self.blocks[block].mask;
+            }
+            // SAFETY: outputs of the row, as many as there are.
+            unsafe { store(self.range, values, to, masks, count, B.is_multiple_of(4) && whole) };
+            at += 4;
+        }
+    }
+}
