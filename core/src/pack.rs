@@ -27,6 +27,14 @@ impl Layout {
         Self::ALL.into_iter().find(|layout| *layout as u16 == code)
     }
 
+    /// Constants lie at multiples of this in memory, as far as the plan does: a cache line where loads are as long.
+    pub const fn align(self) -> usize {
+        match self {
+            Self::X86 => 64,
+            _ => crate::plan::format::ALIGN,
+        }
+    }
+
     /// How the layout orders a weight matrix.
     pub const fn matrix(self) -> MatrixOrder {
         let order = MatrixOrder { channels: 1, depth: 1, segmented: false, head: 0 };

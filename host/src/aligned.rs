@@ -2,9 +2,10 @@
 
 use std::ops::{Deref, DerefMut};
 
-use mixel_core::plan::format::ALIGN;
+/// A cache line.
+const ALIGN: usize = 64;
 
-/// Bytes that begin at a multiple of 16, as [`mixel_core::Plan`] and [`mixel_core::Session`] ask for.
+/// Bytes that begin at a multiple of 64, which is more than [`mixel_core::Plan`] and [`mixel_core::Session`] ask for.
 #[derive(Debug)]
 pub struct Aligned {
     // Over-allocated; the heap block does not move with its owner, so `start` stays right.
@@ -60,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn begins_at_a_multiple_of_16_also_after_moves_and_clones() {
+    fn begins_at_a_cache_line_also_after_moves_and_clones() {
         let many: Vec<Aligned> = (0..64).map(|len| Aligned::from(&vec![len as u8; len][..])).collect();
         for (len, bytes) in many.iter().enumerate() {
             assert_eq!(bytes.as_ptr().addr() % ALIGN, 0);

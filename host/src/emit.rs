@@ -45,7 +45,8 @@ pub fn encode(program: &Program, offsets: &[u32], memory: MemorySizes, strip: bo
     let mut writer = Writer::new(&mut memory_for_sections, room);
     write(program, offsets, strip, &mut writer)
         .and_then(|()| {
-            let bound = format::header::SIZE + room.iter().map(|room| room + format::ALIGN).sum::<usize>();
+            let bound =
+                format::header::SIZE + room.iter().map(|room| room + program.layout.align()).sum::<usize>();
             let mut plan = Aligned::zeroed(bound);
             let len = writer.finish(program.layout, memory, &mut plan)?;
             plan.truncate(len);

@@ -55,38 +55,55 @@ pub fn on_host(
     observe: &mut dyn FnMut(usize, usize, &[u8]),
 ) -> Result<Vec<Vec<Vec<u8>>>> {
     let mut arena = Aligned::zeroed(plan.arena_bytes());
-    let mut session = Session::<All>::new(plan, &mut arena)
-        .map_err(|error| Error::new(ErrorKind::Internal, "", "no session").caused_by(error))?;
-    let inputs = plan.inputs().count();
-    let outputs = plan.outputs().count();
+    let mut session = session(plan, &mut arena)?;
+    let outputs = session.plan().outputs().count();
     let mut all = Vec::with_capacity(samples.len());
     for (index, sample) in samples.iter().enumerate() {
-        let refused = |message: String| Error::new(ErrorKind::Input, format!("sample {index}"), message);
         session.reset();
-        match sample {
-            Sample::Text(text) => {
-                session.set_text(text.as_bytes()).map_err(|error| refused(error.to_string()))?;
-            }
-            Sample::Tensors { rows, inputs: given } => {
-                let rows = rows.map_or(plan.max_rows(), |rows| rows as usize);
-                session.set_rows(rows).map_err(|error| refused(error.to_string()))?;
-                if given.len() != inputs {
-                    return Err(refused(format!("{} arrays for {inputs} inputs", given.len())));
-                }
-                for (input, bytes) in given.iter().enumerate() {
-                    let room = session.input(input);
-                    if room.len() != bytes.len() {
-                        let message = format!("{} bytes for input {input} of {}", bytes.len(), room.len());
-                        return Err(refused(message));
-                    }
-                    room.copy_from_slice(bytes);
-                }
-            }
-        }
+        feed(&mut session, index, sample)?;
         session.run_observed(&mut Each { sample: index, observe });
         all.push((0..outputs).map(|output| session.output(output).to_vec()).collect());
     }
     Ok(all)
+}
+
+/// A session of `plan` in `arena`.
+///
+/// # Errors
+/// [`ErrorKind::Internal`] when the arena is too small.
+pub fn session<'p, 'a>(plan: Plan<'p>, arena: &'a mut [u8]) -> Result<Session<'p, 'a, All>> {
+    Session::new(plan, arena)
+        .map_err(|error| Error::new(ErrorKind::Internal, "", "no session").caused_by(error))
+}
+
+/// Fills the inputs of `session` from sample number `index`.
+///
+/// # Errors
+/// [`ErrorKind::Input`] when the sample does not fit the plan.
+pub fn feed(session: &mut Session<'_, '_, All>, index: usize, sample: &Sample) -> Result<()> {
+    let refused = |message: String| Error::new(ErrorKind::Input, format!("sample {index}"), message);
+    match sample {
+        Sample::Text(text) => {
+            session.set_text(text.as_bytes()).map_err(|error| refused(error.to_string()))?;
+        }
+        Sample::Tensors { rows, inputs: given } => {
+            let rows = rows.map_or(session.plan().max_rows(), |rows| rows as usize);
+            session.set_rows(rows).map_err(|error| refused(error.to_string()))?;
+            let inputs = session.plan().inputs().count();
+            if given.len() != inputs {
+                return Err(refused(format!("{} arrays for {inputs} inputs", given.len())));
+            }
+            for (input, bytes) in given.iter().enumerate() {
+                let room = session.input(input);
+                if room.len() != bytes.len() {
+                    let message = format!("{} bytes for input {input} of {}", bytes.len(), room.len());
+                    return Err(refused(message));
+                }
+                room.copy_from_slice(bytes);
+            }
+        }
+    }
+    Ok(())
 }
 
 struct Each<'o> {

@@ -239,7 +239,7 @@ impl<'m> Writer<'m> {
         let mut end = header::SIZE;
         for part in &self.parts {
             let section = part.section as usize;
-            let start = end.next_multiple_of(format::ALIGN);
+            let start = end.next_multiple_of(layout.align());
             out.get_mut(end..start).ok_or(full)?.fill(0);
             end = start + part.used;
             out.get_mut(start..end).ok_or(full)?.copy_from_slice(part.written());

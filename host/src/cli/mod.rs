@@ -3,6 +3,7 @@
 //! What was asked for goes to standard output, as text or with `--json` as one JSON value; everything else goes to
 //! standard error. Exit code 0 is success, 1 failure (for `validate` also a failing verdict), 2 a wrong command line.
 
+mod bench;
 mod boards;
 mod compile;
 mod doctor;
@@ -37,6 +38,7 @@ enum Command {
     Run(run::Args),
     Validate(validate::Args),
     Profile(profile::Args),
+    Bench(bench::Args),
     Boards(boards::Args),
     Doctor(doctor::Args),
 }
@@ -56,6 +58,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args, cli.json),
         Command::Validate(args) => validate::run(&args, cli.json),
         Command::Profile(args) => profile::run(&args, cli.json),
+        Command::Bench(args) => bench::run(&args, cli.json),
         Command::Boards(args) => boards::run(&args, cli.json),
         Command::Doctor(args) => doctor::run(&args, cli.json),
     };

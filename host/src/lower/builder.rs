@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashMap};
 use mixel_core::kernels::OpKind;
 use mixel_core::kernels::requant::{Clamp, Scale};
 use mixel_core::pack::Layout;
-use mixel_core::plan::format::ALIGN;
 use mixel_core::plan::write::Constant;
 use mixel_core::plan::{DType, Direction, Interface, Place, Tensor};
 
@@ -104,11 +103,12 @@ impl<'q> Builder<'q> {
         Ok(index)
     }
 
-    /// Puts constants at a multiple of 16 bytes; the same bytes are stored once.
+    /// Puts constants where the layout wants them; the same bytes are stored once.
     pub fn data(&mut self, bytes: &[u8]) -> Constant {
+        let align = self.program.layout.align();
         let data = &mut self.program.data;
         let offset = *self.constants.entry(bytes.to_vec()).or_insert_with(|| {
-            data.resize(data.len().next_multiple_of(ALIGN), 0);
+            data.resize(data.len().next_multiple_of(align), 0);
             data.extend_from_slice(bytes);
             (data.len() - bytes.len()) as u32
         });

@@ -148,7 +148,7 @@ pub(super) fn conv(
     }
     let (x, y) = (builder.quantization(node.inputs[0])?, builder.quantization(node.output)?);
     let dims = builder.shape(node.inputs[1]).dims.clone();
-    let (outputs, taps, depth) = (dims[0], dims[1] * dims[2], dims[1] * dims[2] * dims[3]);
+    let (outputs, depth) = (dims[0], dims[1] * dims[2] * dims[3]);
     let layer = layer(builder, node, &x, clip, &|index| index / depth)?;
     let Clamp { min, max, .. } = layer.clamp;
     let window = window::window(node, shape)?;

@@ -146,7 +146,8 @@ impl Range {
     }
 }
 
-/// Stores the first `count` vectors of scaled sums as outputs, or with `adjacent` all four, which lie one after the other.
+/// Stores four vectors of scaled sums as outputs, the lanes of `masks`; with `adjacent` they are all there, one vector behind
+/// the other.
 ///
 /// # Safety
 /// `to` is valid for the lanes of `masks` that are set.
@@ -157,7 +158,6 @@ pub(super) unsafe fn store<Y: Quantized>(
     values: [__m512i; 4],
     to: [*mut Y; 4],
     masks: [__mmask16; 4],
-    count: usize,
     adjacent: bool,
 ) {
     let [a, b, c, d] = values;
@@ -177,28 +177,29 @@ pub(super) unsafe fn store<Y: Quantized>(
             _mm512_extracti32x4_epi32::<2>(bytes),
             _mm512_extracti32x4_epi32::<3>(bytes),
         ];
-        for index in 0..count {
-            // SAFETY: the lanes that are set.
-            unsafe {
-                if masks[index] == !0 {
-                    _mm_storeu_si128(to[index].cast(), parts[index]);
-                } else if masks[index] == 0xFF {
-                    _mm_storel_epi64(to[index].cast(), parts[index]);
-                } else {
-                    _mm_mask_storeu_epi8(to[index].cast(), masks[index], parts[index]);
-                }
-            }
+        macro_rules! part {
+            ($($index:literal)*) => {
+                // SAFETY: the lanes that are set.
+                $(unsafe {
+                    match masks[$index] {
+                        0 => {}
+                        0xFFFF => _mm_storeu_si128(to[$index].cast(), parts[$index]),
+                        0xFF => _mm_storel_epi64(to[$index].cast(), parts[$index]),
+                        mask => _mm_mask_storeu_epi8(to[$index].cast(), mask, parts[$index]),
+                    }
+                })*
+            };
         }
+        part!(0 1 2 3);
     } else {
-        for index in 0..count {
-            // The zero point of 16-bit outputs may be large: it is added in 32 bits.
-            let zero_point = _mm512_srai_epi32::<16>(range.zero_point);
-            let value = _mm512_add_epi32(values[index], zero_point);
-            let halves = _mm512_cvtsepi32_epi16(value);
-            let (min, max) = (_mm512_castsi512_si256(range.min), _mm512_castsi512_si256(range.max));
+        // The zero point of 16-bit outputs may be large: it is added in 32 bits.
+        let zero_point = _mm512_srai_epi32::<16>(range.zero_point);
+        let (min, max) = (_mm512_castsi512_si256(range.min), _mm512_castsi512_si256(range.max));
+        for ((value, to), mask) in values.into_iter().zip(to).zip(masks) {
+            let halves = _mm512_cvtsepi32_epi16(_mm512_add_epi32(value, zero_point));
             let halves = _mm256_min_epi16(_mm256_max_epi16(halves, min), max);
             // SAFETY: the lanes that are set.
-            unsafe { _mm256_mask_storeu_epi16(to[index].cast(), masks[index], halves) };
+            unsafe { _mm256_mask_storeu_epi16(to.cast(), mask, halves) };
         }
     }
 }
@@ -256,7 +257,8 @@ unsafe fn some<Y: Quantized, const B: usize>(task: &Task<Y>, first: usize) {
     for (index, place) in blocks.iter_mut().enumerate().skip(1) {
         *place = block(index);
     }
-    let tile = Tile { weights, first, blocks, range: Range::new::<Y>(task.clamp) };
+    let whole = first + B * LANES <= task.outputs;
+    let tile = Tile { weights, first, blocks, whole, range: Range::new::<Y>(task.clamp) };
     let most = match B {
         1 => 16,
         2 => 8,
@@ -294,6 +296,8 @@ struct Tile<const B: usize> {
     weights: *const i8,
     first: usize,
     blocks: [Block; B],
+    /// Whether all lanes are outputs.
+    whole: bool,
     range: Range,
 }
 
@@ -334,21 +338,29 @@ impl<const B: usize> Tile<B> {
                 x = x.wrapping_add(4);
             }
         }
-        let whole = self.blocks.iter().all(|block| block.mask == !0);
-        let mut at = 0;
-        while at < R * B {
-            let count = (R * B - at).min(4);
-            let mut values = [_mm512_setzero_si512(); 4];
-            let (mut to, mut masks) = ([task.y; 4], [0; 4]);
-            for index in 0..count {
-                let (of, block) = ((at + index) / B, (at + index) % B);
-                values[index] = self.blocks[block].scale(sums[of][block]);
-                to[index] = task.y.wrapping_add((row + of) * task.stride + self.first + block * LANES);
-                masks[index] = self.blocks[block].mask;
-            }
-            // SAFETY: outputs of the row, as many as there are.
-            unsafe { store(self.range, values, to, masks, count, B.is_multiple_of(4) && whole) };
-            at += 4;
+        // Written out, so that every index is a constant and sums never leave their registers before.
+        macro_rules! quad {
+            ($($at:literal)*) => {
+                $(if $at < R * B {
+                    let zero = _mm512_setzero_si512();
+                    let at = |index: usize| ((index / B).min(R - 1), index % B);
+                    let value = |index: usize| {
+                        let (row, block) = at(index);
+                        if index < R * B { self.blocks[block].scale(sums[row][block]) } else { zero }
+                    };
+                    let values = [value($at), value($at + 1), value($at + 2), value($at + 3)];
+                    let to = |index: usize| {
+                        let (of, block) = at(index);
+                        task.y.wrapping_add((row + of) * task.stride + self.first + block * LANES)
+                    };
+                    let mask = |index: usize| if index < R * B { self.blocks[at(index).1].mask } else { 0 };
+                    let to = [to($at), to($at + 1), to($at + 2), to($at + 3)];
+                    let masks = [mask($at), mask($at + 1), mask($at + 2), mask($at + 3)];
+                    // SAFETY: outputs of the row, as many as there are.
+                    unsafe { store(self.range, values, to, masks, B.is_multiple_of(4) && self.whole) };
+                })*
+            };
         }
+        quad!(0 4 8 12 16 20);
     }
 }
