@@ -39,7 +39,8 @@ impl Layout {
     pub const fn matrix(self) -> MatrixOrder {
         let order = MatrixOrder { channels: 1, depth: 1, segmented: false, head: 0 };
         match self {
-            Self::Generic | Self::Helium => order,
+            Self::Generic => order,
+            Self::Helium => MatrixOrder { channels: 4, depth: 16, ..order },
             Self::ArmDsp => MatrixOrder { channels: 2, depth: 4, ..order },
             Self::X86 => MatrixOrder { channels: 16, depth: 4, segmented: true, head: 64 },
             Self::Aarch64 => MatrixOrder { channels: 4, depth: 4, segmented: true, head: 0 },
@@ -47,16 +48,27 @@ impl Layout {
     }
 
     /// How the layout orders the weights of a depthwise convolution with a `kernel` of (height, width).
-    pub const fn depthwise(self, _kernel: [usize; 2]) -> DepthwiseOrder {
-        DepthwiseOrder::Taps
+    pub const fn depthwise(self, [height, width]: [usize; 2]) -> DepthwiseOrder {
+        match self {
+            Self::Helium if height * width <= TAPS => DepthwiseOrder::Columns { height },
+            _ => DepthwiseOrder::Taps,
+        }
     }
 }
+
+/// Taps of a channel that one vector holds.
+pub(crate) const TAPS: usize = 16;
 
 /// Order of depthwise weights `[taps][channels]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DepthwiseOrder {
     /// Tap by tap, as they are.
     Taps,
+    /// Channel by channel, in each column by column of `height` taps, filled up with zeros to 16.
+    Columns {
+        /// Taps of a column.
+        height: usize,
+    },
 }
 
 impl DepthwiseOrder {
@@ -64,13 +76,27 @@ impl DepthwiseOrder {
     pub const fn len(self, taps: usize, channels: usize) -> Option<usize> {
         match self {
             Self::Taps => taps.checked_mul(channels),
+            Self::Columns { .. } => channels.checked_mul(TAPS),
         }
     }
 
     /// Packs `weights` (`[taps][channels]`) into `out`, which has [`DepthwiseOrder::len`] elements.
-    pub fn pack(self, weights: &[i8], _channels: usize, out: &mut [i8]) {
+    pub fn pack(self, weights: &[i8], channels: usize, out: &mut [i8]) {
         match self {
             Self::Taps => out.iter_mut().zip(weights).for_each(|(place, &value)| *place = value),
+            Self::Columns { height } => {
+                out.fill(0);
+                let channels = channels.max(1);
+                let columns = (weights.len() / channels).checked_div(height).unwrap_or(0);
+                for (index, &value) in weights.iter().enumerate() {
+                    let (tap, channel) = (index / channels, index % channels);
+                    let (ky, kx) =
+                        (tap.checked_div(columns).unwrap_or(0), tap.checked_rem(columns).unwrap_or(0));
+                    if let Some(place) = out.get_mut(channel * TAPS + kx * height + ky) {
+                        *place = value;
+                    }
+                }
+            }
         }
     }
 }

@@ -8,7 +8,7 @@
 
 use super::depthwise::{Filter, Line};
 use super::view::{In, Out};
-use super::{Backend, dsp, portable};
+use super::{Backend, dsp, helium, portable};
 use crate::kernels::requant::{Channel, Channels, Clamp, Quantized, Scale};
 use crate::pack::{Depth, Layout};
 
@@ -68,10 +68,11 @@ impl Rounding {
     }
 }
 
-/// Rows that a tile of the layout takes at best.
-pub const fn rows(layout: Layout) -> usize {
+/// Rows of `depth` values that a tile of the layout takes at best.
+pub const fn rows(layout: Layout, depth: usize) -> usize {
     match layout {
-        Layout::Generic | Layout::Helium => 2,
+        Layout::Generic => 2,
+        Layout::Helium => helium::rows(depth),
         Layout::ArmDsp => dsp::ROWS,
         Layout::X86 | Layout::Aarch64 => MAX_ROWS,
     }
@@ -87,7 +88,7 @@ pub trait Lane: Quantized {
 
     /// Writes `len` values into all patches of a tile, from value `at` on: patch `p` takes those from `values[p * step]` on.
     fn stage_all(tile: &Staging<'_>, at: usize, values: In<'_, Self>, (step, len): (usize, usize)) {
-        for patch in 0..rows(tile.layout) {
+        for patch in 0..rows(tile.layout, tile.depth) {
             Self::stage(tile, patch, at, values.window(patch * step, len));
         }
     }
@@ -161,11 +162,16 @@ pub trait Lane: Quantized {
     ) -> usize;
 }
 
+/// Bytes of a patch of plain int8 values.
+const fn patch_bytes(layout: Layout, depth: usize) -> usize {
+    if matches!(layout, Layout::Helium) { depth } else { depth.next_multiple_of(4) }
+}
+
 impl Lane for i8 {
     fn tile_bytes(layout: Layout, depth: usize, run: usize) -> usize {
         match layout {
             Layout::ArmDsp => dsp::tile_bytes(depth, run),
-            _ => rows(layout) * depth.next_multiple_of(4),
+            _ => rows(layout, depth) * patch_bytes(layout, depth),
         }
     }
 
@@ -173,7 +179,7 @@ impl Lane for i8 {
         match tile.layout {
             Layout::ArmDsp => dsp::stage(tile, patch, at, values),
             _ => {
-                let start = patch * tile.depth.next_multiple_of(4) + at;
+                let start = patch * patch_bytes(tile.layout, tile.depth) + at;
                 tile.bytes.window(start, values.len()).cast().copy_from(&values);
             }
         }
@@ -183,7 +189,11 @@ impl Lane for i8 {
         if tile.layout == Layout::ArmDsp {
             return dsp::stage_all(tile, at, values, (step, len));
         }
-        for patch in 0..rows(tile.layout) {
+        #[cfg(mixel_helium)]
+        if tile.layout == Layout::Helium {
+            return helium::stage_all(tile, at, values, (step, len));
+        }
+        for patch in 0..rows(tile.layout, tile.depth) {
             Self::stage(tile, patch, at, values.window(patch * step, len));
         }
     }
@@ -192,7 +202,7 @@ impl Lane for i8 {
         match tile.layout {
             Layout::ArmDsp => dsp::pad(tile, patch, at, count, value),
             _ => {
-                let start = patch * tile.depth.next_multiple_of(4) + at;
+                let start = patch * patch_bytes(tile.layout, tile.depth) + at;
                 super::fill(tile.bytes.window(start, count), value as u8);
             }
         }
@@ -218,7 +228,24 @@ impl Lane for i8 {
 
     fn direct(layout: Layout, rows: usize, depth: usize) -> bool {
         let order = layout.matrix();
-        if order.segmented { depth.is_multiple_of(order.depth) } else { rows == 1 }
+        if order.segmented {
+            depth.is_multiple_of(order.depth)
+        } else {
+            rows == 1 || layout == Layout::Helium
+        }
+    }
+
+    fn line_bytes(filter: &Filter<'_>, width: usize) -> usize {
+        if filter.layout == Layout::Helium { helium::line_bytes(filter, width) } else { 0 }
+    }
+
+    fn line<Y: Quantized>(
+        line: &Line<'_, i8>,
+        filter: &Filter<'_>,
+        scratch: Out<'_, u8>,
+        y: Out<'_, Y>,
+    ) -> bool {
+        filter.layout == Layout::Helium && helium::line(line, filter, scratch, y)
     }
 
     fn outputs<Y: Quantized>(
@@ -236,7 +263,14 @@ impl Lane for i8 {
             let rows = super::rows::Rows { bytes: bytes.cast(), starts, len, step, count };
             return super::rows::outputs((_backend, layout), rows, weights, channels, rounding.clamp, y);
         }
-        layout == Layout::ArmDsp && patches.staged && dsp::outputs(patches, weights, channels, rounding, y)
+        match layout {
+            Layout::ArmDsp => patches.staged && dsp::outputs(patches, weights, channels, rounding, y),
+            #[cfg(mixel_helium)]
+            Layout::Helium if size_of::<Y>() == 1 => {
+                helium::outputs(patches, weights, channels, rounding.clamp, (y.0.cast(), y.1))
+            }
+            _ => false,
+        }
     }
 
     fn tile(
@@ -247,9 +281,8 @@ impl Lane for i8 {
         sums: &mut Sums,
     ) -> usize {
         match layout {
-            Layout::Generic | Layout::Helium => {
-                plain::<i8>(patches, patches.depth.next_multiple_of(4), weights, sums)
-            }
+            Layout::Generic => plain::<i8>(patches, patch_bytes(layout, patches.depth), weights, sums),
+            Layout::Helium => helium::tile(patches, weights, sums),
             Layout::ArmDsp => dsp::row(patches, weights, sums),
             Layout::X86 | Layout::Aarch64 => 0,
         }
@@ -257,8 +290,17 @@ impl Lane for i8 {
 }
 
 impl Lane for i16 {
+    fn line<Y: Quantized>(
+        line: &Line<'_, i16>,
+        filter: &Filter<'_>,
+        scratch: Out<'_, u8>,
+        y: Out<'_, Y>,
+    ) -> bool {
+        filter.layout == Layout::Helium && helium::line(line, filter, scratch, y)
+    }
+
     fn tile_bytes(layout: Layout, depth: usize, _run: usize) -> usize {
-        rows(layout) * depth * 2
+        rows(layout, depth) * depth * 2
     }
 
     fn stage(tile: &Staging<'_>, patch: usize, at: usize, values: In<'_, i16>) {

@@ -5,9 +5,12 @@
 
 #[cfg(mixel_dsp)]
 mod armv7em;
+#[cfg(mixel_helium)]
+mod armv8_1m;
 mod backend;
 pub mod depthwise;
 mod dsp;
+mod helium;
 pub mod matrix;
 mod portable;
 pub mod product;

@@ -172,7 +172,7 @@ fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
         run: filter.run(),
     };
     let ring = run.scratch::<X>(bytes.next_multiple_of(4), kept * length);
-    let (most, rounding) = (matrix::rows(matrix.layout), matrix.rounding());
+    let (most, rounding) = (matrix::rows(matrix.layout, matrix.depth), matrix.rounding());
     // A tile goes on in the next row where that row's outputs follow and one group is all.
     let goes_on = matrix.groups == 1 && out_width * out_channels == out_length;
     for n in 0..images {
@@ -231,7 +231,9 @@ impl<X: Lane> Gather<'_, '_, X> {
         let left = window.start(1, ox);
         let step = window.stride[1] as usize;
         let end = left + ((count - 1) * step + kernel_width) as isize;
-        let whole = left >= 0 && end <= self.width as isize && count == matrix::rows(self.tile.layout);
+        let whole = left >= 0
+            && end <= self.width as isize
+            && count == matrix::rows(self.tile.layout, self.tile.depth);
         let together = whole && window.dilation[1] == 1 && depth == self.channels;
         for ky in 0..kernel_height {
             let at = ky * kernel_width * depth;

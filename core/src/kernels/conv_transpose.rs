@@ -60,7 +60,7 @@ fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
     let [_, height, width, channels] = input.dims.map(|dim| dim as usize);
     let [images, out_height, out_width, out_channels] = output.dims.map(|dim| dim as usize);
     let [kernel_height, kernel_width] = window.kernel.map(usize::from);
-    let most = matrix::rows(matrix.layout);
+    let most = matrix::rows(matrix.layout, matrix.depth);
     let depth = matrix.depth.checked_div(kernel_height * kernel_width).unwrap_or(0);
     let bytes = run.scratch::<u8>(0, X::tile_bytes(matrix.layout, matrix.depth, depth));
     let tile = Staging { layout: matrix.layout, bytes, depth: matrix.depth, run: depth };

@@ -78,7 +78,7 @@ fn reach(operator: &Operator<'_>, _input: usize) -> Option<isize> {
     if rows <= 1 {
         return None;
     }
-    let chunk = matrix::rows(operator.plan().layout());
+    let chunk = matrix::rows(operator.plan().layout(), input.inner());
     let (_, span) = input.row_spans(usize::MAX).last()?;
     let last = rows - 1 - (span - 1) % chunk;
     let (from, to) = (input.inner() * input.dtype.size(), output.inner() * output.dtype.size());
@@ -110,7 +110,7 @@ fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
             return;
         }
     }
-    let chunk = matrix::rows(layout);
+    let chunk = matrix::rows(layout, depth);
     let bytes = run.scratch::<u8>(0, X::tile_bytes(layout, depth, depth));
     let tile = Staging { layout, bytes, depth, run: depth };
     for (first, count) in input.row_spans(run.rows()) {

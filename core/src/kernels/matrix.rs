@@ -120,6 +120,16 @@ impl<'p> Matrix<'p> {
         if X::outputs((self.backend, self.layout), patches, weights, &channels, rounding, (y, stride)) {
             return;
         }
+        if patches.rows > MAX_ROWS {
+            for first in (0..patches.rows).step_by(MAX_ROWS) {
+                let (rows, depth) = (MAX_ROWS.min(patches.rows - first), self.depth);
+                let bytes =
+                    patches.bytes.window(first * depth * size_of::<X>(), rows * depth * size_of::<X>());
+                let patches = Patches { bytes, rows, ..patches };
+                self.apply::<X, Y>((group, rounding), patches, y.window(first * stride, y.len()), stride);
+            }
+            return;
+        }
         let order = self.layout.matrix();
         let mut sums: Sums = [[0; MAX_CHANNELS]; MAX_ROWS];
         let mut first = 0;
