@@ -51,6 +51,7 @@ impl Layout {
     pub const fn depthwise(self, [height, width]: [usize; 2]) -> DepthwiseOrder {
         match self {
             Self::Helium if height * width <= TAPS => DepthwiseOrder::Columns { height },
+            Self::ArmDsp if height == 3 && width == 3 => DepthwiseOrder::Pairs,
             _ => DepthwiseOrder::Taps,
         }
     }
@@ -69,6 +70,9 @@ pub enum DepthwiseOrder {
         /// Taps of a column.
         height: usize,
     },
+    /// 3x3 as 16-bit values in blocks of four channels, in them column by column, in them rows 0 and 1 of each channel, then
+    /// row 2 of channels 0, 2, 1 and 3. A ragged end is filled with zeros.
+    Pairs,
 }
 
 impl DepthwiseOrder {
@@ -77,6 +81,7 @@ impl DepthwiseOrder {
         match self {
             Self::Taps => taps.checked_mul(channels),
             Self::Columns { .. } => channels.checked_mul(TAPS),
+            Self::Pairs => channels.div_ceil(4).checked_mul(72),
         }
     }
 
@@ -97,7 +102,25 @@ impl DepthwiseOrder {
                     }
                 }
             }
+            Self::Pairs => {
+                out.fill(0);
+                let channels = channels.max(1);
+                for (index, &value) in weights.iter().enumerate() {
+                    let place = Self::pair(index / channels, index % channels);
+                    for (place, byte) in out.iter_mut().skip(place).zip((value as i16).to_le_bytes()) {
+                        *place = byte as i8;
+                    }
+                }
+            }
         }
+    }
+
+    /// Where the two bytes of a weight lie in [`DepthwiseOrder::Pairs`].
+    #[inline(always)]
+    pub(crate) const fn pair(tap: usize, channel: usize) -> usize {
+        let (row, column, lane) = (tap / 3, tap % 3, channel % 4);
+        let within = if row < 2 { lane * 2 + row } else { 8 + lane % 2 * 2 + lane / 2 };
+        channel / 4 * 72 + column * 24 + within * 2
     }
 }
 

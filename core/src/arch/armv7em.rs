@@ -58,7 +58,7 @@ pub(super) struct Tile {
     pub bias: *const i32,
     /// Multiplier of the first channel.
     pub multiplier: *const i32,
-    /// Shift of the first channel; all are 33 to 54.
+    /// Shift of the first channel; all are 33 or more.
     pub shift: *const u8,
     /// Output of the first patch and channel.
     pub y: *mut i8,
@@ -66,8 +66,8 @@ pub(super) struct Tile {
     pub second: usize,
     /// See `second`.
     pub third: usize,
-    /// `2 * zero_point + 1`.
-    pub offset: i32,
+    /// Zero point of the outputs.
+    pub zero_point: i32,
 }
 
 /// Outputs of three staged patches, two channels after two. The third patch is written first and the first one last, so
@@ -75,8 +75,7 @@ pub(super) struct Tile {
 ///
 /// A round is 4 inputs: 4 loads, 4 widenings, 12 dual multiplications; two rounds are unrolled, and an odd number begins in
 /// the middle. Six sums, four registers of weights, two of inputs and two pointers leave none for a count, so the loop ends
-/// where the block does. With `offset << (shift - 33)`, half a step and the zero point are added within the
-/// multiplication: `(high + half + (zero << n)) >> n`, n = shift - 32, is the rule's result plus the zero point.
+/// where the block does. Half a step is added within the multiplication that takes the product's high word.
 ///
 /// # Safety
 /// `x` is valid for `3 * bytes` bytes, `w` for `pairs * bytes`, the channels for `2 * pairs`, and the outputs at `y`, `y + second`
@@ -85,7 +84,7 @@ pub(super) struct Tile {
 pub(super) unsafe extern "C" fn tile(tile: Tile) {
     // r0 x, r1 w; r4-r6 sums of the first channel, r7-r9 of the second; r2, r3 and r10, r11 weights; r12, lr inputs.
     // Stack: 0 x, 4 end of the block, 8 bytes, 12 pairs, then r4-r11 and lr, 52 bias, 56 multiplier, 60 shift, 64 y,
-    // 68 second, 72 third, 76 offset.
+    // 68 second, 72 third, 76 zero point.
     core::arch::naked_asm!(
         cpu!(),
         "push {{r0-r11, lr}}",
@@ -117,7 +116,7 @@ pub(super) unsafe extern "C" fn tile(tile: Tile) {
         "ldrb r10, [r0], #1",
         "ldrb r11, [r0], #1",
         "str r0, [sp, #60]",
-        "ldr r12, [sp, #76]",
+        "movs r12, #1",
         "subs r10, #33",
         "lsl lr, r12, r10",
         "adds r10, #1",
@@ -132,22 +131,29 @@ pub(super) unsafe extern "C" fn tile(tile: Tile) {
         "smmla r9, r9, r3, lr",
         "ldr r0, [sp, #64]",
         "ldrd r2, r3, [sp, #68]",
+        "ldr r12, [sp, #76]",
         "asr r6, r6, r10",
+        "add r6, r6, r12",
         "ssat r6, #8, r6",
         "strb r6, [r0, r3]",
         "asr r5, r5, r10",
+        "add r5, r5, r12",
         "ssat r5, #8, r5",
         "strb r5, [r0, r2]",
         "asr r4, r4, r10",
+        "add r4, r4, r12",
         "ssat r4, #8, r4",
         "strb r4, [r0], #1",
         "asr r9, r9, r11",
+        "add r9, r9, r12",
         "ssat r9, #8, r9",
         "strb r9, [r0, r3]",
         "asr r8, r8, r11",
+        "add r8, r8, r12",
         "ssat r8, #8, r8",
         "strb r8, [r0, r2]",
         "asr r7, r7, r11",
+        "add r7, r7, r12",
         "ssat r7, #8, r7",
         "strb r7, [r0], #1",
         "str r0, [sp, #64]",
@@ -183,6 +189,39 @@ pub(super) unsafe extern "C" fn stage_3(x: *const i8, step: usize, groups: usize
         "subs r2, #1",
         "bne 2b",
         "pop {{r4-r9}}",
+        "bx lr",
+    )
+}
+
+/// Copies runs of `len` bytes of three rows, `step` apart, to places `pitch` apart: whole words, of which the last one may
+/// begin inside the one before.
+///
+/// # Safety
+/// `x` is valid for `2 * step + len` bytes, `to` for `2 * pitch + len`, and `len` is 4 or more.
+#[unsafe(naked)]
+pub(super) unsafe extern "C" fn copy_3(x: *const i8, step: usize, len: usize, to: *mut u8, pitch: usize) {
+    core::arch::naked_asm!(
+        cpu!(),
+        "push {{r4-r6}}",
+        "ldr r12, [sp, #12]",
+        "2:",
+        "ldr r4, [r0, r1]",
+        "ldr r5, [r0, r1, lsl #1]",
+        "ldr r6, [r0], #4",
+        "str r4, [r3, r12]",
+        "str r5, [r3, r12, lsl #1]",
+        "str r6, [r3], #4",
+        "subs r2, #4",
+        "beq 3f",
+        "cmp r2, #4",
+        "bhs 2b",
+        "subs r2, #4",
+        "add r0, r2",
+        "add r3, r2",
+        "movs r2, #4",
+        "b 2b",
+        "3:",
+        "pop {{r4-r6}}",
         "bx lr",
     )
 }
@@ -242,59 +281,136 @@ pub(super) unsafe extern "C" fn row_4(
     )
 }
 
-/// See [`super::dsp::three_taps`]. One block, since a compiler that moves its parts about runs out of registers.
+/// Stages `columns` columns of four channels of three rows: see [`super::dsp_depthwise`].
 ///
 /// # Safety
-/// `x` and `w` are valid for 4 reads at each of 0, `stride` and `2 * stride`.
-#[inline(always)]
-pub(super) unsafe fn three_taps(sums: &mut [i32; 4], x: *const i8, w: *const i8, stride: usize) {
-    let [mut a, mut b, mut c, mut d] = *sums;
-    // SAFETY: reads what the caller promises; the Q flag is not used.
-    unsafe {
-        core::arch::asm!(
-            "ldr {x0}, [{x}]",
-            "ldr {w0}, [{w}]",
-            "sxtb16 {x1}, {x0}, ror #8",
-            "sxtb16 {w1}, {w0}, ror #8",
-            "sxtb16 {x0}, {x0}",
-            "sxtb16 {w0}, {w0}",
-            "smlabb {a}, {x0}, {w0}, {a}",
-            "smlatt {c}, {x0}, {w0}, {c}",
-            "smlabb {b}, {x1}, {w1}, {b}",
-            "smlatt {d}, {x1}, {w1}, {d}",
-            "ldr {x0}, [{x}, {stride}]",
-            "ldr {w0}, [{w}, {stride}]",
-            "sxtb16 {x1}, {x0}, ror #8",
-            "sxtb16 {w1}, {w0}, ror #8",
-            "sxtb16 {x0}, {x0}",
-            "sxtb16 {w0}, {w0}",
-            "smlabb {a}, {x0}, {w0}, {a}",
-            "smlatt {c}, {x0}, {w0}, {c}",
-            "smlabb {b}, {x1}, {w1}, {b}",
-            "smlatt {d}, {x1}, {w1}, {d}",
-            "ldr {x0}, [{x}, {stride}, lsl #1]",
-            "ldr {w0}, [{w}, {stride}, lsl #1]",
-            "sxtb16 {x1}, {x0}, ror #8",
-            "sxtb16 {w1}, {w0}, ror #8",
-            "sxtb16 {x0}, {x0}",
-            "sxtb16 {w0}, {w0}",
-            "smlabb {a}, {x0}, {w0}, {a}",
-            "smlatt {c}, {x0}, {w0}, {c}",
-            "smlabb {b}, {x1}, {w1}, {b}",
-            "smlatt {d}, {x1}, {w1}, {d}",
-            a = inout(reg) a,
-            b = inout(reg) b,
-            c = inout(reg) c,
-            d = inout(reg) d,
-            x = in(reg) x,
-            w = in(reg) w,
-            stride = in(reg) stride,
-            x0 = out(reg) _,
-            x1 = out(reg) _,
-            w0 = out(reg) _,
-            w1 = out(reg) _,
-            options(pure, readonly, nostack),
-        );
-    }
-    *sums = [a, b, c, d];
+/// `rows` are three pairs of a pointer and the distance of columns, valid for `columns` reads of four bytes at any alignment;
+/// `to` is valid for `6 * columns` words, and `columns` is not zero.
+#[unsafe(naked)]
+pub(super) unsafe extern "C" fn stage_columns(rows: *const (*const i8, usize), columns: usize, to: *mut u32) {
+    // r0, r4, r6 rows, r3, r5, r7 their steps, r1 count, r2 to; r8-r12 and lr the column.
+    core::arch::naked_asm!(
+        cpu!(),
+        "push {{r4-r11, lr}}",
+        "ldm r0, {{r0, r3-r7}}",
+        "2:",
+        "ldr r8, [r0]",
+        "ldr r9, [r4]",
+        "ldr lr, [r6]",
+        "add r0, r3",
+        "add r4, r5",
+        "add r6, r7",
+        "sxtb16 r10, r8",
+        "sxtb16 r8, r8, ror #8",
+        "sxtb16 r12, r9",
+        "sxtb16 r11, r9, ror #8",
+        "pkhbt r9, r8, r11, lsl #16",
+        "pkhtb r11, r11, r8, asr #16",
+        "pkhbt r8, r10, r12, lsl #16",
+        "pkhtb r10, r12, r10, asr #16",
+        "sxtb16 r12, lr",
+        "sxtb16 lr, lr, ror #8",
+        "stm r2!, {{r8-r12, lr}}",
+        "subs r1, #1",
+        "bne 2b",
+        "pop {{r4-r11, pc}}",
+    )
+}
+
+/// Constants of [`depthwise_quad`].
+#[repr(C)]
+pub(super) struct Quad {
+    /// Biases of four channels.
+    pub bias: [i32; 4],
+    /// Multiplier, half a step and shift behind the high word of each.
+    pub scales: [[i32; 3]; 4],
+    /// Zero point of the outputs.
+    pub zero_point: i32,
+    /// Distance of the outputs.
+    pub depth: usize,
+    /// Bytes from the end of an output's columns back to the next one's first.
+    pub back: usize,
+    /// Outputs, not zero.
+    pub count: usize,
+}
+
+/// One column of four channels: r8-r11 inputs, r12 and lr weights, which lie at the three places.
+macro_rules! column {
+    ($first:literal, $second:literal, $third:literal) => {
+        concat!(
+            "ldm r0!, {{r8-r11}}\n",
+            "ldrd r12, lr, [r1, #",
+            $first,
+            "]\n",
+            "smlad r4, r8, r12, r4\n",
+            "smlad r5, r9, lr, r5\n",
+            "ldrd r12, lr, [r1, #",
+            $second,
+            "]\n",
+            "smlad r6, r10, r12, r6\n",
+            "smlad r7, r11, lr, r7\n",
+            "ldrd r8, r9, [r0], #8\n",
+            "ldrd r12, lr, [r1, #",
+            $third,
+            "]\n",
+            "smlabb r4, r8, r12, r4\n",
+            "smlatt r6, r8, r12, r6\n",
+            "smlabb r5, r9, lr, r5\n",
+            "smlatt r7, r9, lr, r7",
+        )
+    };
+}
+
+/// A row of outputs of four channels from staged columns.
+///
+/// # Safety
+/// `x` is valid for the columns that `count` outputs see, `w` for 18 words, and `y` for four writes at each output.
+#[unsafe(naked)]
+pub(super) unsafe extern "C" fn depthwise_quad(x: *const u32, w: *const u32, quad: &Quad, y: *mut i8) {
+    // r0 x, r1 w, r2 constants, r3 y, r4-r7 sums. Stack: outputs left.
+    core::arch::naked_asm!(
+        cpu!(),
+        "push {{r4-r11, lr}}",
+        "ldr r8, [r2, #76]",
+        "push {{r8, lr}}",
+        "2:",
+        "ldm r2, {{r4-r7}}",
+        column!(0, 8, 16),
+        column!(24, 32, 40),
+        column!(48, 56, 64),
+        "add lr, r2, #16",
+        "ldm lr!, {{r8-r10}}",
+        "smmla r4, r4, r8, r9",
+        "asr r4, r4, r10",
+        "ldm lr!, {{r8-r10}}",
+        "smmla r5, r5, r8, r9",
+        "asr r5, r5, r10",
+        "ldm lr!, {{r8-r10}}",
+        "smmla r6, r6, r8, r9",
+        "asr r6, r6, r10",
+        "ldm lr!, {{r8-r12}}",
+        "smmla r7, r7, r8, r9",
+        "asr r7, r7, r10",
+        "add r4, r4, r11",
+        "ssat r4, #8, r4",
+        "strb r4, [r3]",
+        "add r5, r5, r11",
+        "ssat r5, #8, r5",
+        "strb r5, [r3, #1]",
+        "add r6, r6, r11",
+        "ssat r6, #8, r6",
+        "strb r6, [r3, #2]",
+        "add r7, r7, r11",
+        "ssat r7, #8, r7",
+        "strb r7, [r3, #3]",
+        "add r3, r3, r12",
+        "ldr r8, [lr]",
+        "subs r0, r0, r8",
+        "ldr r8, [sp]",
+        "subs r8, #1",
+        "str r8, [sp]",
+        "bne 2b",
+        "add sp, #8",
+        "pop {{r4-r11, pc}}",
+    )
 }

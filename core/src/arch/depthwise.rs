@@ -9,7 +9,7 @@ use super::portable;
 use super::view::{In, Out};
 use crate::kernels::requant::{Channel, Channels, Clamp, Quantized, Scale};
 use crate::kernels::window::Window;
-use crate::pack::Layout;
+use crate::pack::{DepthwiseOrder, Layout};
 
 /// Tallest kernel.
 pub const MAX_HEIGHT: usize = 16;
@@ -70,11 +70,16 @@ pub fn line<X: Lane, Y: Quantized>(
     let count = channels.bias.len();
     let inputs = line.rows.len() == rows
         && line.rows.iter().all(|row| row.is_empty() || row.len() >= line.width * depth);
-    let constants = weights.len() >= rows * columns * count
+    let order = filter.layout.depthwise([rows, columns]);
+    let constants = order.len(rows * columns, count).is_some_and(|len| weights.len() >= len)
         && channels.multiplier.len() == count
         && channels.shift.len() == count;
     let multiplier = count.checked_div(*depth).unwrap_or(0);
-    if !inputs || !constants || multiplier == 0 || X::line(line, filter, scratch, y) {
+    if !inputs || !constants || multiplier == 0 {
+        return;
+    }
+    let done = X::line(line, filter, scratch, y);
+    if done == count {
         return;
     }
     let whole = columns == 3 && window.dilation[1] == 1 && multiplier == 1;
@@ -85,19 +90,14 @@ pub fn line<X: Lane, Y: Quantized>(
         let (first, inside) = (inside.start, inside.len());
         let taps = Taps { first, inside, from: column * depth, whole: whole && inside == 3 };
         let y = y.window(pixel * count, count);
-        let mut channel = 0;
+        let mut channel = done;
+        if order != DepthwiseOrder::Taps {
+            (done..count).for_each(|channel| y.set(channel, single(line, &taps, filter, channel)));
+            continue;
+        }
         if multiplier == 1 {
-            while filter.layout == Layout::ArmDsp && channel + 4 <= count {
-                // SAFETY: rows, weights, channels and `y` reach to the last channel.
-                unsafe {
-                    let three = |sums: &mut _, x, w| X::four_by_three(sums, x, w, count);
-                    let tap = |sums: &mut _, x, w| X::four(sums, x, w);
-                    block::<X, Y, 4>(line, &taps, filter, (channel, channel), y, tap, three);
-                }
-                channel += 4;
-            }
             while channel + LANES <= count {
-                // SAFETY: as above.
+                // SAFETY: rows, weights, channels and `y` reach to the last channel.
                 unsafe {
                     let tap = |sums: &mut _, x, w| portable::tap(sums, x, w);
                     let three = |sums: &mut _, x, w| portable::three_taps(sums, x, w, count);
@@ -117,6 +117,26 @@ pub fn line<X: Lane, Y: Quantized>(
             channel += 1;
         }
     }
+}
+
+/// The output of one channel, with the weights of a 3x3 kernel in [`DepthwiseOrder::Pairs`].
+fn single<X: Lane, Y: Quantized>(line: &Line<'_, X>, taps: &Taps, filter: &Filter<'_>, channel: usize) -> Y {
+    let count = filter.channels.bias.len();
+    let step = filter.window.dilation[1] as usize * filter.depth;
+    let from = taps.from + channel / count.checked_div(filter.depth).unwrap_or(1).max(1);
+    let mut sum = 0i32;
+    for (ky, row) in line.rows.iter().enumerate() {
+        for kx in 0..3usize {
+            let column = kx.wrapping_sub(taps.first);
+            let inside = !row.is_empty() && column < taps.inside;
+            let value = if inside { row.get(from + column * step) } else { line.outside };
+            let index = DepthwiseOrder::pair(ky * 3 + kx, channel);
+            let weight = [index, index + 1].map(|index| filter.weights.get(index) as u8);
+            let product = value.widen().wrapping_mul(i16::from_le_bytes(weight) as i32);
+            sum = sum.wrapping_add(product);
+        }
+    }
+    filter.channels.finish(channel, sum, filter.clamp)
 }
 
 /// Outputs `channel .. channel + L` of a pixel from input channels `from ..`, with `tap` adding the products of one tap, and

@@ -53,38 +53,6 @@ mod lanes {
         even(word.rotate_right(8))
     }
 
-    /// `sum` plus the product of the low signed halves.
-    #[inline(always)]
-    pub fn bottom(a: u32, b: u32, sum: i32) -> i32 {
-        #[cfg(mixel_dsp)]
-        {
-            let result: i32;
-            // SAFETY: register arithmetic only. (SMLABB sets the Q flag, which nothing here reads.)
-            unsafe {
-                core::arch::asm!("smlabb {}, {}, {}, {}", lateout(reg) result, in(reg) a, in(reg) b, in(reg) sum, options(pure, nomem, nostack))
-            };
-            result
-        }
-        #[cfg(not(mixel_dsp))]
-        sum.wrapping_add((a as i16 as i32).wrapping_mul(b as i16 as i32))
-    }
-
-    /// `sum` plus the product of the high signed halves.
-    #[inline(always)]
-    pub fn top(a: u32, b: u32, sum: i32) -> i32 {
-        #[cfg(mixel_dsp)]
-        {
-            let result: i32;
-            // SAFETY: register arithmetic only. (SMLATT sets the Q flag, which nothing here reads.)
-            unsafe {
-                core::arch::asm!("smlatt {}, {}, {}, {}", lateout(reg) result, in(reg) a, in(reg) b, in(reg) sum, options(pure, nomem, nostack))
-            };
-            result
-        }
-        #[cfg(not(mixel_dsp))]
-        bottom(a >> 16, b >> 16, sum)
-    }
-
     /// `sum` plus both products of signed halves.
     #[inline(always)]
     pub fn dot(a: u32, b: u32, sum: i32) -> i32 {
@@ -106,51 +74,14 @@ mod lanes {
     }
 }
 
-/// One tap of four channels: adds input times weight to each lane's sum. Pairing two taps for dual products would take as
-/// many instructions to rearrange halves as it saves.
-///
-/// # Safety
-/// `x` and `w` are valid for 4 reads.
-#[inline(always)]
-pub(super) unsafe fn tap(sums: &mut [i32; 4], x: *const i8, w: *const i8) {
-    // SAFETY: four bytes each, at any alignment.
-    let (x, w) = unsafe { (x.cast::<u32>().read_unaligned(), w.cast::<u32>().read_unaligned()) };
-    let [x, w] = [x, w].map(|word| [lanes::even(word), lanes::odd(word)]);
-    let [a, b, c, d] = *sums;
-    *sums = [
-        lanes::bottom(x[0], w[0], a),
-        lanes::bottom(x[1], w[1], b),
-        lanes::top(x[0], w[0], c),
-        lanes::top(x[1], w[1], d),
-    ];
-}
-
-/// Three taps of four channels, `stride` elements apart in both inputs and weights.
-///
-/// # Safety
-/// `x` and `w` are valid for 4 reads at each of 0, `stride` and `2 * stride`.
-#[inline(always)]
-pub(super) unsafe fn three_taps(sums: &mut [i32; 4], x: *const i8, w: *const i8, stride: usize) {
-    #[cfg(mixel_dsp)]
-    // SAFETY: the caller's.
-    unsafe {
-        super::armv7em::three_taps(sums, x, w, stride);
-    }
-    #[cfg(not(mixel_dsp))]
-    for at in [0, stride, 2 * stride] {
-        // SAFETY: the caller's.
-        unsafe { tap(sums, x.add(at), w.add(at)) };
-    }
-}
-
 /// Bytes of the staged tile alone.
 fn staged_bytes(depth: usize) -> usize {
     ROWS * 2 * depth.next_multiple_of(4)
 }
 
-/// Bytes of a plain patch. Copies of whole words may write up to 3 bytes more than they were asked for.
+/// Bytes of a plain patch.
 fn plain_bytes(depth: usize) -> usize {
-    depth.next_multiple_of(4) + 4
+    depth.next_multiple_of(4)
 }
 
 /// Whether patches made of runs of `run` values are collected as they are first.
@@ -168,7 +99,7 @@ pub(super) fn tile_bytes(depth: usize, run: usize) -> usize {
 pub(super) fn stage(tile: &Staging<'_>, patch: usize, at: usize, values: In<'_, i8>) {
     if plain(tile.run) {
         let start = staged_bytes(tile.depth) + patch * plain_bytes(tile.depth) + at;
-        return copy(tile.bytes.window(start, values.len() + 4), values);
+        return copy(tile.bytes.window(start, values.len()), values);
     }
     let words = tile.bytes.cast::<u32>();
     let first = (at / 4 * ROWS + patch) * 2;
@@ -192,19 +123,29 @@ pub(super) fn stage(tile: &Staging<'_>, patch: usize, at: usize, values: In<'_, 
 
 /// See [`super::matrix::Lane::stage_all`].
 pub(super) fn stage_all(tile: &Staging<'_>, at: usize, values: In<'_, i8>, (step, len): (usize, usize)) {
-    let words = tile.bytes.cast::<u32>();
-    let (first, groups) = (at / 4 * ROWS * 2, len / 4);
-    let fits = values.len() >= (ROWS - 1) * step + len && first + groups * ROWS * 2 <= words.len();
-    #[cfg(mixel_dsp)]
-    if !plain(tile.run) && groups > 0 && fits {
-        // SAFETY: both windows were found long enough; the tile's words are aligned.
-        unsafe { super::armv7em::stage_3(values.as_ptr(), step, groups, words.as_mut_ptr().add(first)) };
+    if values.len() < (ROWS - 1) * step + len {
         return;
     }
-    if fits {
-        for patch in 0..ROWS {
-            stage(tile, patch, at, values.window(patch * step, len));
+    #[cfg(mixel_dsp)]
+    {
+        let (words, first, groups) = (tile.bytes.cast::<u32>(), at / 4 * ROWS * 2, len / 4);
+        if !plain(tile.run) && groups > 0 && first + groups * ROWS * 2 <= words.len() {
+            // SAFETY: both windows were found long enough; the tile's words are aligned.
+            unsafe { super::armv7em::stage_3(values.as_ptr(), step, groups, words.as_mut_ptr().add(first)) };
+            return;
         }
+        let (start, pitch) = (staged_bytes(tile.depth) + at, plain_bytes(tile.depth));
+        if plain(tile.run) && len >= 4 && start + (ROWS - 1) * pitch + len <= tile.bytes.len() {
+            // SAFETY: both windows were found long enough.
+            unsafe {
+                let to = tile.bytes.as_mut_ptr().add(start);
+                super::armv7em::copy_3(values.as_ptr(), step, len, to, pitch);
+            }
+            return;
+        }
+    }
+    for patch in 0..ROWS {
+        stage(tile, patch, at, values.window(patch * step, len));
     }
 }
 
@@ -234,23 +175,23 @@ pub(super) fn complete(tile: &Staging<'_>) {
     }
 }
 
-/// Copies `values` into a window that has 4 elements more, by whole words where they can be read.
+/// Copies all `values` by whole words, of which the last one may begin inside the one before.
+#[inline(always)]
 fn copy(to: Out<'_, u8>, values: In<'_, i8>) {
     let len = values.len();
-    if to.len() < len + 4 {
+    if to.len() < len {
         return;
     }
-    // SAFETY: every word read ends within the values and every word or byte written within the window.
+    // SAFETY: every word and byte ends within both windows.
     unsafe {
         let (from, to) = (values.as_ptr(), to.as_mut_ptr().cast::<i8>());
-        let mut at = 0;
-        while at + 4 <= len {
-            to.add(at).cast::<u32>().write_unaligned(from.add(at).cast::<u32>().read_unaligned());
-            at += 4;
+        if len < 4 {
+            return (0..len).for_each(|at| to.add(at).write(from.add(at).read()));
         }
-        while at < len {
-            to.add(at).write(from.add(at).read());
-            at += 1;
+        let word = |at| to.add(at).cast::<u32>().write_unaligned(from.add(at).cast::<u32>().read_unaligned());
+        (0..len / 4).for_each(|index| word(index * 4));
+        if !len.is_multiple_of(4) {
+            word(len - 4);
         }
     }
 }
@@ -289,7 +230,7 @@ pub(super) fn outputs<Y: Quantized>(
                 y: y.as_mut_ptr().cast(),
                 second: stride * 1.min(rows - 1),
                 third: stride * (rows - 1),
-                offset: 2 * rounding.clamp.zero_point + 1,
+                zero_point: rounding.clamp.zero_point,
             });
         }
         if count.is_multiple_of(2) {

@@ -8,7 +8,7 @@
 
 use super::depthwise::{Filter, Line};
 use super::view::{In, Out};
-use super::{Backend, dsp, helium, portable};
+use super::{Backend, dsp, dsp_depthwise, helium, portable};
 use crate::kernels::requant::{Channel, Channels, Clamp, Quantized, Scale};
 use crate::pack::{Depth, Layout};
 
@@ -52,7 +52,7 @@ pub struct Staging<'a> {
 pub struct Rounding {
     /// Zero point and range.
     pub clamp: Clamp,
-    /// Whether the range is the whole of int8, zero point included, and all shifts are 33 to 54: the usual case, for which
+    /// Whether the range is the whole of int8, zero point included, and all shifts are 33 or more: the usual case, for which
     /// layouts have shorter ways.
     pub simple: bool,
 }
@@ -62,8 +62,7 @@ impl Rounding {
     pub fn new(channels: &Channels<'_>, clamp: Clamp) -> Self {
         let whole = clamp == Clamp::full::<i8>(clamp.zero_point);
         let inside = (clamp.min..=clamp.max).contains(&clamp.zero_point);
-        let shifts =
-            (0..channels.shift.len()).all(|channel| (33..=54).contains(&channels.shift.get(channel)));
+        let shifts = (0..channels.shift.len()).all(|channel| channels.shift.get(channel) >= 33);
         Self { clamp, simple: whole && inside && shifts }
     }
 }
@@ -104,33 +103,15 @@ pub trait Lane: Quantized {
         0
     }
 
-    /// One row of depthwise outputs for filters that the layout has a shorter way for; false, and nothing done, when it has
-    /// none. Rows, weights and channels are as long as [`super::depthwise::line`] found them.
+    /// One row of depthwise outputs for filters that the layout has a shorter way for: how many of the first channels are
+    /// done, 0 when it has none. Rows, weights and channels are as long as [`super::depthwise::line`] found them.
     fn line<Y: Quantized>(
         _line: &Line<'_, Self>,
         _filter: &Filter<'_>,
         _scratch: Out<'_, u8>,
         _y: Out<'_, Y>,
-    ) -> bool {
-        false
-    }
-
-    /// One depthwise tap of four channels in the DSP layout: adds input times weight to each lane's sum.
-    ///
-    /// # Safety
-    /// `x` and `w` are valid for 4 reads.
-    unsafe fn four(sums: &mut [i32; 4], x: *const Self, w: *const i8) {
-        // SAFETY: the caller's.
-        unsafe { portable::tap(sums, x, w) }
-    }
-
-    /// Three such taps, `stride` elements apart in both inputs and weights.
-    ///
-    /// # Safety
-    /// `x` and `w` are valid for 4 reads at each of 0, `stride` and `2 * stride`.
-    unsafe fn four_by_three(sums: &mut [i32; 4], x: *const Self, w: *const i8, stride: usize) {
-        // SAFETY: the caller's.
-        unsafe { portable::three_taps(sums, x, w, stride) }
+    ) -> usize {
+        0
     }
 
     /// Whether `rows` rows of `depth` plain values can be multiplied where they lie, when the outputs do not share their
@@ -214,18 +195,6 @@ impl Lane for i8 {
         }
     }
 
-    #[inline(always)]
-    unsafe fn four(sums: &mut [i32; 4], x: *const i8, w: *const i8) {
-        // SAFETY: the caller's.
-        unsafe { dsp::tap(sums, x, w) }
-    }
-
-    #[inline(always)]
-    unsafe fn four_by_three(sums: &mut [i32; 4], x: *const i8, w: *const i8, stride: usize) {
-        // SAFETY: the caller's.
-        unsafe { dsp::three_taps(sums, x, w, stride) }
-    }
-
     fn direct(layout: Layout, rows: usize, depth: usize) -> bool {
         let order = layout.matrix();
         if order.segmented {
@@ -236,7 +205,11 @@ impl Lane for i8 {
     }
 
     fn line_bytes(filter: &Filter<'_>, width: usize) -> usize {
-        if filter.layout == Layout::Helium { helium::line_bytes(filter, width) } else { 0 }
+        match filter.layout {
+            Layout::ArmDsp => dsp_depthwise::line_bytes(filter, width),
+            Layout::Helium => helium::line_bytes(filter, width),
+            _ => 0,
+        }
     }
 
     fn line<Y: Quantized>(
@@ -244,8 +217,13 @@ impl Lane for i8 {
         filter: &Filter<'_>,
         scratch: Out<'_, u8>,
         y: Out<'_, Y>,
-    ) -> bool {
-        filter.layout == Layout::Helium && helium::line(line, filter, scratch, y)
+    ) -> usize {
+        match filter.layout {
+            #[cfg(mixel_dsp)]
+            Layout::ArmDsp if size_of::<Y>() == 1 => dsp_depthwise::line(line, filter, scratch, y.cast()),
+            Layout::Helium if helium::line(line, filter, scratch, y) => filter.channels.bias.len(),
+            _ => 0,
+        }
     }
 
     fn outputs<Y: Quantized>(
@@ -295,8 +273,9 @@ impl Lane for i16 {
         filter: &Filter<'_>,
         scratch: Out<'_, u8>,
         y: Out<'_, Y>,
-    ) -> bool {
-        filter.layout == Layout::Helium && helium::line(line, filter, scratch, y)
+    ) -> usize {
+        let done = filter.layout == Layout::Helium && helium::line(line, filter, scratch, y);
+        if done { filter.channels.bias.len() } else { 0 }
     }
 
     fn tile_bytes(layout: Layout, depth: usize, _run: usize) -> usize {

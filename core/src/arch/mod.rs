@@ -10,6 +10,7 @@ mod armv8_1m;
 mod backend;
 pub mod depthwise;
 mod dsp;
+mod dsp_depthwise;
 mod helium;
 pub mod matrix;
 mod portable;

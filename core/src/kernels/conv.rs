@@ -3,6 +3,8 @@
 //! Input `[n, h, w, cin]`, output `[n, oh, ow, cout]`. Taps outside the image count as the input's zero point, whose share
 //! is in the bias, as everywhere.
 
+use core::ops::Range;
+
 #[cfg(not(target_os = "none"))]
 use super::conv_rows;
 use super::matrix::Matrix;
@@ -11,7 +13,6 @@ use super::wide::narrow_and_wide;
 use super::window::{Rows, Window, overlap};
 use super::{OpKind, Run};
 use crate::arch::matrix::{self, Lane, Staging};
-use crate::arch::view::In;
 use crate::pack::Depth;
 use crate::plan::write::{self, Constant};
 use crate::plan::{DType, Fault, Operator, Tensor};
@@ -231,51 +232,46 @@ impl<X: Lane> Gather<'_, '_, X> {
         let left = window.start(1, ox);
         let step = window.stride[1] as usize;
         let end = left + ((count - 1) * step + kernel_width) as isize;
-        let whole = left >= 0
-            && end <= self.width as isize
-            && count == matrix::rows(self.tile.layout, self.tile.depth);
-        let together = whole && window.dilation[1] == 1 && depth == self.channels;
-        for ky in 0..kernel_height {
-            let at = ky * kernel_width * depth;
-            let row = (top + (ky * window.dilation[0] as usize) as isize).max(0) as usize;
-            if !ys.contains(&ky) {
-                (0..count).for_each(|pixel| {
-                    X::pad(self.tile, patch + pixel, at, kernel_width * depth, self.outside);
-                });
-            } else if together {
-                let first = left as usize * depth;
-                let values = self.rows.get(row).window(first, (end - left) as usize * depth);
-                X::stage_all(self.tile, at, values, (step * depth, kernel_width * depth));
-            } else {
-                let row = self.rows.get(row);
-                (0..count).for_each(|pixel| self.run(row, window.start(1, ox + pixel), patch + pixel, at));
+        let whole = left >= 0 && end <= self.width as isize && ys.len() == kernel_height;
+        let one_run = window.dilation[1] == 1 && depth == self.channels;
+        if whole && one_run && count == matrix::rows(self.tile.layout, self.tile.depth) {
+            for ky in ys {
+                let row = self.rows.get((top + (ky * window.dilation[0] as usize) as isize) as usize);
+                let values = row.window(left as usize * depth, (end - left) as usize * depth);
+                let (at, len) = (ky * kernel_width * depth, kernel_width * depth);
+                X::stage_all(self.tile, at, values, (step * depth, len));
+            }
+        } else {
+            for pixel in 0..count {
+                self.pixel((top, &ys), left + (pixel * step) as isize, patch + pixel, one_run);
             }
         }
     }
 
-    /// One row of taps, the first in column `left` of `row`, into patch `patch` from value `at` on.
-    fn run(&self, row: In<'_, X>, left: isize, patch: usize, at: usize) {
-        let (tile, depth) = (self.tile, self.tile.run);
-        let [kernel_width, dilation] = [self.window.kernel[1], self.window.dilation[1]].map(usize::from);
-        let xs = self.window.inside(1, left, self.width);
+    /// One pixel: padding first where its window sticks out, and then what is inside.
+    fn pixel(&self, (top, ys): (isize, &Range<usize>), left: isize, patch: usize, one_run: bool) {
+        let (tile, window, depth) = (self.tile, self.window, self.tile.run);
+        let [kernel_height, kernel_width] = window.kernel.map(usize::from);
+        let [dilation_y, dilation_x] = window.dilation.map(usize::from);
+        let xs = window.inside(1, left, self.width);
+        if xs.len() < kernel_width || ys.len() < kernel_height {
+            X::pad(tile, patch, 0, tile.depth, self.outside);
+        }
         if xs.is_empty() {
-            return X::pad(tile, patch, at, kernel_width * depth, self.outside);
+            return;
         }
-        let first = (left + (xs.start * dilation) as isize).max(0) as usize * self.channels + self.first;
-        if xs.start > 0 {
-            X::pad(tile, patch, at, xs.start * depth, self.outside);
-        }
-        if dilation == 1 && depth == self.channels {
-            X::stage(tile, patch, at + xs.start * depth, row.window(first, xs.len() * depth));
-        } else {
-            for (tap, kx) in xs.clone().enumerate() {
-                let values = row.window(first + tap * dilation * self.channels, depth);
-                X::stage(tile, patch, at + kx * depth, values);
+        let first = (left + (xs.start * dilation_x) as isize).max(0) as usize * self.channels + self.first;
+        for ky in ys.clone() {
+            let row = self.rows.get((top + (ky * dilation_y) as isize).max(0) as usize);
+            let at = (ky * kernel_width + xs.start) * depth;
+            if one_run {
+                X::stage(tile, patch, at, row.window(first, xs.len() * depth));
+            } else {
+                for tap in 0..xs.len() {
+                    let values = row.window(first + tap * dilation_x * self.channels, depth);
+                    X::stage(tile, patch, at + tap * depth, values);
+                }
             }
-        }
-        if xs.end < kernel_width {
-            let missing = (kernel_width - xs.end) * depth;
-            X::pad(tile, patch, at + xs.end * depth, missing, self.outside);
         }
     }
 }
