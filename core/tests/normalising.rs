@@ -7,16 +7,17 @@ use mixel_core::kernels::requant::{Clamp, Scale};
 use mixel_core::kernels::softmax::{self, SoftmaxParams};
 use mixel_core::kernels::{OpKind, l2_norm::L2NormParams};
 use mixel_core::plan::DType::{self, I8, I16};
-use mixel_core::plan::write::Constant;
 use mixel_core::plan::{Fault, Tensor};
 use support::{Case, Data, Random, UNTOUCHED, scale, tensor, worst};
 
-const NONE: Constant = Constant { offset: 0, count: 0 };
-
-/// Weights of the differences `0, every, 2 * every ..` as long as they are above zero.
-fn weights(scale: f64, every: f64) -> Vec<u32> {
-    let weight = |d: usize| ((-scale * every * d as f64).exp() * (1u64 << 30) as f64).round() as u32;
-    (0..256).map(weight).take_while(|&weight| weight > 0).collect()
+/// Weights of the low parts of differences, and those of the high parts as long as they are above zero.
+fn weights(scale: f64, input: DType) -> (Vec<u32>, Vec<u32>) {
+    let entries = if input == I16 { 256 } else { 16 };
+    let table = |every: f64| {
+        let weight = move |d: usize| ((-scale * every * d as f64).exp() * (1u64 << 31) as f64).round() as u32;
+        (0..entries).map(weight)
+    };
+    (table(1.0).collect(), table(entries as f64).take_while(|&weight| weight > 0).collect())
 }
 
 struct Soft {
@@ -29,15 +30,11 @@ struct Soft {
 fn soft(x: Tensor, y: DType, axis: usize, scale_x: f64) -> Soft {
     let (scale_y, zero) = if y == I8 { (1.0 / 256.0, -128) } else { (1.0 / 32768.0, 0) };
     let mut data = Data::default();
-    let mut low = weights(scale_x, 1.0);
-    let high = if x.dtype == I16 { weights(scale_x, 256.0) } else { Vec::new() };
-    if high.len() > 1 {
-        low.resize(256, 0);
-    }
+    let (low, high) = weights(scale_x, x.dtype);
     let params = SoftmaxParams {
         axis: axis as u8,
-        table: data.u32(&low),
-        high: if high.is_empty() { NONE } else { data.u32(&high) },
+        low: data.u32(&low),
+        high: data.u32(&high),
         scale: Scale { multiplier: 1 << 30, shift: if y == I8 { 22 } else { 15 } },
     };
     let kind = if (x.dtype, y) == (I8, I8) { OpKind::Softmax } else { OpKind::Softmax16 };
@@ -117,8 +114,11 @@ fn softmax_equals_its_reference_and_rounds_ties_up() {
     let mut random = Random::new(2);
     let soft = soft(tensor(I8, [1, 1, 1, 100], 0), I8, 3, 0.1);
     let values = random.fill(&soft.case.inputs[0]);
-    let table = weights(0.1, 1.0);
-    let weight = |d: u32| table.get(d as usize).copied().unwrap_or(0);
+    let (low, high) = weights(0.1, I8);
+    let weight = |d: u32| {
+        let high = high.get(d as usize / 16).copied().unwrap_or(0);
+        ((low[d as usize % 16] as u64 * high as u64) >> 32) as u32
+    };
     let scale = Scale { multiplier: 1 << 30, shift: 22 };
     let clamp = Clamp { zero_point: -128, min: -128, max: 127 };
     let mut expected = vec![0; 100];
@@ -157,19 +157,23 @@ fn softmax_leaves_absent_rows_out() {
 #[test]
 fn broken_softmax_tables_are_refused() {
     let x = tensor(I8, [1, 1, 1, 4], 0);
-    let refuse = |table: &[u32], shift: u8, axis: u8| {
+    const ONE: u32 = 1 << 31;
+    let refuse = |low: &[u32], high: &[u32], shift: u8, axis: u8| {
         let mut data = Data::default();
         let scale = Scale { multiplier: 1 << 30, shift };
-        let params = SoftmaxParams { axis, table: data.u32(table), high: NONE, scale };
+        let params = SoftmaxParams { axis, low: data.u32(low), high: data.u32(high), scale };
         Case::new(OpKind::Softmax, &[x], x, params.encode()).with_data(data).fault()
     };
-    assert_eq!(refuse(&[1 << 30, 5], 22, 3), None);
-    assert_eq!(refuse(&[], 22, 3), Some(Fault::Constants));
-    assert_eq!(refuse(&[5], 22, 3), Some(Fault::Constants));
-    assert_eq!(refuse(&[1 << 30, (1 << 30) + 1], 22, 3), Some(Fault::Constants));
-    assert_eq!(refuse(&[1 << 30; 257], 22, 3), Some(Fault::Constants));
-    assert_eq!(refuse(&[1 << 30], 2, 3), Some(Fault::Params));
-    assert_eq!(refuse(&[1 << 30], 22, 4), Some(Fault::Params));
+    let low = [ONE; 16];
+    assert_eq!(refuse(&low, &[ONE, 5], 22, 3), None);
+    for high in [&[][..], &[5], &[ONE, ONE + 1], &[ONE; 17]] {
+        assert_eq!(refuse(&low, high, 22, 3), Some(Fault::Constants), "{high:?}");
+    }
+    for low in [&[ONE; 15][..], &[ONE; 17], &[ONE + 1; 16], &[5; 16]] {
+        assert_eq!(refuse(low, &[ONE], 22, 3), Some(Fault::Constants), "{low:?}");
+    }
+    assert_eq!(refuse(&low, &[ONE], 2, 3), Some(Fault::Params));
+    assert_eq!(refuse(&low, &[ONE], 22, 4), Some(Fault::Params));
 }
 
 /// What a normalisation works with, in real numbers.

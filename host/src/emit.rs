@@ -6,7 +6,7 @@ use mixel_core::plan::{FrontEnd, Plan};
 
 use crate::aligned::Aligned;
 use crate::plan::Placement;
-use crate::program::Program;
+use crate::program::{Program, ProgramOperator};
 use crate::{Error, ErrorKind, Result};
 
 /// Writes the plan of `program` with its memory placed by `placement`; with `strip`, without operator names.
@@ -96,10 +96,10 @@ fn room(program: &Program) -> [usize; Section::COUNT] {
     Section::ALL.map(|section| match section {
         Section::Tensors => program.tensors.len() * format::TENSOR_SIZE,
         Section::Operators => operators.len() * format::OPERATOR_SIZE,
-        Section::Operands => {
-            operators.iter().map(|operator| 2 * (operator.inputs.len() + operator.outputs.len())).sum()
+        Section::Params => {
+            let operands = |operator: &ProgramOperator| operator.inputs.len() + operator.outputs.len();
+            operators.iter().map(|operator| 2 * operands(operator) + operator.params.len()).sum()
         }
-        Section::Params => operators.iter().map(|operator| operator.params.len()).sum(),
         Section::Data => program.data.len(),
         Section::Ports => program.ports.len() * format::PORT_SIZE,
         Section::Strings => strings,

@@ -1,9 +1,9 @@
 //! Softmax along one axis: `y = clamp(zy + round(e(x) / sum(e(x)) * scale))` with `e(x) = exp(scale_x * (x - max))` from a
 //! table that the host makes. Where the axis varies at run time, only the rows present take part.
 //!
-//! The largest element of a row has weight `2^30` exactly. The table has the weight of `d = max - x` at `d`, rounded, and
-//! nothing beyond its end (weight 0), so it need not be longer than weights are above zero. 16-bit input splits
-//! `d = 256 * high + low` and multiplies the two tables' weights.
+//! The largest element of a row has weight `2^30` exactly. `d = max - x` is split into `16 * high + low` (`256 * high + low`
+//! for 16-bit input), and the weights of the two parts are multiplied, so that 32 (512) entries do for all differences.
+//! What is beyond the end of the table of high parts has weight 0.
 
 use core::marker::PhantomData;
 
@@ -30,10 +30,9 @@ pub type Softmax16 = SoftmaxOf<Bits16>;
 pub struct SoftmaxParams {
     /// Dimension 0 to 3 (of the four) along which the outputs sum to one.
     pub axis: u8,
-    /// u32 `round(2^30 * exp(-scale_x * d))` for `d = 0 ..`, 1 to 256 entries; all 256 where `high` has more than one.
-    pub table: Constant,
-    /// u32 `round(2^30 * exp(-scale_x * 256 * d))` for `d = 0 ..`, 1 to 256 entries, for 16-bit input. Empty (`count` 0)
-    /// for 8-bit input.
+    /// u32 `round(2^31 * exp(-scale_x * d))` for `d = 0 .. n`, where n is 16 for 8-bit and 256 for 16-bit input.
+    pub low: Constant,
+    /// u32 `round(2^31 * exp(-scale_x * n * d))` for `d = 0 ..`, 1 to n entries.
     pub high: Constant,
     /// One by the scale of the output, shift at least 3: `2^30 / 2^22` for 1/256.
     pub scale: Scale,
@@ -43,14 +42,14 @@ impl SoftmaxParams {
     /// The bytes that the operator reads.
     pub fn encode(&self) -> write::Params {
         let params = write::Params::new().u8(self.axis);
-        let params = params.constant(self.table.offset, self.table.count);
+        let params = params.constant(self.low.offset, self.low.count);
         self.scale.encode(params.constant(self.high.offset, self.high.count))
     }
 
     fn read(mut cursor: Cursor<'_>) -> Option<Self> {
         let params = Self {
             axis: cursor.u8(),
-            table: Constant::read(&mut cursor),
+            low: Constant::read(&mut cursor),
             high: Constant::read(&mut cursor),
             scale: Scale::read(&mut cursor),
         };
@@ -66,38 +65,33 @@ const ONE: u32 = 1 << 30;
 struct Weights<'p> {
     low: In<'p, u32>,
     high: In<'p, u32>,
+    /// Bits of the low part.
+    bits: u32,
 }
 
 impl<'p> Weights<'p> {
-    fn new(operator: &Operator<'p>, params: &SoftmaxParams) -> Self {
-        Self { low: operator.slice(params.table), high: operator.slice(params.high) }
+    fn new(operator: &Operator<'p>, params: &SoftmaxParams, input: DType) -> Self {
+        let bits = if input == DType::I16 { 8 } else { 4 };
+        Self { low: operator.slice(params.low), high: operator.slice(params.high), bits }
     }
 
-    fn check(&self, input: DType) -> Result<(), Fault> {
-        let lengths = match input {
-            DType::I16 => {
-                (1..=256).contains(&self.high.len()) && (self.low.len() == 256 || self.high.len() == 1)
-            }
-            _ => self.high.is_empty(),
+    fn check(&self) -> Result<(), Fault> {
+        // The upper half of its square is the weight of the largest element.
+        const FIRST: u32 = 1 << 31;
+        let valid = |table: &In<'_, u32>| {
+            table.get(0) == FIRST && (0..table.len()).all(|index| table.get(index) <= FIRST)
         };
-        let bounded = |table: &In<'_, u32>| (0..table.len()).all(|index| table.get(index) <= ONE);
-        let first = self.low.get(0) == ONE && (self.high.is_empty() || self.high.get(0) == ONE);
-        let lengths = lengths && (1..=256).contains(&self.low.len());
-        if lengths && first && bounded(&self.low) && bounded(&self.high) {
-            Ok(())
-        } else {
-            Err(Fault::Constants)
-        }
+        let entries = 1 << self.bits;
+        let complete = self.low.len() == entries && self.high.len() <= entries;
+        if complete && valid(&self.low) && valid(&self.high) { Ok(()) } else { Err(Fault::Constants) }
     }
 
     #[inline(always)]
     fn get<W: Width>(&self, difference: i32) -> u32 {
         let difference = difference as u32 as usize;
-        if !W::WIDE || self.high.is_empty() {
-            return self.low.get(difference);
-        }
-        let (low, high) = (self.low.get(difference & 255), self.high.get(difference >> 8));
-        ((low as u64 * high as u64) >> 30) as u32
+        let bits = if W::WIDE { self.bits } else { 4 };
+        let low = self.low.get(difference & ((1 << bits) - 1));
+        ((low as u64 * self.high.get(difference >> bits) as u64) >> 32) as u32
     }
 }
 
@@ -171,7 +165,7 @@ impl<W: Width> Kernel for SoftmaxOf<W> {
             return Err(Fault::Params);
         }
         geometry(&x, params.axis, 0)?;
-        Weights::new(operator, &params).check(x.dtype)
+        Weights::new(operator, &params, x.dtype).check()
     }
 
     fn scratch(operator: &Operator<'_>) -> usize {
@@ -192,7 +186,7 @@ impl<W: Width> Kernel for SoftmaxOf<W> {
         let Ok((input, output)) = run.operator().unary() else { return };
         let Some(params) = SoftmaxParams::read(run.operator().params()) else { return };
         let Ok(lanes) = geometry(&input, params.axis, run.rows()) else { return };
-        let weights = Weights::new(run.operator(), &params);
+        let weights = Weights::new(run.operator(), &params, input.dtype);
         let (min, max) = output.dtype.range();
         let clamp = Clamp { zero_point: output.zero_point, min, max };
         let (x, y) = (W::read(run, &input), W::write(run, &output));
@@ -225,7 +219,7 @@ impl<W: Width> Kernel for SoftmaxOf<W> {
     }
 }
 
-/// The specification, for one row: `table` has the weight of every difference and zeros beyond; exact up to the division,
+/// The specification, for one row: `weight` gives the weight of every difference; exact up to the division,
 /// which is `round(weight * 2^62 / sum * multiplier / 2^(62 + shift))` with the reciprocal rounded up in its 31st bit.
 pub fn reference(x: &[i32], weight: impl Fn(u32) -> u32, scale: Scale, clamp: Clamp, y: &mut [i32]) {
     let Some(max) = x.iter().copied().max() else { return };

@@ -1,4 +1,5 @@
-//! Reading little-endian fields one after the other.
+//! Reading little-endian fields one after the other: tables have fields of fixed sizes, parameters of operators short
+//! forms of 32-bit integers (docs/format.md).
 
 /// A position in bytes. Reading past the end gives zeros and is remembered, so that a whole record can be read first
 /// and judged once.
@@ -38,19 +39,43 @@ impl<'a> Cursor<'a> {
         u16::from_le_bytes(self.take())
     }
 
+    /// The next three bytes.
+    pub fn u24(&mut self) -> u32 {
+        let [low, middle, high] = self.take();
+        u32::from_le_bytes([low, middle, high, 0])
+    }
+
+    /// The next two bytes, signed.
+    pub fn i16(&mut self) -> i16 {
+        i16::from_le_bytes(self.take())
+    }
+
     /// The next four bytes.
-    pub fn u32(&mut self) -> u32 {
+    pub fn word(&mut self) -> u32 {
         u32::from_le_bytes(self.take())
     }
 
-    /// The next four bytes, signed.
-    pub fn i32(&mut self) -> i32 {
-        i32::from_le_bytes(self.take())
+    /// The next integer of parameters: seven bits a byte, low ones first, with the high bit set in all bytes but the last
+    /// (LEB128). One that does not fit into 32 bits counts as missing.
+    #[inline(never)]
+    pub fn u32(&mut self) -> u32 {
+        let mut value = 0;
+        for shift in [0, 7, 14, 21, 28] {
+            let byte = self.u8();
+            self.overrun |= shift == 28 && byte > 15;
+            value |= ((byte & 127) as u32) << shift;
+            if byte < 128 {
+                break;
+            }
+        }
+        value
     }
 
-    /// The next eight bytes, signed.
-    pub fn i64(&mut self) -> i64 {
-        i64::from_le_bytes(self.take())
+    /// The next signed integer of parameters: 0, -1, 1, -2 .. are written as 0, 1, 2, 3 ..
+    #[inline(never)]
+    pub fn i32(&mut self) -> i32 {
+        let folded = self.u32();
+        (folded >> 1) as i32 ^ -((folded & 1) as i32)
     }
 
     /// Whether every field so far was there and nothing is left.
@@ -61,5 +86,33 @@ impl<'a> Cursor<'a> {
     /// Whether a field was read that was not there.
     pub fn overrun(&self) -> bool {
         self.overrun
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::write::Params;
+
+    #[test]
+    fn short_forms_read_back() {
+        for value in [0, 1, 127, 128, 16_383, 16_384, 1 << 28, u32::MAX - 1, u32::MAX] {
+            let params = Params::new().u32(value).i32(value as i32).u8(7);
+            let mut cursor = Cursor::new(params.bytes());
+            assert_eq!((cursor.u32(), cursor.i32(), cursor.u8()), (value, value as i32, 7));
+            assert!(cursor.finished());
+        }
+        let lengths = [-128, 127, 8191, -8193].map(|value| Params::new().i32(value).bytes().len());
+        assert_eq!(lengths, [2, 2, 2, 3]);
+    }
+
+    #[test]
+    fn broken_short_forms_are_missing_fields() {
+        // Cut off; too large for 32 bits; without an end.
+        for bytes in [&[0x80][..], &[0xFF, 0xFF, 0xFF, 0xFF, 0x10], &[0xFF; 9]] {
+            let mut cursor = Cursor::new(bytes);
+            cursor.u32();
+            assert!(cursor.overrun() && !cursor.finished(), "{bytes:?}");
+        }
     }
 }

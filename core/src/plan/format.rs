@@ -3,8 +3,8 @@
 /// First four bytes of every plan.
 pub const MAGIC: [u8; 4] = *b"MIXL";
 /// The format version that this code reads and writes.
-pub const VERSION: u16 = 1;
-/// A plan must lie in memory, and its sections in the file, at multiples of this.
+pub const VERSION: u16 = 2;
+/// A plan must lie in memory, and its constants in the file, at multiples of this.
 pub const ALIGN: usize = 16;
 /// "No string" in name fields.
 pub const NO_NAME: u32 = u32::MAX;
@@ -34,42 +34,46 @@ pub enum Section {
     Tensors = 0,
     /// Operator records.
     Operators = 1,
-    /// Operand lists: u16 tensor indices.
-    Operands = 2,
-    /// Operator parameters.
-    Params = 3,
+    /// Operands and parameters of operators.
+    Params = 2,
     /// Weights, tables and other constants.
-    Data = 4,
+    Data = 3,
     /// Inputs and outputs.
-    Ports = 5,
+    Ports = 4,
     /// Names: u16 length and UTF-8 bytes each.
-    Strings = 6,
+    Strings = 5,
     /// What turns raw input into input tensors, and labels.
-    FrontEnd = 7,
+    FrontEnd = 6,
 }
 
 impl Section {
     /// Number of sections.
-    pub const COUNT: usize = 8;
+    pub const COUNT: usize = 7;
     /// All sections, in the order of the directory.
     pub const ALL: [Section; Self::COUNT] = [
         Section::Tensors,
         Section::Operators,
-        Section::Operands,
         Section::Params,
         Section::Data,
         Section::Ports,
         Section::Strings,
         Section::FrontEnd,
     ];
+
+    /// What its offset in the file is a multiple of: constants are read in place, records byte by byte.
+    pub const fn align(self) -> usize {
+        if matches!(self, Section::Data) { ALIGN } else { 1 }
+    }
 }
 
-/// Bytes of one tensor record: dtype u8, place u8, dynamic-dimension mask u8, rank u8, dims 4 x u32, offset u32,
-/// scale f32, zero point i32.
-pub const TENSOR_SIZE: usize = 32;
-/// Bytes of one operator record: kind u16, inputs u8, outputs u8, first operand u32, parameters offset u32,
-/// parameters length u32, name u32.
-pub const OPERATOR_SIZE: usize = 20;
+/// Bytes of one tensor record: dtype and place 4 bits each, dynamic-dimension mask and rank 4 bits each, zero point i16,
+/// dims 4 x 3 bytes, offset u32, scale f32.
+pub const TENSOR_SIZE: usize = 24;
+/// Every dimension is below this.
+pub const MAX_DIM: u32 = 1 << 24;
+/// Bytes of one operator record: kind u8, inputs and outputs 4 bits each, length u16 and offset u32 of its operands (u16
+/// each) and parameters, name u32.
+pub const OPERATOR_SIZE: usize = 12;
 /// Bytes of one port record: tensor u16, direction u8 (0 input, 1 output), the model's interface u8 (0 the tensor's
 /// integers, 1 real numbers, 2 unsigned integers), name u32.
 pub const PORT_SIZE: usize = 8;

@@ -34,7 +34,7 @@ impl FrontEnd {
         if section.is_empty() {
             return Some((Self::None, &[]));
         }
-        let (front_end, size) = match cursor.u32() {
+        let (front_end, size) = match cursor.word() {
             0 => (Self::None, 4),
             1 => {
                 let (n, m, window, length) = (cursor.u16(), cursor.u16(), cursor.u16(), cursor.u16());

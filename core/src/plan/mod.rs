@@ -76,7 +76,6 @@ impl<'p, O> core::ops::Deref for Plan<'p, O> {
 #[derive(Clone, Copy)]
 pub struct RawPlan<'p> {
     bytes: &'p [u8],
-    sections: [(u32, u32); Section::COUNT],
 }
 
 /// Whether a port takes data in or gives it out.
@@ -145,7 +144,7 @@ impl<'p> RawPlan<'p> {
             return Err(PlanError::Truncated);
         }
         let mut cursor = Cursor::new(bytes.get(header::VERSION..).unwrap_or(&[]));
-        let (version, layout, length, checksum) = (cursor.u16(), cursor.u16(), cursor.u32(), cursor.u32());
+        let (version, layout, length, checksum) = (cursor.u16(), cursor.u16(), cursor.word(), cursor.word());
         if version != format::VERSION {
             return Err(PlanError::Version(version));
         }
@@ -160,20 +159,18 @@ impl<'p> RawPlan<'p> {
             Some(layout) if crate::arch::accepts(layout) => {}
             _ => return Err(PlanError::Layout(layout)),
         }
-        let mut cursor = Cursor::new(bytes.get(header::SECTIONS..).unwrap_or(&[]));
-        let mut sections = [(0, 0); Section::COUNT];
+        let plan = Self { bytes };
         for section in Section::ALL {
-            let (offset, len) = (cursor.u32(), cursor.u32());
+            let (offset, len) = plan.directory(section);
             let end = offset.checked_add(len).filter(|&end| end <= length);
             if end.is_none()
                 || (offset as usize) < header::SIZE
-                || !(offset as usize).is_multiple_of(format::ALIGN)
+                || !(offset as usize).is_multiple_of(section.align())
             {
                 return Err(PlanError::Section(section));
             }
-            sections[section as usize] = (offset, len);
         }
-        Ok(Self { bytes, sections })
+        Ok(plan)
     }
 
     /// All bytes of the plan.
@@ -183,12 +180,19 @@ impl<'p> RawPlan<'p> {
 
     /// The bytes of one section.
     pub fn section(&self, section: Section) -> &'p [u8] {
-        let (offset, len) = self.sections[section as usize];
-        self.bytes.get(offset as usize..(offset + len) as usize).unwrap_or(&[])
+        let (offset, len) = self.directory(section);
+        let rest = self.bytes.get(offset as usize..).unwrap_or(&[]);
+        rest.get(..len as usize).unwrap_or(&[])
     }
 
-    fn header_u32(&self, position: usize) -> usize {
-        Cursor::new(self.bytes.get(position..).unwrap_or(&[])).u32() as usize
+    /// Offset and length of a section as the header has them.
+    fn directory(&self, section: Section) -> (u32, u32) {
+        let entry = header::SECTIONS + 8 * section as usize;
+        (self.header_u32(entry), self.header_u32(entry + 4))
+    }
+
+    fn header_u32(&self, position: usize) -> u32 {
+        Cursor::new(self.bytes.get(position..).unwrap_or(&[])).word()
     }
 
     /// Target whose weight order the plan has.
@@ -199,17 +203,17 @@ impl<'p> RawPlan<'p> {
 
     /// Bytes of the arena's tensor region.
     pub fn tensor_bytes(&self) -> usize {
-        self.header_u32(header::TENSOR_BYTES)
+        self.header_u32(header::TENSOR_BYTES) as usize
     }
 
     /// Bytes of the arena's scratch region, which follows the tensors.
     pub fn scratch_bytes(&self) -> usize {
-        self.header_u32(header::SCRATCH_BYTES)
+        self.header_u32(header::SCRATCH_BYTES) as usize
     }
 
     /// Bytes of the arena's state region, which follows the scratch memory.
     pub fn state_bytes(&self) -> usize {
-        self.header_u32(header::STATE_BYTES)
+        self.header_u32(header::STATE_BYTES) as usize
     }
 
     /// All memory that a session needs: tensors, scratch and state.
@@ -219,7 +223,7 @@ impl<'p> RawPlan<'p> {
 
     /// Bound of the dimension that varies at run time; 0 when every shape is static.
     pub fn max_rows(&self) -> usize {
-        self.header_u32(header::MAX_ROWS)
+        self.header_u32(header::MAX_ROWS) as usize
     }
 
     /// Number of tensors.
@@ -269,7 +273,7 @@ impl<'p> RawPlan<'p> {
                 _ => return None,
             };
             let interface = Interface::from_code(interface)?;
-            Some(Port { tensor, direction, interface, name: plan.string(cursor.u32()) })
+            Some(Port { tensor, direction, interface, name: plan.string(cursor.word()) })
         })
     }
 
@@ -306,7 +310,7 @@ impl<'p> RawPlan<'p> {
     pub fn labels(&self) -> impl Iterator<Item = &'p str> + use<'p> {
         let plan = *self;
         let labels = FrontEnd::read(self.section(Section::FrontEnd)).map_or(&[][..], |(_, labels)| labels);
-        labels.chunks_exact(4).map(move |offset| plan.string(Cursor::new(offset).u32()))
+        labels.chunks_exact(4).map(move |offset| plan.string(Cursor::new(offset).word()))
     }
 
     /// Checks all tables against each other, but no operator.
@@ -357,7 +361,7 @@ impl<'p> RawPlan<'p> {
             }
         }
         for record in self.section(Section::Ports).chunks_exact(PORT_SIZE) {
-            let name = Cursor::new(&record[4..]).u32();
+            let name = Cursor::new(&record[4..]).word();
             self.try_string(name).ok_or(PlanError::String(name))?;
         }
         self.check_front_end()
@@ -367,7 +371,7 @@ impl<'p> RawPlan<'p> {
         let (front_end, labels) =
             FrontEnd::read(self.section(Section::FrontEnd)).ok_or(PlanError::FrontEnd)?;
         for label in labels.chunks_exact(4) {
-            let offset = Cursor::new(label).u32();
+            let offset = Cursor::new(label).word();
             self.try_string(offset).ok_or(PlanError::String(offset))?;
         }
         let input = self.inputs().next().and_then(|port| self.tensor(port.tensor).ok());

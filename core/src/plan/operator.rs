@@ -17,8 +17,8 @@ pub(super) struct Record {
     pub kind: u16,
     inputs: u8,
     outputs: u8,
-    first_operand: u32,
-    params: (u32, u32),
+    length: u16,
+    offset: u32,
     pub name: u32,
     index: u16,
 }
@@ -45,21 +45,17 @@ impl Record {
     pub fn check<'p>(&self, plan: RawPlan<'p>) -> Result<Operator<'p>, Fault> {
         let kind = OpKind::from_code(self.kind).ok_or(Fault::Code)?;
         let count = self.inputs as usize + self.outputs as usize;
-        let first = self.first_operand as usize * 2;
-        let operands =
-            first.checked_add(count * 2).and_then(|end| plan.section(Section::Operands).get(first..end));
-        let start = self.params.0 as usize;
-        let params = start
-            .checked_add(self.params.1 as usize)
-            .and_then(|end| plan.section(Section::Params).get(start..end));
+        let bytes = plan.section(Section::Params).get(self.offset as usize..);
+        let bytes = bytes.and_then(|rest| rest.get(..self.length as usize)).ok_or(Fault::Params)?;
+        let (operands, params) = bytes.split_at_checked(2 * count).ok_or(Fault::Operands)?;
         let operator = Operator {
             kind,
             index: self.index,
             inputs: self.inputs,
             outputs: self.outputs,
             plan,
-            operands: operands.ok_or(Fault::Operands)?,
-            params: params.ok_or(Fault::Params)?,
+            operands,
+            params,
             name: self.name,
         };
         if count > MAX_OPERANDS || self.outputs == 0 {
@@ -81,13 +77,14 @@ impl<'p> Operator<'p> {
     pub(super) fn record(plan: RawPlan<'p>, index: usize) -> Record {
         let records = plan.section(Section::Operators);
         let mut cursor = Cursor::new(records.chunks_exact(OPERATOR_SIZE).nth(index).unwrap_or(&[]));
+        let (kind, operands) = (cursor.u8(), cursor.u8());
         Record {
-            kind: cursor.u16(),
-            inputs: cursor.u8(),
-            outputs: cursor.u8(),
-            first_operand: cursor.u32(),
-            params: (cursor.u32(), cursor.u32()),
-            name: cursor.u32(),
+            kind: kind as u16,
+            inputs: operands & 15,
+            outputs: operands >> 4,
+            length: cursor.u16(),
+            offset: cursor.word(),
+            name: cursor.word(),
             index: index as u16,
         }
     }

@@ -2,6 +2,7 @@
 
 use super::cursor::Cursor;
 use super::error::Fault;
+use super::format::TENSOR_SIZE;
 
 /// Element type of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,33 +75,55 @@ pub struct Tensor {
     pub dynamic: u8,
     /// Number of dimensions of the model's own shape (1 to 4); `dims` is filled with ones in front.
     pub rank: u8,
-    /// Bounds of the four dimensions.
+    /// Bounds of the four dimensions, each below [`super::format::MAX_DIM`].
     pub dims: [u32; 4],
     /// Byte offset in its region.
     pub offset: u32,
     /// Real value of one step; 1 for plain integers.
     pub scale: f32,
-    /// The integer that stands for zero.
+    /// The integer that stands for zero; within 16 bits.
     pub zero_point: i32,
 }
 
 impl Tensor {
-    pub(crate) fn parse(record: &[u8]) -> Result<Self, Fault> {
+    /// The record of a plan file; none for a dimension or zero point that it has no room for.
+    pub(super) fn encode(&self) -> Option<[u8; TENSOR_SIZE]> {
+        let zero_point = i16::try_from(self.zero_point).ok()?;
+        let mut record = [0; TENSOR_SIZE];
+        let kind = self.dtype as u8 | (self.place as u8) << 4;
+        let shape = self.dynamic & 15 | self.rank << 4;
+        let [low, high] = zero_point.to_le_bytes();
+        let (head, rest) = record.split_first_chunk_mut()?;
+        *head = [kind, shape, low, high];
+        let (dims, rest) = rest.split_first_chunk_mut::<12>()?;
+        for (field, dim) in dims.as_chunks_mut::<3>().0.iter_mut().zip(self.dims) {
+            let [low, middle, high, 0] = dim.to_le_bytes() else { return None };
+            *field = [low, middle, high];
+        }
+        let (offset, scale) = rest.split_first_chunk_mut()?;
+        *offset = self.offset.to_le_bytes();
+        *scale.first_chunk_mut()? = self.scale.to_le_bytes();
+        Some(record)
+    }
+
+    /// Reads what [`Tensor::encode`] writes.
+    pub(super) fn parse(record: &[u8]) -> Result<Self, Fault> {
         let mut cursor = Cursor::new(record);
-        let dtype = DType::from_code(cursor.u8()).ok_or(Fault::Code)?;
-        let place = match cursor.u8() {
+        let (kind, shape) = (cursor.u8(), cursor.u8());
+        let dtype = DType::from_code(kind & 15).ok_or(Fault::Code)?;
+        let place = match kind >> 4 {
             0 => Place::Arena,
             1 => Place::Data,
             2 => Place::State,
             _ => return Err(Fault::Code),
         };
-        let (dynamic, rank) = (cursor.u8(), cursor.u8());
-        let dims = [cursor.u32(), cursor.u32(), cursor.u32(), cursor.u32()];
-        let offset = cursor.u32();
-        let scale = f32::from_bits(cursor.u32());
-        let zero_point = cursor.i32();
+        let (dynamic, rank) = (shape & 15, shape >> 4);
+        let zero_point = cursor.i16() as i32;
+        let dims = [cursor.u24(), cursor.u24(), cursor.u24(), cursor.u24()];
+        let offset = cursor.word();
+        let scale = f32::from_bits(cursor.word());
         let (low, high) = dtype.range();
-        if !(1..=4).contains(&rank) || dynamic > 0b1111 || zero_point < low || zero_point > high {
+        if !(1..=4).contains(&rank) || zero_point < low || zero_point > high {
             return Err(Fault::Code);
         }
         // 2^28 elements keep every index and byte offset in 32 bits.

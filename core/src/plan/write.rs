@@ -18,6 +18,8 @@ pub enum WriteError {
     Full(Option<Section>),
     /// More operands than an operator may have.
     Operands,
+    /// A dimension of 2^24 or more, or a zero point beyond 16 bits.
+    Tensor,
 }
 
 impl core::fmt::Display for WriteError {
@@ -26,6 +28,9 @@ impl core::fmt::Display for WriteError {
             Self::Full(Some(section)) => write!(f, "no room left in section {section:?}"),
             Self::Full(None) => f.write_str("no room left for the plan"),
             Self::Operands => write!(f, "an operator has more than {MAX_OPERANDS} operands"),
+            Self::Tensor => {
+                f.write_str("a tensor has a dimension of 2^24 or more, or a zero point beyond 16 bits")
+            }
         }
     }
 }
@@ -101,17 +106,11 @@ impl<'m> Writer<'m> {
     /// Adds a tensor and gives its index.
     ///
     /// # Errors
-    /// [`WriteError::Full`].
+    /// [`WriteError::Full`], [`WriteError::Tensor`].
     pub fn tensor(&mut self, tensor: &Tensor) -> Result<u16, WriteError> {
         let part = self.part(Section::Tensors);
         let index = (part.used / format::TENSOR_SIZE) as u16;
-        part.push(&[tensor.dtype as u8, tensor.place as u8, tensor.dynamic, tensor.rank])?;
-        for dim in tensor.dims {
-            part.push(&dim.to_le_bytes())?;
-        }
-        part.push(&tensor.offset.to_le_bytes())?;
-        part.push(&tensor.scale.to_le_bytes())?;
-        part.push(&tensor.zero_point.to_le_bytes())?;
+        part.push(&tensor.encode().ok_or(WriteError::Tensor)?)?;
         Ok(index)
     }
 
@@ -165,19 +164,19 @@ impl<'m> Writer<'m> {
         if inputs.len() + outputs.len() > MAX_OPERANDS {
             return Err(WriteError::Operands);
         }
-        let first = (self.part(Section::Operands).used / 2) as u32;
+        let part = self.part(Section::Params);
+        let offset = part.used;
         for operand in inputs.iter().chain(outputs) {
-            self.part(Section::Operands).push(&operand.to_le_bytes())?;
+            part.push(&operand.to_le_bytes())?;
         }
-        let at = self.part(Section::Params).used as u32;
-        self.part(Section::Params).push(params)?;
+        part.push(params)?;
+        let length =
+            u16::try_from(part.used - offset).map_err(|_| WriteError::Full(Some(Section::Params)))?;
         let part = self.part(Section::Operators);
-        part.push(&(kind as u16).to_le_bytes())?;
-        part.push(&[inputs.len() as u8, outputs.len() as u8])?;
-        for field in [first, at, params.len() as u32, name] {
-            part.push(&field.to_le_bytes())?;
-        }
-        Ok(())
+        part.push(&[kind as u8, inputs.len() as u8 | (outputs.len() as u8) << 4])?;
+        part.push(&length.to_le_bytes())?;
+        part.push(&(offset as u32).to_le_bytes())?;
+        part.push(&name.to_le_bytes())
     }
 
     /// Declares tensor `tensor` an input or output called by the string at `name`, integers in the model too.
@@ -239,7 +238,11 @@ impl<'m> Writer<'m> {
         let mut end = header::SIZE;
         for part in &self.parts {
             let section = part.section as usize;
-            let start = end.next_multiple_of(layout.align());
+            let align = match part.section {
+                Section::Data => layout.align(),
+                other => other.align(),
+            };
+            let start = end.next_multiple_of(align);
             out.get_mut(end..start).ok_or(full)?.fill(0);
             end = start + part.used;
             out.get_mut(start..end).ok_or(full)?.copy_from_slice(part.written());
@@ -311,7 +314,7 @@ impl Params {
     }
 
     fn push(mut self, field: &[u8]) -> Self {
-        // The longest parameter list (Move, 108 bytes) fits; a longer one would be refused by the reader as cut off.
+        // The longest parameter list (Move, below 110 bytes) fits; a longer one would be refused by the reader as cut off.
         let _ = self.bytes.extend_from_slice(field);
         self
     }
@@ -326,19 +329,15 @@ impl Params {
         self.push(&value.to_le_bytes())
     }
 
-    /// Appends four bytes.
+    /// Appends one to five bytes, see [`Cursor::u32`].
     pub fn u32(self, value: u32) -> Self {
-        self.push(&value.to_le_bytes())
+        let rest = value >> 7;
+        if rest == 0 { self.u8(value as u8) } else { self.u8(value as u8 | 128).u32(rest) }
     }
 
-    /// Appends four bytes, signed.
+    /// Appends one to five bytes, see [`Cursor::i32`].
     pub fn i32(self, value: i32) -> Self {
-        self.push(&value.to_le_bytes())
-    }
-
-    /// Appends eight bytes, signed.
-    pub fn i64(self, value: i64) -> Self {
-        self.push(&value.to_le_bytes())
+        self.u32((value << 1 ^ value >> 31) as u32)
     }
 
     /// Appends a reference to `count` elements at `offset` of the data section.

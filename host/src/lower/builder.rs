@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use mixel_core::kernels::OpKind;
 use mixel_core::kernels::requant::{Clamp, Scale};
 use mixel_core::pack::Layout;
+use mixel_core::plan::format::MAX_DIM;
 use mixel_core::plan::write::Constant;
 use mixel_core::plan::{DType, Direction, Interface, Place, Tensor};
 
@@ -183,8 +184,10 @@ pub(super) fn four(shape: &Shape, name: &str) -> Result<([u32; 4], u8)> {
         if shape.is_dynamic(axis) {
             dynamic |= 1 << place;
         }
-        dims[place] = u32::try_from(folded)
-            .map_err(|_| Error::new(ErrorKind::Shape, name, format!("shape {shape} is too large")))?;
+        let bounded = u32::try_from(folded).ok().filter(|&dim| dim < MAX_DIM);
+        dims[place] = bounded.ok_or_else(|| {
+            Error::new(ErrorKind::Shape, name, format!("shape {shape} has a dimension of 2^24 or more"))
+        })?;
     }
     Ok((dims, dynamic))
 }

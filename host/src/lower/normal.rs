@@ -19,17 +19,18 @@ pub(super) fn softmax(builder: &mut Builder<'_>, node: &Node, axis: usize) -> Re
     let (x, y) = (builder.quantization(node.inputs[0])?, builder.quantization(node.output)?);
     let axis = axis_of_four(node, builder.shape(node.inputs[0]), axis)?;
     let wide = x.dtype == DType::I16;
-    // Entries beyond the first zero are left out: the kernel takes what is not there for zero.
-    let weights = |step: f64, whole: bool| -> Vec<u8> {
-        let weight = |d: i32| (2f64.powi(30) * (-step * d as f64).exp()).round() as u32;
-        (0..256).map(weight).take_while(|weight| whole || *weight > 0).flat_map(u32::to_le_bytes).collect()
+    let entries = if wide { 256 } else { 16 };
+    let weights =
+        |step: f64| (0..entries).map(move |d| (2f64.powi(31) * (-step * d as f64).exp()).round() as u32);
+    let mut block = |weights: &mut dyn Iterator<Item = u32>| {
+        let bytes: Vec<u8> = weights.flat_map(u32::to_le_bytes).collect();
+        Constant { count: bytes.len() / 4, ..builder.data(&bytes) }
     };
-    let mut block = |bytes: Vec<u8>| Constant { count: bytes.len() / 4, ..builder.data(&bytes) };
-    let table = block(weights(x.scale as f64, wide));
-    let high =
-        if wide { block(weights(256.0 * x.scale as f64, false)) } else { Constant { offset: 0, count: 0 } };
+    let low = block(&mut weights(x.scale as f64));
+    // Entries beyond the first zero are left out: the kernel takes what is not there for zero.
+    let high = block(&mut weights(entries as f64 * x.scale as f64).take_while(|weight| *weight > 0));
     let scale = nearest(1.0 / y.scale as f64, &node.name)?;
-    let params = SoftmaxParams { axis, table, high, scale };
+    let params = SoftmaxParams { axis, low, high, scale };
     let kind = width(OpKind::Softmax, OpKind::Softmax16, &[x, y]);
     builder.unary(node, kind, params.encode().bytes())
 }
