@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::samples::type_name;
 
 /// Everything about a plan.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 #[allow(missing_docs)]
 pub struct Inspection {
     /// Name of the weight layout.

@@ -8,6 +8,7 @@ use super::{Verdict, print, print_json};
 use crate::compile::{CalibrationData, CompileOptions, Target, prepare};
 use crate::inspect::{Inspection, PortFacts, inspect};
 use crate::report::Align::{Left, Right};
+use crate::report::arena::{letter, picture};
 use crate::report::{Table, grouped, short};
 use crate::run::open;
 use crate::{ErrorKind, Result};
@@ -106,15 +107,22 @@ fn text(facts: &Inspection) -> String {
         ]);
     }
     let _ = write!(out, "\n{table}\n");
+    let _ = writeln!(
+        out,
+        "arena over time: operators from left to right, bytes from the bottom up\n{}",
+        picture(facts)
+    );
     let mut map = Table::new(&[
+        ("", Left),
         ("arena from", Right),
         ("to", Right),
         ("bytes", Right),
         ("operators", Left),
         ("tensor", Left),
     ]);
-    for region in &facts.arena {
+    for (index, region) in facts.arena.iter().enumerate() {
         map.row([
+            letter(index).to_string(),
             bytes(region.offset),
             bytes(region.offset + region.bytes),
             bytes(region.bytes),

@@ -12,6 +12,7 @@ use crate::compile::operator_set;
 use crate::device::{self, FlashProfile, Sample, board, flash_bytes};
 use crate::inspect::{Inspection, inspect};
 use crate::report::Align::{Left, Right};
+use crate::report::html;
 use crate::report::trace::{Slice, trace};
 use crate::report::{Progress, Table, grouped, short};
 use crate::run::open;
@@ -34,6 +35,12 @@ pub struct Args {
     /// Write a trace that Perfetto opens
     #[arg(long, value_name = "T.json")]
     trace: Option<PathBuf>,
+    /// What the firmware is built for whose flash is measured
+    #[arg(long, value_enum, default_value_t)]
+    flash: FlashProfile,
+    /// Write a report to open in a browser
+    #[arg(long, value_name = "R.html")]
+    report: Option<PathBuf>,
     #[command(flatten)]
     inputs: InputArgs,
     #[command(flatten)]
@@ -58,7 +65,7 @@ pub fn run(args: &Args, json: bool) -> Result<Verdict> {
     let profile = measured.profile.ok_or_else(lacking)?;
     let flash = {
         let _progress = Progress::new("measuring flash");
-        flash_bytes(board, &bytes, &operator_set(&plan), FlashProfile::Size)?
+        flash_bytes(board, &bytes, &operator_set(&plan), args.flash)?
     };
     let facts = inspect(&plan);
     let unit = profile.unit.name();
@@ -74,39 +81,46 @@ pub fn run(args: &Args, json: bool) -> Result<Verdict> {
         let model = args.file.file_stem().unwrap_or_default().to_string_lossy();
         write_file(path, trace(&model, board.name, unit, &slices).to_string().as_bytes())?;
     }
-    if json {
-        let ops: Vec<Value> = facts
-            .ops
-            .iter()
-            .zip(&profile.ops)
-            .map(|(op, spread)| {
-                json!({
-                    "name": op.name, "op": op.op, "macs": op.macs, "count": spread.median,
-                    "min": spread.min, "max": spread.max, "shape": op.outputs.first().map(|output| &output.shape),
-                })
+    let ops: Vec<Value> = facts
+        .ops
+        .iter()
+        .zip(&profile.ops)
+        .map(|(op, spread)| {
+            json!({
+                "name": op.name, "op": op.op, "macs": op.macs, "count": spread.median,
+                "min": spread.min, "max": spread.max, "shape": op.outputs.first().map(|output| &output.shape),
             })
-            .collect();
-        print_json(&json!({
-            "board": board.name,
-            "unit": unit,
-            "runs": args.runs,
-            "total": total,
-            "total_min": profile.total.min,
-            "total_max": profile.total.max,
-            "macs": facts.macs,
-            "arena_bytes": facts.arena_bytes,
-            "stack_bytes": profile.stack_bytes,
-            "flash_bytes": flash.firmware,
-            "plan_bytes": facts.plan_bytes,
-            "ops": ops,
-        }))?;
+        })
+        .collect();
+    let figures = json!({
+        "board": board.name,
+        "unit": unit,
+        "runs": args.runs,
+        "total": total,
+        "total_min": profile.total.min,
+        "total_max": profile.total.max,
+        "macs": facts.macs,
+        "arena_bytes": facts.arena_bytes,
+        "stack_bytes": profile.stack_bytes,
+        "flash_bytes": flash.firmware,
+        "flash_profile": args.flash.name(),
+        "plan_bytes": facts.plan_bytes,
+        "ops": ops,
+    });
+    if let Some(path) = &args.report {
+        let model = args.file.file_name().unwrap_or_default().to_string_lossy();
+        write_file(path, html::profile(&model, &figures, &facts).as_bytes())?;
+    }
+    if json {
+        print_json(&figures)?;
     } else {
         print(&text(&facts, &counts, total, unit))?;
         print(&format!(
-            "memory: arena {} bytes, stack {}; flash: firmware {}, plan {}\n",
+            "memory: arena {} bytes, stack {}; flash: firmware {} (built for {}), plan {}\n",
             grouped(facts.arena_bytes as u64),
             grouped(profile.stack_bytes.into()),
             grouped(flash.firmware),
+            args.flash.name(),
             grouped(facts.plan_bytes as u64),
         ))?;
     }

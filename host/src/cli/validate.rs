@@ -6,13 +6,15 @@ use mixel_core::plan::RawPlan;
 use serde_json::json;
 
 use super::model::{InputArgs, ModelArgs};
-use super::{Verdict, print, print_json};
+use super::{Verdict, print, print_json, write_file};
 use crate::arrays::{Array, ArrayData};
 use crate::compile::{CalibrationData, Target};
 use crate::device::board;
 use crate::import::ImportOptions;
+use crate::inspect::inspect;
 use crate::reference::Reference;
 use crate::report::Align::{Left, Right};
+use crate::report::html;
 use crate::report::{Table, short};
 use crate::run::open;
 use crate::samples::{Case, cases, input_names};
@@ -36,6 +38,9 @@ pub struct Args {
     /// Least share of samples with the same best class
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     min_top1: f64,
+    /// Write a report to open in a browser
+    #[arg(long, value_name = "R.html")]
+    report: Option<PathBuf>,
     #[command(flatten)]
     options: ModelArgs,
 }
@@ -72,18 +77,23 @@ pub fn run(args: &Args, json: bool) -> Result<Verdict> {
         && fidelity.top1_agreement >= args.min_top1
         && boards.iter().all(|board| board.bit_equal);
     let verdict = if good { "pass" } else { "fail" };
+    let figures = json!({
+        "verdict": verdict,
+        "sqnr_db": fidelity.sqnr_db,
+        "top1_agreement": fidelity.top1_agreement,
+        "samples": fidelity.samples,
+        "min_sqnr_db": args.min_sqnr,
+        "min_top1": args.min_top1,
+        "first_below": falls.map(|layer| &layer.name),
+        "layers": fidelity.layers,
+        "boards": boards,
+    });
+    if let Some(path) = &args.report {
+        let model = args.model.file_name().unwrap_or_default().to_string_lossy();
+        write_file(path, html::validation(&model, &figures, &inspect(&plan)).as_bytes())?;
+    }
     if json {
-        print_json(&json!({
-            "verdict": verdict,
-            "sqnr_db": fidelity.sqnr_db,
-            "top1_agreement": fidelity.top1_agreement,
-            "samples": fidelity.samples,
-            "min_sqnr_db": args.min_sqnr,
-            "min_top1": args.min_top1,
-            "first_below": falls.map(|layer| &layer.name),
-            "layers": fidelity.layers,
-            "boards": boards,
-        }))?;
+        print_json(&figures)?;
     } else {
         print(&text(&fidelity, args.min_sqnr, &boards, verdict))?;
     }

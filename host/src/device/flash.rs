@@ -9,15 +9,24 @@ use super::{
 use crate::{Error, ErrorKind, Result};
 
 /// How the firmware is built.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum FlashProfile {
     /// For speed (`opt-level = 3`).
     Speed,
     /// For size (`opt-level = "z"`).
+    #[default]
     Size,
 }
 
 impl FlashProfile {
+    /// Its name in reports and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            FlashProfile::Speed => "speed",
+            FlashProfile::Size => "size",
+        }
+    }
+
     const fn cargo(self) -> &'static str {
         match self {
             FlashProfile::Speed => "release",
@@ -35,9 +44,22 @@ pub struct FlashBytes {
     pub plan: u64,
     /// Name and bytes of every section in flash, the plan's among them.
     pub sections: Vec<(String, u64)>,
-    /// Functions of Rust's panic machinery that are linked; none when the firmware cannot panic.
+    /// Symbols of Rust's panic machinery that are linked, see [`PANIC_SYMBOLS`]; none when the firmware cannot panic.
     pub panics: Vec<String>,
 }
+
+/// Parts of mangled names that tell a panic: the functions of `core::panicking`, through which every panic goes, the panic
+/// handler that they call, the failures of `unwrap`, `expect` and slices in front of them, and the formatting of messages.
+pub const PANIC_SYMBOLS: [&str; 8] = [
+    "core9panicking",
+    "core5panic",
+    "rust_begin_unwind",
+    "unwrap_failed",
+    "expect_failed",
+    "slice5index",
+    "core3fmt",
+    "3fmt3num",
+];
 
 /// Where `firmware/single` puts the plan.
 const PLAN_SECTION: &str = ".plan";
@@ -91,7 +113,7 @@ fn measure(elf: &[u8]) -> std::result::Result<FlashBytes, object::Error> {
         .symbols()
         .filter(|symbol| symbol.size() > 0)
         .filter_map(|symbol| symbol.name().ok())
-        .filter(|name| name.contains("core9panicking") || name.contains("core5panic"))
+        .filter(|name| PANIC_SYMBOLS.iter().any(|part| name.contains(part)))
         .map(str::to_owned)
         .collect();
     Ok(FlashBytes { firmware: all - plan, plan, sections, panics })

@@ -1,5 +1,7 @@
 //! What people and other programs read: tables, traces, progress.
 
+pub mod arena;
+pub mod html;
 mod table;
 pub mod trace;
 
