@@ -171,24 +171,36 @@ pub struct MatrixOrder {
     pub head: usize,
 }
 
+/// `count` with what fills the last group of `step`. A step of 0, which no order has, is no panic in the firmware.
+const fn filled(count: usize, step: usize) -> usize {
+    match count.checked_rem(step) {
+        None | Some(0) => count,
+        Some(rest) => count + (step - rest),
+    }
+}
+
 impl MatrixOrder {
     /// Inputs with the fill.
     pub const fn padded(self, depth: Depth) -> usize {
         if self.segmented {
-            depth.segments * depth.len.next_multiple_of(self.depth)
+            depth.segments * filled(depth.len, self.depth)
         } else {
-            depth.total().next_multiple_of(self.depth)
+            filled(depth.total(), self.depth)
         }
     }
 
     /// Elements that a matrix of `outputs` x `depth` takes.
     pub const fn len(self, outputs: usize, depth: Depth) -> usize {
-        self.block(depth, outputs.next_multiple_of(self.channels))
+        self.block(depth, filled(outputs, self.channels))
     }
 
     /// Where the block that begins with `output` begins.
     pub const fn block(self, depth: Depth, output: usize) -> usize {
-        output / self.channels * (self.head + self.channels * self.padded(depth))
+        let size = self.head + self.channels * self.padded(depth);
+        match output.checked_div(self.channels) {
+            Some(block) => block * size,
+            None => 0,
+        }
     }
 
     /// Where element (`output`, `input`) of a matrix lies.
