@@ -226,57 +226,137 @@ pub(super) unsafe extern "C" fn copy_3(x: *const i8, step: usize, len: usize, to
     )
 }
 
-/// One row of plain values times two blocks of two channels: sums of four channels.
+/// What [`row`] works on. The first four fields arrive in registers, the others on the stack, where they are counted on.
+#[repr(C)]
+pub(super) struct Row {
+    /// Plain values at any alignment.
+    pub x: *const i8,
+    /// Weights in blocks of two channels by four inputs.
+    pub w: *const u32,
+    /// Bytes of one block: 8 a group of four inputs, not zero.
+    pub bytes: usize,
+    /// Pairs of blocks, not zero.
+    pub quads: usize,
+    /// Bias of the first channel.
+    pub bias: *const i32,
+    /// Multiplier of the first channel.
+    pub multiplier: *const i32,
+    /// Shift of the first channel; all are 33 or more.
+    pub shift: *const u8,
+    /// Output of the first channel.
+    pub y: *mut i8,
+    /// Zero point of the outputs.
+    pub zero_point: i32,
+}
+
+/// Four inputs of one row times those of four channels.
+macro_rules! row_round {
+    () => {
+        "ldr r9, [r0], #4
+        sxtb16 r8, r9
+        sxtb16 r9, r9, ror #8
+        ldrd r10, r11, [r1], #8
+        sxtb16 r12, r10
+        sxtb16 r10, r10, ror #8
+        smlad r4, r8, r12, r4
+        smlad r4, r9, r10, r4
+        sxtb16 r12, r11
+        sxtb16 r11, r11, ror #8
+        smlad r5, r8, r12, r5
+        smlad r5, r9, r11, r5
+        ldrd r10, r11, [r2], #8
+        sxtb16 r12, r10
+        sxtb16 r10, r10, ror #8
+        smlad r6, r8, r12, r6
+        smlad r6, r9, r10, r6
+        sxtb16 r12, r11
+        sxtb16 r11, r11, ror #8
+        smlad r7, r8, r12, r7
+        smlad r7, r9, r11, r7"
+    };
+}
+
+/// Outputs of one row of plain values, four channels after four.
 ///
-/// A round is 4 inputs: 5 loads, 10 widenings, 8 dual multiplications.
+/// A round is 4 inputs: 3 loads, 10 widenings, 8 dual multiplications; as in [`tile`], two are unrolled.
 ///
 /// # Safety
-/// `x` is valid for `4 * groups` bytes at any alignment, `first` and `second` for `2 * groups` words, `sums` for 4 words, and
-/// `groups` is not zero.
+/// `x` is valid for `bytes / 2` bytes, `w` for `2 * quads * bytes`, and channels and `y` for `4 * quads`.
 #[unsafe(naked)]
-pub(super) unsafe extern "C" fn row_4(
-    x: *const i8,
-    first: *const u32,
-    second: *const u32,
-    groups: usize,
-    sums: *mut i32,
-) {
-    // r0 x, r1 and r2 weights, r3 rounds, r4-r7 sums, r9 and r8 inputs, r11 and r10 weights.
+pub(super) unsafe extern "C" fn row(row: Row) {
+    // r0 x, r1 and r2 weights, r3 their end, r4-r7 sums. Stack: 0 x, 4 w, 8 bytes, 12 quads, then r4-r11 and lr, 52 bias,
+    // 56 multiplier, 60 shift, 64 y, 68 zero point.
     core::arch::naked_asm!(
         cpu!(),
-        "push {{r4-r11, lr}}",
-        "movs r4, #0",
-        "movs r5, #0",
-        "movs r6, #0",
-        "movs r7, #0",
+        "push {{r0-r11, lr}}",
         "2:",
-        "ldr r8, [r0], #4",
-        "sxtb16 r9, r8",
-        "sxtb16 r8, r8, ror #8",
-        "ldr r10, [r1], #4",
-        "sxtb16 r11, r10",
-        "sxtb16 r10, r10, ror #8",
-        "smlad r4, r9, r11, r4",
-        "smlad r4, r8, r10, r4",
-        "ldr r10, [r1], #4",
-        "sxtb16 r11, r10",
-        "sxtb16 r10, r10, ror #8",
-        "smlad r5, r9, r11, r5",
-        "smlad r5, r8, r10, r5",
-        "ldr r10, [r2], #4",
-        "sxtb16 r11, r10",
-        "sxtb16 r10, r10, ror #8",
-        "smlad r6, r9, r11, r6",
-        "smlad r6, r8, r10, r6",
-        "ldr r10, [r2], #4",
-        "sxtb16 r11, r10",
-        "sxtb16 r10, r10, ror #8",
-        "smlad r7, r9, r11, r7",
-        "smlad r7, r8, r10, r7",
-        "subs r3, #1",
+        "ldrd r1, r2, [sp, #4]",
+        "add r3, r1, r2",
+        "tst r2, #8",
+        "add r2, r1, r2",
+        "ldr r0, [sp, #52]",
+        "ldm r0!, {{r4-r7}}",
+        "str r0, [sp, #52]",
+        "ldr r0, [sp]",
+        "bne 4f",
+        "3:",
+        row_round!(),
+        "4:",
+        row_round!(),
+        "cmp r1, r3",
+        "bne 3b",
+        "str r2, [sp, #4]",
+        "ldr r0, [sp, #56]",
+        "ldm r0!, {{r8-r11}}",
+        "str r0, [sp, #56]",
+        "ldr r0, [sp, #60]",
+        "ldr r3, [r0], #4",
+        "str r0, [sp, #60]",
+        "ldr lr, [sp, #68]",
+        "movs r1, #1",
+        "uxtb r0, r3",
+        "subs r0, #33",
+        "lsl r12, r1, r0",
+        "adds r0, #1",
+        "smmla r4, r4, r8, r12",
+        "asr r4, r4, r0",
+        "add r4, r4, lr",
+        "ssat r4, #8, r4",
+        "ubfx r0, r3, #8, #8",
+        "subs r0, #33",
+        "lsl r12, r1, r0",
+        "adds r0, #1",
+        "smmla r5, r5, r9, r12",
+        "asr r5, r5, r0",
+        "add r5, r5, lr",
+        "ssat r5, #8, r5",
+        "ubfx r0, r3, #16, #8",
+        "subs r0, #33",
+        "lsl r12, r1, r0",
+        "adds r0, #1",
+        "smmla r6, r6, r10, r12",
+        "asr r6, r6, r0",
+        "add r6, r6, lr",
+        "ssat r6, #8, r6",
+        "lsrs r0, r3, #24",
+        "subs r0, #33",
+        "lsl r12, r1, r0",
+        "adds r0, #1",
+        "smmla r7, r7, r11, r12",
+        "asr r7, r7, r0",
+        "add r7, r7, lr",
+        "ssat r7, #8, r7",
+        "ldr r0, [sp, #64]",
+        "strb r4, [r0], #1",
+        "strb r5, [r0], #1",
+        "strb r6, [r0], #1",
+        "strb r7, [r0], #1",
+        "str r0, [sp, #64]",
+        "ldr r0, [sp, #12]",
+        "subs r0, #1",
+        "str r0, [sp, #12]",
         "bne 2b",
-        "ldr r12, [sp, #36]",
-        "stm r12, {{r4-r7}}",
+        "add sp, #16",
         "pop {{r4-r11, pc}}",
     )
 }

@@ -39,6 +39,8 @@ pub struct Filter<'a> {
     pub channels: Channels<'a>,
     /// Zero point and range.
     pub clamp: Clamp,
+    /// See [`super::matrix::Rounding`].
+    pub simple: bool,
 }
 
 /// What one output pixel sees of its row.

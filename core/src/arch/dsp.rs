@@ -9,7 +9,7 @@
 //! are also written out for Cortex-M, in [`super::armv7em`].
 #![allow(unsafe_code)]
 
-use super::matrix::{Patches, Rounding, Staging, Sums, channel_at};
+use super::matrix::{Patches, Rounding, Staging, channel_at};
 use super::view::{In, Out};
 use crate::kernels::requant::{Channels, Quantized};
 use crate::pack::{Depth, Layout};
@@ -260,41 +260,49 @@ pub(super) fn outputs<Y: Quantized>(
     true
 }
 
-/// See [`super::matrix::Lane::tile`]: one row of plain values, widened as it is read, times two blocks of two channels, or
-/// the last one.
-pub(super) fn row(patches: Patches<'_>, weights: In<'_, i8>, sums: &mut Sums) -> usize {
-    let depth = patches.depth;
-    let (whole, groups) = (depth / 4, depth.div_ceil(4));
-    let words = weights.as_ptr().cast::<u32>();
-    if patches.bytes.len() < depth || weights.len() < groups * 8 || !words.is_aligned() {
-        return 0;
+/// All outputs of one row of plain values, which are widened as they are read; false when something is too short.
+pub(super) fn row<Y: Quantized>(
+    patches: Patches<'_>,
+    weights: In<'_, i8>,
+    channels: &Channels<'_>,
+    rounding: Rounding,
+    y: Out<'_, Y>,
+) -> bool {
+    let (depth, count, order) = (patches.depth, channels.bias.len(), Layout::ArmDsp.matrix());
+    let (x, w) = (patches.bytes.cast::<i8>(), weights.as_ptr().cast::<u32>());
+    let constants = w.is_aligned() && weights.len() >= order.len(count, Depth::whole(depth));
+    let scales = channels.multiplier.len() >= count && channels.shift.len() >= count;
+    if depth == 0 || x.len() < depth || !constants || !scales || y.len() < count {
+        return false;
     }
-    let two = weights.len() >= groups * 16;
-    let mut results = [0i32; 4];
-    let tail =
-        (whole * 4..depth).fold(0u32, |word, at| word | (patches.bytes.get(at) as u32) << (8 * (at & 3)));
-    // SAFETY: the row has `depth` bytes; the first block of weights was checked above, and `two` checks the second.
-    unsafe {
-        let x = patches.bytes.as_ptr().cast::<u32>();
-        let blocks = if two { [words, words.add(groups * 2)] } else { [words; 2] };
-        #[cfg(mixel_dsp)]
-        let done = {
-            if whole > 0 {
-                super::armv7em::row_4(x.cast(), blocks[0], blocks[1], whole, results.as_mut_ptr());
-            }
-            whole
-        };
-        #[cfg(not(mixel_dsp))]
-        let done = 0;
-        for group in done..groups {
-            let word = if group < whole { x.add(group).read_unaligned() } else { tail };
-            let (even, odd) = (lanes::even(word), lanes::odd(word));
-            for (channel, sum) in results.iter_mut().enumerate() {
-                let weight = *blocks[channel / 2].add(group * 2 + channel % 2);
-                *sum = lanes::dot(odd, lanes::odd(weight), lanes::dot(even, lanes::even(weight), *sum));
-            }
+    #[cfg(mixel_dsp)]
+    let done = if rounding.simple && count >= 4 && depth.is_multiple_of(4) && size_of::<Y>() == 1 {
+        // SAFETY: row, weights, channels and outputs were found long enough and the weights aligned.
+        unsafe {
+            super::armv7em::row(super::armv7em::Row {
+                x: x.as_ptr(),
+                w,
+                bytes: depth * 2,
+                quads: count / 4,
+                bias: channels.bias.as_ptr(),
+                multiplier: channels.multiplier.as_ptr(),
+                shift: channels.shift.as_ptr(),
+                y: y.as_mut_ptr().cast(),
+                zero_point: rounding.clamp.zero_point,
+            });
         }
+        count & !3
+    } else {
+        0
+    };
+    #[cfg(not(mixel_dsp))]
+    let done = 0;
+    for channel in done..count {
+        let sum = (0..depth).fold(0i32, |sum, at| {
+            let weight = weights.get(order.index(Depth::whole(depth), channel, at));
+            sum.wrapping_add(x.get(at) as i32 * weight as i32)
+        });
+        y.set(channel, channels.finish(channel, sum, rounding.clamp));
     }
-    sums[0][..4].copy_from_slice(&results);
-    if two { 4 } else { 2 }
+    true
 }

@@ -14,8 +14,6 @@ use super::depthwise::Filter;
 #[cfg(mixel_dsp)]
 use super::depthwise::Line;
 #[cfg(mixel_dsp)]
-use super::matrix::Rounding;
-#[cfg(mixel_dsp)]
 use super::view::Out;
 
 /// Bytes of a staged column.
@@ -44,11 +42,10 @@ pub(super) fn line(line: &Line<'_, i8>, filter: &Filter<'_>, scratch: Out<'_, u8
     let (depth, staged) = (filter.depth, scratch.cast::<u32>());
     let width = y.len().checked_div(depth).unwrap_or(0);
     let columns = columns(filter, width);
-    let rounding = Rounding::new(&filter.channels, filter.clamp);
     let w = filter.weights.as_ptr().cast::<u32>();
     let [first, second, third] = line.rows else { return 0 };
     let room = staged.len() >= columns * COLUMN / 4 && w.is_aligned();
-    if !fits(filter) || width == 0 || !room || !rounding.simple {
+    if !fits(filter) || width == 0 || !room || !filter.simple {
         return 0;
     }
     // Columns outside of the image are the same for all channels.

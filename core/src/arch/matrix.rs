@@ -62,8 +62,15 @@ impl Rounding {
     pub fn new(channels: &Channels<'_>, clamp: Clamp) -> Self {
         let whole = clamp == Clamp::full::<i8>(clamp.zero_point);
         let inside = (clamp.min..=clamp.max).contains(&clamp.zero_point);
-        let shifts = (0..channels.shift.len()).all(|channel| channels.shift.get(channel) >= 33);
-        Self { clamp, simple: whole && inside && shifts }
+        // Four shifts at a time: those of a plan are below 64, so that only 33 and more reach the highest bit.
+        let (words, count) = (channels.shift.len() / 4, channels.shift.len());
+        // SAFETY: the words lie in the window.
+        let words = (0..words).map(|word| unsafe {
+            channels.shift.as_ptr().add(word * 4).cast::<u32>().read_unaligned().wrapping_add(0x5f5f_5f5f)
+        });
+        let high = words.fold(0x8080_8080, |all, word| all & word);
+        let rest = (count & !3..count).all(|channel| channels.shift.get(channel) >= 33);
+        Self { clamp, simple: whole && inside && rest && high == 0x8080_8080 }
     }
 }
 
@@ -242,7 +249,8 @@ impl Lane for i8 {
             return super::rows::outputs((_backend, layout), rows, weights, channels, rounding.clamp, y);
         }
         match layout {
-            Layout::ArmDsp => patches.staged && dsp::outputs(patches, weights, channels, rounding, y),
+            Layout::ArmDsp if patches.staged => dsp::outputs(patches, weights, channels, rounding, y),
+            Layout::ArmDsp => dsp::row(patches, weights, channels, rounding, y.0),
             #[cfg(mixel_helium)]
             Layout::Helium if size_of::<Y>() == 1 => {
                 helium::outputs(patches, weights, channels, rounding.clamp, (y.0.cast(), y.1))
@@ -261,8 +269,7 @@ impl Lane for i8 {
         match layout {
             Layout::Generic => plain::<i8>(patches, patch_bytes(layout, patches.depth), weights, sums),
             Layout::Helium => helium::tile(patches, weights, sums),
-            Layout::ArmDsp => dsp::row(patches, weights, sums),
-            Layout::X86 | Layout::Aarch64 => 0,
+            Layout::ArmDsp | Layout::X86 | Layout::Aarch64 => 0,
         }
     }
 }

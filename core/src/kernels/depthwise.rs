@@ -7,7 +7,7 @@ use super::requant::{Channels, Clamp, Quantized};
 use super::wide::narrow_and_wide;
 use super::window::{Rows, Window, overlap};
 use crate::arch::depthwise::{self, Line, MAX_HEIGHT};
-use crate::arch::matrix::Lane;
+use crate::arch::matrix::{Lane, Rounding};
 use crate::arch::view::In;
 use crate::plan::write::{self, Constant};
 use crate::plan::{DType, Fault, Operator, Tensor};
@@ -76,6 +76,7 @@ impl<'p> Filter<'p> {
             depth,
             channels: self.channels,
             clamp: self.clamp,
+            simple: Rounding::new(&self.channels, self.clamp).simple,
         }
     }
 }
