@@ -2,8 +2,11 @@
 
 use crate::arch::Backend;
 use crate::arch::view::Arena;
+use crate::events::histogram::Histogram;
+use crate::events::patch::Emitted;
 use crate::kernels::{Execute, OpSet, Run};
-use crate::plan::{Direction, FrontEnd, Place, Plan, Tensor};
+use crate::plan::format::Section;
+use crate::plan::{Direction, FrontEnd, Place, Plan, Rows, Tensor};
 use crate::profile::{Observer, Unobserved};
 use crate::text::Words;
 
@@ -19,6 +22,10 @@ pub enum SessionError {
     TooManyRows(usize),
     /// The plan has no text front end; fill its inputs instead.
     NotText,
+    /// The plan has no event front end; fill its inputs instead.
+    NotEvents,
+    /// The memory for the counts of a window is too small.
+    EventMemory,
 }
 
 impl core::fmt::Display for SessionError {
@@ -27,6 +34,10 @@ impl core::fmt::Display for SessionError {
             Self::ArenaTooSmall(needed) => write!(f, "the arena is too small: the plan needs {needed} bytes"),
             Self::ArenaMisaligned => f.write_str("the arena must lie at a multiple of 16 bytes"),
             Self::TooManyRows(bound) => write!(f, "more rows than the plan's bound of {bound}"),
+            Self::NotEvents => f.write_str("the plan has no event front end; fill its inputs instead"),
+            Self::EventMemory => f.write_str(
+                "the memory for the counts of a window is too small: ask the front end for its sizes",
+            ),
             Self::NotText => f.write_str("the plan has no text front end; fill its inputs instead"),
         }
     }
@@ -70,7 +81,7 @@ impl<'p, 'a, O: OpSet> Session<'p, 'a, O> {
         &self.plan
     }
 
-    /// Sets all state back to what it is before the first run: zero, that is, each tensor's zero point.
+    /// Sets all state back to what it is before the first run: what the plan gives for it, else each tensor's zero point.
     pub fn reset(&mut self) {
         for index in 0..self.plan.tensor_count() as u16 {
             let Ok(tensor) = self.plan.tensor(index) else { continue };
@@ -79,6 +90,14 @@ impl<'p, 'a, O: OpSet> Session<'p, 'a, O> {
                 let zeros = zero.iter().take(tensor.dtype.size()).cycle();
                 self.bytes_mut(&tensor).iter_mut().zip(zeros).for_each(|(byte, zero)| *byte = *zero);
             }
+        }
+        let plan = self.plan;
+        for state in plan.states() {
+            let (Ok(tensor), Ok(initial)) = (plan.tensor(state.tensor), plan.tensor(state.initial)) else {
+                continue;
+            };
+            let values = plan.section(Section::Data).iter().skip(initial.offset as usize);
+            self.bytes_mut(&tensor).iter_mut().zip(values).for_each(|(byte, value)| *byte = *value);
         }
     }
 
@@ -128,6 +147,26 @@ impl<'p, 'a, O: OpSet> Session<'p, 'a, O> {
         Ok(words)
     }
 
+    /// Fills the inputs with the active patches of a window, which is emptied, and sets the number of rows to theirs.
+    /// `values` are the token values of the counts 0 to 255.
+    pub(crate) fn set_tokens(&mut self, histogram: &mut Histogram<'_>, values: &[u8; 256]) -> Emitted {
+        let inputs = [0, 1].map(|index| self.port(Direction::Input, index));
+        let [Some(tokens), Some(patches)] = inputs else { return Emitted::default() };
+        let dim = tokens.inner();
+        let lease = self.arena.lease();
+        let rows = lease.window::<u8>(tokens.offset as usize, tokens.elements());
+        let numbers = lease.window::<u16>(patches.offset as usize, patches.elements());
+        let emitted = histogram.emit(|token| {
+            let row = rows.window(token.index * dim, dim);
+            for (at, &count) in token.values.iter().enumerate() {
+                row.set(at, values[count as usize]);
+            }
+            numbers.set(token.index, token.patch);
+        });
+        self.rows = emitted.tokens.min(self.plan.max_rows());
+        emitted
+    }
+
     /// Runs all operators.
     pub fn run(&mut self) {
         self.run_observed(&mut Unobserved);
@@ -135,6 +174,7 @@ impl<'p, 'a, O: OpSet> Session<'p, 'a, O> {
 
     /// Runs all operators and tells `observer` of each.
     pub fn run_observed(&mut self, observer: &mut impl Observer) {
+        let rows = Rows::new(self.rows, self.plan.max_rows());
         for index in 0..self.plan.operator_count() {
             let Some(operator) = self.plan.operator(index) else { continue };
             observer.begin(index);
@@ -142,7 +182,7 @@ impl<'p, 'a, O: OpSet> Session<'p, 'a, O> {
                 let lease = self.arena.lease();
                 O::visit(
                     operator.kind,
-                    Execute(Run { operator, lease: &lease, rows: self.rows, backend: self.backend }),
+                    Execute(Run { operator, lease: &lease, rows, backend: self.backend }),
                 );
             }
             let output = operator.output(0).map_or(&[][..], |tensor| self.bytes(&tensor));

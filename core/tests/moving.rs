@@ -8,7 +8,7 @@ use mixel_core::kernels::movement::{self, Loop, MoveParams};
 use mixel_core::kernels::reduce::{self, Combine, ReduceParams};
 use mixel_core::kernels::resize::ResizeParams;
 use mixel_core::plan::DType::{self, I8, I16, I32, U16};
-use mixel_core::plan::{Fault, Tensor};
+use mixel_core::plan::{Fault, Rows, Tensor};
 use support::{Case, Data, Random, UNTOUCHED, real, scale, tensor, worst};
 
 fn one(count: u32, from_step: i32, to_step: i32) -> Loop {
@@ -141,8 +141,51 @@ fn gathers_along_every_axis() {
     }
 }
 
+#[test]
+fn a_fixed_row_follows_those_that_vary() {
+    // Two blocks of at most 6 rows of 4 elements and one row that is always there, behind them.
+    let mut x = tensor(I8, [1, 2, 6, 4], 0);
+    let mut y = tensor(I8, [1, 2, 7, 4], 0);
+    let fixed = tensor(I8, [1, 2, 1, 4], 0);
+    (x.dynamic, y.dynamic) = (0b0100, 0b0100);
+    let one = |count, from_step, to_step| Loop { count, from_step, to_step };
+    let rows = MoveParams {
+        from: 0,
+        to: 0,
+        fill: None,
+        dynamic: 0b010,
+        loops: [one(2, 24, 28), one(6, 4, 4), one(4, 1, 1)].into_iter().collect(),
+    };
+    let behind = MoveParams {
+        from: 0,
+        to: 24,
+        fill: None,
+        dynamic: movement::BEHIND,
+        loops: [one(1, 4, 4), one(2, 4, 28), one(4, 1, 1)].into_iter().collect(),
+    };
+    let (values, last): (Vec<i32>, Vec<i32>) = ((0..48).collect(), (100..108).collect());
+    for present in [0, 1, 5, 6] {
+        let run = |x: Tensor, params: &MoveParams, values: &Vec<i32>| {
+            let case = Case::new(OpKind::Move, &[x], y, params.encode()).with_rows(6, present);
+            case.run_over(core::slice::from_ref(values), None).unwrap()
+        };
+        let (out, end) = (run(x, &rows, &values), run(fixed, &behind, &last));
+        for (at, (out, end)) in out.into_iter().zip(end).enumerate() {
+            let (block, row, column) = (at / 28, at / 4 % 7, at % 4);
+            let untouched = UNTOUCHED as i32;
+            let copied = if row < present { (block * 24 + row * 4 + column) as i32 } else { untouched };
+            let fixed = if row == present { (100 + block * 4 + column) as i32 } else { untouched };
+            assert_eq!((out, end), (copied, fixed), "{present} rows, element {at}");
+        }
+    }
+    // With no row the place would lie in front of the output.
+    let outside = MoveParams { to: 20, ..behind };
+    let case = Case::new(OpKind::Move, &[fixed], y, outside.encode()).with_rows(6, 6);
+    assert_eq!(case.fault(), Some(Fault::Shapes));
+}
+
 /// The elements that are combined into each output, for all `rows` present.
-fn reduced(x: &Tensor, axes: u8, rows: usize) -> Vec<Option<Vec<usize>>> {
+fn reduced(x: &Tensor, axes: u8, rows: Rows) -> Vec<Option<Vec<usize>>> {
     let (dims, present) = (x.dims.map(|dim| dim as usize), x.dims_with(rows));
     let kept = |axis: usize| axes >> axis & 1 == 0;
     let outputs: usize = (0..4).filter(|&axis| kept(axis)).map(|axis| dims[axis]).product();
@@ -183,7 +226,8 @@ fn reductions_over_every_set_of_axes() {
             (0..4).filter(|axis| axes >> axis & 1 == 1).for_each(|axis| out_dims[axis] = 1);
             let mut y = tensor(to, out_dims, 4);
             y.dynamic = dynamic & !axes;
-            let members = reduced(&x, axes, rows);
+            let bound = if dynamic == 0 { 0 } else { 4 };
+            let members = reduced(&x, axes, Rows::new(rows, bound));
             let values = random.fill(&x);
             for combine in [Combine::Mean, Combine::Sum, Combine::Max] {
                 let (min, max) = y.dtype.range();
@@ -194,7 +238,6 @@ fn reductions_over_every_set_of_axes() {
                     params.scale.shift = 38;
                 }
                 let kind = if (from, to) == (I8, I8) { OpKind::Reduce } else { OpKind::Reduce16 };
-                let bound = if dynamic == 0 { 0 } else { 4 };
                 let case = Case::new(kind, &[x], y, params.encode()).with_rows(bound, rows);
                 let out = case.run_over(core::slice::from_ref(&values), None).unwrap();
                 for (out, members) in out.iter().zip(&members) {

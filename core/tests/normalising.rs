@@ -7,7 +7,7 @@ use mixel_core::kernels::requant::{Clamp, Scale};
 use mixel_core::kernels::softmax::{self, SoftmaxParams};
 use mixel_core::kernels::{OpKind, l2_norm::L2NormParams};
 use mixel_core::plan::DType::{self, I8, I16};
-use mixel_core::plan::{Fault, Tensor};
+use mixel_core::plan::{Fault, Rows, Tensor};
 use support::{Case, Data, Random, UNTOUCHED, scale, tensor, worst};
 
 /// Weights of the low parts of differences, and those of the high parts as long as they are above zero.
@@ -47,7 +47,8 @@ impl Soft {
     /// The lanes of all values, each with the indices of its elements that are present.
     fn lanes(&self) -> Vec<Vec<usize>> {
         let x = &self.case.inputs[0];
-        let (dims, present) = (x.dims.map(|dim| dim as usize), x.dims_with(self.case.rows.1));
+        let (dims, present) =
+            (x.dims.map(|dim| dim as usize), x.dims_with(Rows::new(self.case.rows.1, self.case.rows.0)));
         let stride: usize = dims[self.axis + 1..].iter().product();
         let index = |i: [usize; 4]| ((i[0] * dims[1] + i[1]) * dims[2] + i[2]) * dims[3] + i[3];
         let mut starts = Vec::new();

@@ -1,7 +1,8 @@
 //! The pipeline as one call: an ONNX file becomes a plan.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use mixel_core::events::{Event, Geometry};
 use mixel_core::kernels::OpKind;
 use mixel_core::pack::Layout;
 use mixel_core::plan::{Interface, RawPlan};
@@ -9,7 +10,8 @@ use tract_onnx::pb::{ValueInfoProto, tensor_proto, type_proto};
 
 use crate::aligned::Aligned;
 use crate::arrays::{Array, ArrayData, read_npz};
-use crate::graph::Graph;
+use crate::events::{self, Recording};
+use crate::graph::{EventSpec, Graph, ValueId};
 use crate::import::{self, ImportOptions, Model};
 use crate::lower::lower;
 use crate::plan::{Placement, place};
@@ -59,15 +61,18 @@ pub enum CalibrationData {
     Random,
     /// Named arrays.
     Arrays(Vec<(String, Array)>),
-    /// Sentences, for models with a text front end.
+    /// Sentences, for models with a text front end; paths of recordings for one with an event front end.
     Texts(Vec<String>),
+    /// Recordings, for models with an event front end.
+    Recordings(Vec<PathBuf>),
 }
 
 /// Samples of noise that `--calib random` makes.
 const RANDOM_SAMPLES: usize = 8;
 
 impl CalibrationData {
-    /// What `--calib ARGUMENT` means: `random`, an .npz file, or a text file with a sentence a line.
+    /// What `--calib ARGUMENT` means: `random`, an .npz file, a text file with a sentence or the path of a recording a line,
+    /// or a folder of recordings.
     ///
     /// # Errors
     /// Those of reading the file.
@@ -75,6 +80,7 @@ impl CalibrationData {
         match argument {
             None => Ok(Self::None),
             Some("random") => Ok(Self::Random),
+            Some(path) if Path::new(path).is_dir() => Ok(Self::Recordings(events::list(Path::new(path))?)),
             Some(path) if path.ends_with(".npz") => Ok(Self::Arrays(read_npz(Path::new(path))?)),
             Some(path) => Ok(Self::Texts(read_lines(Path::new(path))?)),
         }
@@ -170,25 +176,35 @@ impl Prepared {
 
 /// Observations of calibration inputs; none when there is no data.
 fn calibrate(path: &Path, graph: &Graph, options: &CompileOptions) -> Result<Option<Statistics>> {
-    let samples = match calibration_inputs(path, graph, options)? {
-        Some(samples) => samples,
-        None => return Ok(None),
-    };
+    let Some(sequences) = calibration_inputs(path, graph, options)? else { return Ok(None) };
     let reference = Reference::load(path, &options.import)?;
     let progress = Progress::new("calibrating");
     let mut step = |done, all| progress.step(done, all);
-    quantize::calibrate(graph, &reference, &samples, &options.quantize, &mut step).map(Some)
+    quantize::calibrate_sequences(graph, &reference, &sequences, &options.quantize, &mut step).map(Some)
 }
 
-/// Inputs of the float model, sample by sample.
+/// Inputs of the float model, sample by sample, in sequences that begin with fresh states.
 fn calibration_inputs(
     path: &Path,
     graph: &Graph,
     options: &CompileOptions,
-) -> Result<Option<Vec<Vec<Array>>>> {
-    let names: Vec<String> = graph.inputs.iter().map(|&id| graph.value(id).name.clone()).collect();
-    Ok(Some(match &options.calibration {
+) -> Result<Option<Vec<Vec<Vec<Array>>>>> {
+    if let Some(spec) = graph.front_end.events {
+        return event_inputs(&spec, &options.calibration).map(Some);
+    }
+    let state = |id: &ValueId| graph.states.iter().any(|state| state.input == *id);
+    let given = graph.inputs.iter().filter(|id| !state(id));
+    let names: Vec<String> = given.map(|&id| graph.value(id).name.clone()).collect();
+    let samples: Vec<Vec<Array>> = match &options.calibration {
         CalibrationData::None => return Ok(None),
+        CalibrationData::Recordings(_) => {
+            return Err(Error::new(
+                ErrorKind::Calibration,
+                path.display().to_string(),
+                "this model takes no events",
+            )
+            .hint("calibrate it with arrays: --calib FILE.npz"));
+        }
         CalibrationData::Arrays(arrays) => cases(&names, arrays)?
             .into_iter()
             .filter_map(|case| match case {
@@ -210,7 +226,7 @@ fn calibration_inputs(
         CalibrationData::Random => {
             let mut rng = fastrand::Rng::with_seed(1);
             let noise = |rng: &mut fastrand::Rng| -> Result<Vec<Array>> {
-                let inputs = graph.inputs.iter().map(|&id| {
+                let inputs = graph.inputs.iter().filter(|id| !state(id)).map(|&id| {
                     let dims = match graph.front_end.text {
                         Some(spec) => vec![1, spec.text.length(), spec.text.slots() * spec.text.m()],
                         None => graph.value(id).shape.dims.clone(),
@@ -225,7 +241,55 @@ fn calibration_inputs(
             };
             (0..RANDOM_SAMPLES).map(|_| noise(&mut rng)).collect::<Result<_>>()?
         }
+    };
+    Ok(Some(match graph.states.is_empty() {
+        true => samples.into_iter().map(|sample| vec![sample]).collect(),
+        false => vec![samples],
     }))
+}
+
+/// Windows of recordings, a sequence each. Windows without a token are left out: the float model has nothing to run on.
+fn event_inputs(spec: &EventSpec, data: &CalibrationData) -> Result<Vec<Vec<Vec<Array>>>> {
+    let sequence = |events: &[Event]| -> Result<Vec<Vec<Array>>> {
+        let windows = events::windows(spec, events)?;
+        windows.iter().filter(|window| !window.patches.is_empty()).map(|window| window.arrays(spec)).collect()
+    };
+    let read = |path: &Path| sequence(&Recording::read(path, Some(spec.histogram.geometry))?.plain());
+    match data {
+        CalibrationData::Recordings(paths) => paths.iter().map(|path| read(path)).collect(),
+        CalibrationData::Texts(paths) => paths.iter().map(|path| read(Path::new(path))).collect(),
+        CalibrationData::Arrays(arrays) => {
+            Ok(vec![sequence(&Recording::of_arrays(arrays, "--calib")?.plain())?])
+        }
+        CalibrationData::Random => {
+            let mut rng = fastrand::Rng::with_seed(1);
+            (0..RANDOM_SAMPLES).map(|_| sequence(&noise_events(spec, &mut rng))).collect()
+        }
+        CalibrationData::None => Err(Error::new(
+            ErrorKind::Calibration,
+            "mixel.front_end",
+            "a float model over events needs recordings to see its ranges",
+        )
+        .hint(
+            "--calib FOLDER of recordings, a text file with their paths, or --calib random for a rough try",
+        )),
+    }
+}
+
+/// Some windows of events, most of them at a few places.
+fn noise_events(spec: &EventSpec, rng: &mut fastrand::Rng) -> Vec<Event> {
+    let Geometry { width, height } = spec.histogram.geometry;
+    let mut t = 0;
+    let mut place = (0, 0);
+    let events = (0..2000).map(|at| {
+        if at % 40 == 0 {
+            place = (rng.u16(..width), rng.u16(..height));
+        }
+        t += rng.u32(..spec.window_us / 200 + 1);
+        let near = |at: u16, step: u16, end: u16| at.saturating_add(step).min(end - 1);
+        Event::new(t, near(place.0, rng.u16(..4), width), near(place.1, rng.u16(..4), height), rng.bool())
+    });
+    events.collect()
 }
 
 /// What the model itself has at its inputs and outputs.

@@ -2,7 +2,7 @@
 
 use mixel_core::plan::format::{self, Section};
 use mixel_core::plan::write::{MemorySizes, WriteError, Writer};
-use mixel_core::plan::{FrontEnd, Plan};
+use mixel_core::plan::{EventFrontEnd, FrontEnd, Plan};
 
 use crate::aligned::Aligned;
 use crate::plan::Placement;
@@ -77,11 +77,17 @@ fn write(
         let name = writer.string(&port.name)?;
         writer.port_as(port.tensor, port.direction, port.interface, name)?;
     }
+    for &(state, initial) in &program.states {
+        writer.state(state, initial)?;
+    }
     let labels: std::result::Result<Vec<u32>, _> =
         program.front_end.labels.iter().map(|label| writer.string(label)).collect();
-    let front_end = match program.front_end.text {
-        Some(spec) => FrontEnd::Text { text: spec.text, head: spec.head },
-        None => FrontEnd::None,
+    let front_end = match (program.front_end.text, program.front_end.events, program.count_table) {
+        (Some(spec), ..) => FrontEnd::Text { text: spec.text, head: spec.head },
+        (None, Some(spec), Some(table)) => {
+            FrontEnd::Events(EventFrontEnd { histogram: spec.histogram, window_us: spec.window_us, table })
+        }
+        _ => FrontEnd::None,
     };
     writer.front_end(&front_end, &labels?)
 }
@@ -101,8 +107,8 @@ fn room(program: &Program) -> [usize; Section::COUNT] {
             operators.iter().map(|operator| 2 * operands(operator) + operator.params.len()).sum()
         }
         Section::Data => program.data.len(),
-        Section::Ports => program.ports.len() * format::PORT_SIZE,
+        Section::Ports => (program.ports.len() + program.states.len()) * format::PORT_SIZE,
         Section::Strings => strings,
-        Section::FrontEnd => 16 + 4 * program.front_end.labels.len(),
+        Section::FrontEnd => 32 + 4 * program.front_end.labels.len(),
     })
 }

@@ -115,7 +115,7 @@ pub fn inspect(plan: &RawPlan<'_>) -> Inspection {
         })
         .collect();
     let front_end = match plan.front_end() {
-        FrontEnd::None => None,
+        FrontEnd::None | FrontEnd::Events(_) => None,
         FrontEnd::Text { text, head } => Some(TextFacts {
             hashes: text.n(),
             bins: text.m(),

@@ -2,7 +2,7 @@
 //!
 //! The stages in the order of the pipeline: ONNX file -> [`import`] -> [`graph`] and its passes -> [`quantize`] ->
 //! [`lower`] (operators of a plan) -> [`plan`] (memory) -> [`emit`] (bytes, read back by `mixel-core`). [`mod@reference`]
-//! runs the float model with tract, [`validate`] compares, [`device`] runs plans on boards, [`cli`] is the command.
+//! runs the float model with tract, [`events`] reads recordings of event cameras, [`validate`] compares, [`device`] runs plans on boards, [`cli`] is the command.
 #![deny(unsafe_code)]
 
 pub mod aligned;
@@ -12,6 +12,7 @@ pub mod compile;
 pub mod device;
 pub mod emit;
 pub mod error;
+pub mod events;
 pub mod graph;
 pub mod import;
 pub mod inspect;

@@ -19,8 +19,13 @@ pub struct Program {
     pub data: Vec<u8>,
     /// Inputs and outputs in the model's order.
     pub ports: Vec<ProgramPort>,
+    /// Tensors that are kept from run to run, each with the constant that it begins with; indices into
+    /// [`Program::tensors`].
+    pub states: Vec<(u16, u16)>,
     /// Front end and labels.
     pub front_end: FrontEndSpec,
+    /// Offset in `data` of the token values of counts, for a front end over events.
+    pub count_table: Option<u32>,
     /// Bound of the dynamic dimension; 0 when all shapes are static.
     pub max_rows: usize,
 }

@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use tract_onnx::model::ParseResult;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::InferenceModelExt;
 
 use crate::arrays::{Array, ArrayData};
+use crate::graph::{Graph, State};
 use crate::import::{ImportOptions, Model};
 use crate::{Error, ErrorKind, Result};
 
@@ -15,11 +17,10 @@ use crate::{Error, ErrorKind, Result};
 ///
 /// Quantization that the model states (QuantizeLinear, DequantizeLinear) is done as written, arithmetic between is float.
 pub struct Reference {
-    model: InferenceModel,
-    outlets: HashMap<String, OutletId>,
+    model: Model,
     outputs: Vec<String>,
-    /// The last set of tensors that was asked for, made ready.
-    ready: Mutex<Option<Ready>>,
+    /// For every number of rows that was seen, the last set of tensors that was asked for, made ready.
+    ready: Mutex<HashMap<usize, Ready>>,
 }
 
 struct Ready {
@@ -27,20 +28,81 @@ struct Ready {
     plan: Arc<TypedRunnableModel>,
 }
 
+/// States of the float model from run to run.
+pub struct States<'g> {
+    graph: &'g Graph,
+    kept: Vec<Array>,
+}
+
+impl<'g> States<'g> {
+    /// Those before the first run.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] only.
+    pub fn new(graph: &'g Graph) -> Result<Self> {
+        let first = graph.states.iter().map(|state| {
+            let value = graph.value(state.initial);
+            let data = value.constant.as_ref().map(|constant| constant.data.clone()).unwrap_or_default();
+            Array::new(&value.shape.dims, ArrayData::F32(data))
+        });
+        Ok(Self { graph, kept: first.collect::<Result<_>>()? })
+    }
+
+    /// All inputs of the model in its order, from those that are `given`.
+    pub fn inputs(&self, given: &[Array]) -> Vec<Array> {
+        let mut given = given.iter();
+        let place = |id| self.graph.states.iter().position(|state| state.input == id);
+        let all = self.graph.inputs.iter();
+        all.filter_map(|&id| place(id).map_or_else(|| given.next(), |index| self.kept.get(index)).cloned())
+            .collect()
+    }
+
+    /// Names of the tensors that become states.
+    pub fn outputs(&self) -> Vec<String> {
+        let value = |state: &State| self.graph.value(self.graph.outputs[state.output]).name.clone();
+        self.graph.states.iter().map(value).collect()
+    }
+
+    /// Takes the value of tensor `name`, if it becomes a state.
+    pub fn keep(&mut self, name: &str, value: &Array) {
+        for (output, kept) in self.outputs().iter().zip(&mut self.kept) {
+            if output == name {
+                kept.clone_from(value);
+            }
+        }
+    }
+}
+
 impl Reference {
-    /// Loads the model with a batch of 1 and the varying dimension at its bound.
+    /// Loads the model with a batch of 1. The dimension that varies is as long as it is in the inputs of each run.
     ///
     /// # Errors
     /// Those of reading an ONNX file (see [`crate::import::load`]), and [`ErrorKind::Reference`] if tract refuses it.
     pub fn load(path: &Path, options: &ImportOptions) -> Result<Self> {
         let model = Model::read(path, options)?;
-        let rows = model.rows.as_ref().map_or(1, |rows| rows.max);
-        let folder = model.folder.to_string_lossy();
-        let parsed = tract_onnx::onnx()
-            .parse(&model.with_sizes(rows), Some(&folder))
-            .map_err(|error| failed("the model cannot be read", &error))?;
         let outputs = model.outputs().into_iter().map(str::to_owned).collect();
-        Ok(Self { model: parsed.model, outlets: parsed.outlets_by_name, outputs, ready: Mutex::new(None) })
+        let reference = Self { model, outputs, ready: Mutex::new(HashMap::new()) };
+        reference.sized(reference.bound())?;
+        Ok(reference)
+    }
+
+    fn bound(&self) -> usize {
+        self.model.rows.as_ref().map_or(1, |rows| rows.max)
+    }
+
+    /// The model for `rows` rows.
+    fn sized(&self, rows: usize) -> Result<ParseResult> {
+        let folder = self.model.folder.to_string_lossy();
+        tract_onnx::onnx()
+            .parse(&self.model.with_sizes(rows), Some(&folder))
+            .map_err(|error| failed("the model cannot be read", &error))
+    }
+
+    /// Rows of `inputs`; the bound where none of them varies, or where they do not fit anyway.
+    fn rows(&self, inputs: &[Array]) -> usize {
+        let varying = self.model.ragged_input();
+        let rows = varying.and_then(|(input, axis)| inputs.get(input)?.dims.get(axis).copied());
+        rows.map_or(self.bound(), |rows| rows.min(self.bound()))
     }
 
     /// The outputs of one sample, in the model's order; inputs in the model's order, shape and type (leading batch 1).
@@ -70,7 +132,7 @@ impl Reference {
     }
 
     fn compute(&self, inputs: &[Array], tensors: &[String]) -> Result<Vec<Array>> {
-        let plan = self.plan(tensors)?;
+        let plan = self.plan(tensors, self.rows(inputs))?;
         let facts = plan.model().input_outlets().map_err(|error| failed("no inputs", &error))?.to_vec();
         if facts.len() != inputs.len() {
             let message = format!("{} inputs were given, the model has {}", inputs.len(), facts.len());
@@ -101,26 +163,27 @@ impl Reference {
         arrays.collect()
     }
 
-    /// The model ready to compute `tensors`.
-    fn plan(&self, tensors: &[String]) -> Result<Arc<TypedRunnableModel>> {
+    /// The model ready to compute `tensors` for `rows` rows.
+    fn plan(&self, tensors: &[String], rows: usize) -> Result<Arc<TypedRunnableModel>> {
         // A panic elsewhere cannot leave the slot half written: it is replaced whole.
         let mut ready = self.ready.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(ready) = ready.as_ref().filter(|ready| ready.tensors == tensors) {
+        if let Some(ready) = ready.get(&rows).filter(|ready| ready.tensors == tensors) {
             return Ok(ready.plan.clone());
         }
+        let parsed = self.sized(rows)?;
         let mut outlets = Vec::with_capacity(tensors.len());
         for name in tensors {
-            outlets.push(*self.outlets.get(name).ok_or_else(|| {
+            outlets.push(*parsed.outlets_by_name.get(name).ok_or_else(|| {
                 Error::new(ErrorKind::Reference, name, "the model has no such tensor")
                     .hint("see `mixel inspect`")
             })?);
         }
-        let mut model = self.model.clone();
+        let mut model = parsed.model;
         let plan = model
             .select_output_outlets(&outlets)
             .and_then(|()| model.into_optimized()?.into_runnable())
             .map_err(|error| failed("the model cannot be made ready", &error))?;
-        *ready = Some(Ready { tensors: tensors.to_vec(), plan: plan.clone() });
+        ready.insert(rows, Ready { tensors: tensors.to_vec(), plan: plan.clone() });
         Ok(plan)
     }
 }

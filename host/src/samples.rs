@@ -4,7 +4,7 @@
 //! with one input the name `input` always means that one. Real numbers are quantized as the input states; integers of
 //! the input's own type are taken as they are.
 
-use mixel_core::plan::{DType, Direction, FrontEnd, Interface, RawPlan, Tensor};
+use mixel_core::plan::{DType, Direction, FrontEnd, Interface, RawPlan, Rows, Tensor};
 use mixel_core::text::{ABSENT, TextFrontEnd};
 
 use crate::arrays::{Array, ArrayData};
@@ -72,7 +72,9 @@ pub fn input_names(plan: &RawPlan<'_>) -> Vec<String> {
 /// [`ErrorKind::Input`] with the input's name when shape or type do not fit, or for text when the plan takes none.
 pub fn sample(plan: &RawPlan<'_>, case: &Case) -> Result<Sample> {
     let arrays = match case {
-        Case::Text(text) if plan.front_end() != FrontEnd::None => return Ok(Sample::Text(text.clone())),
+        Case::Text(text) if matches!(plan.front_end(), FrontEnd::Text { .. }) => {
+            return Ok(Sample::Text(text.clone()));
+        }
         Case::Text(_) => {
             return Err(Error::new(ErrorKind::Input, "--text", "this model takes no text")
                 .hint("give its inputs as arrays: --input IN.npz"));
@@ -83,7 +85,7 @@ pub fn sample(plan: &RawPlan<'_>, case: &Case) -> Result<Sample> {
     let inputs = plan.inputs().zip(arrays).map(|(port, array)| {
         let tensor =
             plan.tensor(port.tensor).map_err(|_| Error::new(ErrorKind::Plan, port.name, "no tensor"))?;
-        let present = fit(port.name, &tensor, &array.dims)?;
+        let present = fit(port.name, &tensor, plan.max_rows(), &array.dims)?;
         if let (Some(present), Some(earlier)) = (present, rows)
             && present != earlier
         {
@@ -92,14 +94,20 @@ pub fn sample(plan: &RawPlan<'_>, case: &Case) -> Result<Sample> {
         }
         rows = rows.or(present);
         let integers = integers(port.name, &tensor, port.interface, &array.data)?;
-        Ok(at_bound(&tensor, &integers, present))
+        Ok(at_bound(&tensor, &integers, rows_of(plan, present)))
     });
     let inputs = inputs.collect::<Result<Vec<_>>>()?;
     Ok(Sample::Tensors { rows: rows.map(|rows| rows as u32), inputs })
 }
 
-/// Rows present when an array of `dims` (with a batch axis of 1) is one sample of `tensor`; none for a static shape.
-fn fit(name: &str, tensor: &Tensor, dims: &[usize]) -> Result<Option<usize>> {
+/// What tensors of `plan` have when `present` rows are there; none means all.
+fn rows_of(plan: &RawPlan<'_>, present: Option<usize>) -> Rows {
+    present.map_or(Rows::ALL, |present| Rows::new(present, plan.max_rows()))
+}
+
+/// Rows present when an array of `dims` (with a batch axis of 1) is one sample of `tensor` in a plan for at most
+/// `max_rows` rows; none for a static shape.
+fn fit(name: &str, tensor: &Tensor, max_rows: usize, dims: &[usize]) -> Result<Option<usize>> {
     let wanted = model_dims(tensor);
     let dynamic: Vec<bool> =
         (4 - tensor.rank as usize..4).map(|axis| tensor.dynamic >> axis & 1 == 1).collect();
@@ -108,10 +116,10 @@ fn fit(name: &str, tensor: &Tensor, dims: &[usize]) -> Result<Option<usize>> {
     let mut rows = None;
     let fits = own.len() == wanted.len()
         && own.iter().zip(&wanted).zip(&dynamic).all(|((&dim, &bound), &dynamic)| {
-            if dynamic {
-                rows = rows.or(Some(dim));
-            }
-            dim == bound || dynamic && dim <= bound && rows == Some(dim)
+            // What the bound has beyond the rows is always there.
+            let present = (dim + max_rows).checked_sub(bound).filter(|_| dynamic);
+            rows = rows.or(present);
+            dim == bound || dim <= bound && present.is_some() && rows == present
         });
     if fits {
         return Ok(rows);
@@ -148,6 +156,10 @@ fn integers(name: &str, tensor: &Tensor, interface: Interface, data: &ArrayData)
         (ArrayData::U8(data), DType::U8) => data.iter().map(|&q| q.into()).collect(),
         (ArrayData::U16(data), DType::U16) => data.iter().map(|&q| q.into()).collect(),
         (ArrayData::I32(data), DType::I32) => data.clone(),
+        // Indices, which ONNX has in 64 bits.
+        (ArrayData::I64(data), DType::U16) if data.iter().all(|&index| u16::try_from(index).is_ok()) => {
+            data.iter().map(|&index| index as i32).collect()
+        }
         _ => {
             let own = type_name(tensor.dtype, shifted);
             let takes = if quantized { format!("float32 or {own}") } else { own.to_owned() };
@@ -174,7 +186,7 @@ pub fn type_name(dtype: DType, unsigned: bool) -> &'static str {
 }
 
 /// Little-endian bytes of the whole tensor with `integers` in the rows present and zeros in the others.
-fn at_bound(tensor: &Tensor, integers: &[i32], rows: Option<usize>) -> Vec<u8> {
+fn at_bound(tensor: &Tensor, integers: &[i32], rows: Rows) -> Vec<u8> {
     let size = tensor.dtype.size();
     let mut bytes: Vec<u8> = std::iter::repeat_n(tensor.zero_point, tensor.elements())
         .flat_map(|zero| zero.to_le_bytes().into_iter().take(size))
@@ -186,9 +198,9 @@ fn at_bound(tensor: &Tensor, integers: &[i32], rows: Option<usize>) -> Vec<u8> {
 }
 
 /// Positions, in the tensor at its bound, of the elements that are present.
-fn places(tensor: &Tensor, rows: Option<usize>) -> impl Iterator<Item = usize> {
+fn places(tensor: &Tensor, rows: Rows) -> impl Iterator<Item = usize> {
     let bounds = tensor.dims.map(|dim| dim as usize);
-    let dims = tensor.dims_with(rows.unwrap_or(usize::MAX));
+    let dims = tensor.dims_with(rows);
     (0..dims.iter().product::<usize>()).map(move |mut index| {
         let (mut place, mut stride) = (0, 1);
         for axis in (0..4).rev() {
@@ -238,12 +250,13 @@ pub fn output_arrays(
                 let mut integers = elements(tensor.dtype, &output[index]);
                 if tensor.dynamic != 0 && present.is_some() {
                     let mut kept = vec![tensor.zero_point; integers.len()];
-                    places(&tensor, present).for_each(|place| kept[place] = integers[place]);
+                    let places = places(&tensor, rows_of(plan, present));
+                    places.for_each(|place| kept[place] = integers[place]);
                     integers = kept;
                 }
-                all.extend(places(&tensor, most).map(|place| integers[place]));
+                all.extend(places(&tensor, rows_of(plan, most)).map(|place| integers[place]));
             }
-            let mut dims: Vec<usize> = tensor.dims_with(most.unwrap_or(usize::MAX)).to_vec();
+            let mut dims: Vec<usize> = tensor.dims_with(rows_of(plan, most)).to_vec();
             dims.drain(..4 - tensor.rank as usize);
             match dims.first_mut() {
                 Some(batch) if *batch == 1 && tensor.rank > 1 => *batch = outputs.len(),
@@ -282,7 +295,7 @@ fn present(tensor: &Tensor, interface: Interface, integers: &[i32]) -> ArrayData
 pub fn reference_inputs(plan: &RawPlan<'_>, case: &Case) -> Result<Vec<Array>> {
     let text = match plan.front_end() {
         FrontEnd::Text { text, .. } => Some(text),
-        FrontEnd::None => None,
+        FrontEnd::None | FrontEnd::Events(_) => None,
     };
     match (case, text) {
         (Case::Text(sentence), Some(front_end)) => Ok(vec![features_of_text(&front_end, sentence)?]),
@@ -297,7 +310,7 @@ pub fn reference_inputs(plan: &RawPlan<'_>, case: &Case) -> Result<Vec<Array>> {
                 let tensor = plan
                     .tensor(port.tensor)
                     .map_err(|_| Error::new(ErrorKind::Plan, port.name, "no tensor"))?;
-                fit(port.name, &tensor, &array.dims)?;
+                fit(port.name, &tensor, plan.max_rows(), &array.dims)?;
                 let data = if port.interface == Interface::Reals && matches!(array.data, ArrayData::F32(_)) {
                     array.data.clone()
                 } else {

@@ -32,6 +32,21 @@ impl HistogramConfig {
         self.grid.pixels() * 2 * self.bins as usize
     }
 
+    /// Whether the numbers make sense together; [`Histogram::new`] asks this too.
+    ///
+    /// # Errors
+    /// What does not.
+    pub fn check(&self) -> Result<(), PatchError> {
+        self.grid.check()?;
+        if !(1..=8).contains(&self.bins) {
+            return Err(PatchError::Config("bins"));
+        }
+        if self.least_pixels == 0 || usize::from(self.least_pixels) > self.grid.pixels() {
+            return Err(PatchError::Config("least_pixels"));
+        }
+        Ok(())
+    }
+
     /// Bytes of [`HistogramMemory::counts`].
     pub const fn counts_len(&self) -> usize {
         self.grid.patches() * self.token_dim()
@@ -63,14 +78,9 @@ pub struct Histogram<'m> {
 impl<'m> Histogram<'m> {
     /// Checks the configuration and lays it into `memory`, of which more than needed is not used.
     pub fn new(config: HistogramConfig, memory: HistogramMemory<'m>) -> Result<Self, PatchError> {
-        if !(1..=8).contains(&config.bins) {
-            return Err(PatchError::Config("bins"));
-        }
+        config.check()?;
         let lookup =
             Lookup::fill(&config.grid, config.geometry, 2 * usize::from(config.bins), memory.lookup)?;
-        if config.least_pixels == 0 || usize::from(config.least_pixels) > config.grid.pixels() {
-            return Err(PatchError::Config("least_pixels"));
-        }
         let patches = memory.patches.get_mut(..config.grid.patches()).ok_or(PatchError::Memory)?;
         let counts = memory.counts.get_mut(..config.counts_len()).ok_or(PatchError::Memory)?;
         patches.fill(0);

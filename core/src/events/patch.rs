@@ -69,7 +69,7 @@ impl Grid {
         geometry.width as usize + geometry.height as usize
     }
 
-    fn check(&self) -> Result<(), PatchError> {
+    pub(super) fn check(&self) -> Result<(), PatchError> {
         // So offsets stay below `OUTSIDE`, with at most 16 values a pixel.
         let ok = (1..0x4000).contains(&self.patches()) && self.patch > 0 && self.shift < 8;
         let ok = ok && self.patches() * self.pixels() < 1 << 26;

@@ -9,7 +9,7 @@ use super::requant::{Clamp, Scale, round_shift, round_shift32};
 use super::width::{Bits8, Bits16, Sink, Source, Width, check_clamp, check_unary};
 use super::{Kernel, OpKind, Run};
 use crate::plan::cursor::Cursor;
-use crate::plan::{Fault, Operator, Tensor, write};
+use crate::plan::{Fault, Operator, Rows, Tensor, write};
 
 /// The operator on the types of `W`.
 pub struct L2NormOf<W>(PhantomData<W>);
@@ -60,7 +60,7 @@ impl L2NormParams {
         (self.axes.count_ones() as usize == last - first + 1 && last < 4).then_some((first, last))
     }
 
-    fn lanes(&self, input: &Tensor, rows: usize) -> Result<(usize, Lanes), Fault> {
+    fn lanes(&self, input: &Tensor, rows: Rows) -> Result<(usize, Lanes), Fault> {
         let (first, last) = self.axes().ok_or(Fault::Params)?;
         Ok((first, Lanes::new(input, first, last, rows)?))
     }
@@ -81,7 +81,7 @@ impl<W: Width> Kernel for L2NormOf<W> {
     fn check(operator: &Operator<'_>) -> Result<(), Fault> {
         let (x, y) = check_unary::<W>(operator)?;
         let params = L2NormParams::read(operator.params()).ok_or(Fault::Params)?;
-        let (_, lanes) = params.lanes(&x, 0)?;
+        let (_, lanes) = params.lanes(&x, Rows::ALL)?;
         let fits = lanes.bound <= 1 << 22
             && params.epsilon.valid()
             && params.epsilon.multiplier >= 0
@@ -96,7 +96,7 @@ impl<W: Width> Kernel for L2NormOf<W> {
         let (Ok(input), Some(params)) = (operator.input(0), L2NormParams::read(operator.params())) else {
             return 0;
         };
-        match params.lanes(&input, 0) {
+        match params.lanes(&input, Rows::ALL) {
             Ok((_, Lanes { stride, .. })) if stride > 1 => stride * WORDS * 4,
             _ => 0,
         }

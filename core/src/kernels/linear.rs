@@ -10,7 +10,7 @@ use super::wide::narrow_and_wide;
 use crate::arch::matrix::{self, Lane, Patches, Staging};
 use crate::pack::Depth;
 use crate::plan::write::{self, Constant};
-use crate::plan::{DType, Fault, Operator, Tensor};
+use crate::plan::{DType, Fault, Operator, Rows, Tensor};
 
 /// The operator, int8 to int8.
 pub struct Linear;
@@ -79,7 +79,7 @@ fn reach(operator: &Operator<'_>, _input: usize) -> Option<isize> {
         return None;
     }
     let chunk = matrix::rows(operator.plan().layout(), input.inner());
-    let (_, span) = input.row_spans(usize::MAX).last()?;
+    let (_, span) = input.row_spans(Rows::ALL).last()?;
     let last = rows - 1 - (span - 1) % chunk;
     let (from, to) = (input.inner() * input.dtype.size(), output.inner() * output.dtype.size());
     let gain = from as isize - to as isize;

@@ -60,7 +60,7 @@ pub use softmax::{Softmax, Softmax16};
 use crate::arch::Backend;
 use crate::arch::view::{Element, In, Lease, Out};
 use crate::plan::format::Section;
-use crate::plan::{Fault, Operator, Place, Tensor};
+use crate::plan::{Fault, Operator, Place, Rows, Tensor};
 
 /// What an operator does. The numbers are those of the plan file; docs/format.md lists the retired ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -232,7 +232,7 @@ pub trait Kernel {
 pub struct Run<'r> {
     pub(crate) operator: Operator<'r>,
     pub(crate) lease: &'r Lease<'r>,
-    pub(crate) rows: usize,
+    pub(crate) rows: Rows,
     pub(crate) backend: Backend,
 }
 
@@ -243,7 +243,7 @@ impl<'r> Run<'r> {
     }
 
     /// Rows present in dimensions that vary.
-    pub fn rows(&self) -> usize {
+    pub fn rows(&self) -> Rows {
         self.rows
     }
 

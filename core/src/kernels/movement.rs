@@ -16,6 +16,9 @@ pub struct Move;
 /// Most loops of one Move.
 pub const MAX_LOOPS: usize = 6;
 
+/// Bit of [`MoveParams::dynamic`]: every row that is not present moves the output back by a step of the first loop.
+pub const BEHIND: u8 = 1 << 7;
+
 /// One loop.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Loop {
@@ -37,7 +40,8 @@ pub struct MoveParams {
     pub to: u32,
     /// Value that the whole output is set to first (its low bits).
     pub fill: Option<i32>,
-    /// Bit k: loop k runs over the rows present (at most its count).
+    /// Bit k: loop k runs over a dimension that varies; its count is that of all rows. Bit 7 ([`BEHIND`]): the output lies
+    /// behind rows that vary, along the first loop's axis; `to` is its place with all rows.
     pub dynamic: u8,
     /// The loops, outermost first; 1 to 6.
     pub loops: heapless::Vec<Loop, MAX_LOOPS>,
@@ -96,14 +100,19 @@ impl Kernel for Move {
         }
         let params = MoveParams::read(operator.params()).ok_or(Fault::Params)?;
         let counts = params.loops.iter().all(|one| (1..=1 << 28).contains(&one.count));
-        if params.loops.is_empty() || !counts || params.dynamic >> params.loops.len() != 0 {
+        let (varying, behind) = (params.dynamic & !BEHIND, params.dynamic & BEHIND != 0);
+        if params.loops.is_empty() || !counts || varying >> params.loops.len() != 0 {
             return Err(Fault::Params);
         }
         if params.dynamic != 0 && x.dynamic == 0 && y.dynamic == 0 {
             return Err(Fault::Dynamic);
         }
         let from = inside(&x, params.from, params.loops.iter().map(|one| (one.count, one.from_step)));
-        let to = inside(&y, params.to, params.loops.iter().map(|one| (one.count, one.to_step)));
+        let steps = || params.loops.iter().map(|one| (one.count, one.to_step));
+        // The way back over all rows is one more loop.
+        let rows = operator.plan().max_rows() as u32 + 1;
+        let back = params.loops.first().filter(|_| behind).map(|one| (rows, one.to_step.saturating_neg()));
+        let to = inside(&y, params.to, steps()) && inside(&y, params.to, steps().chain(back));
         if from && to { Ok(()) } else { Err(Fault::Shapes) }
     }
 
@@ -120,12 +129,19 @@ impl Kernel for Move {
         let scaled = |step: i32| (step as isize).wrapping_mul(size as isize);
         let loops = params.loops.iter().enumerate().map(|(index, one)| {
             let dynamic = params.dynamic >> index & 1 == 1;
-            let count = if dynamic { run.rows().min(one.count as usize) } else { one.count as usize };
+            let count = if dynamic { run.rows().of(one.count as usize) } else { one.count as usize };
             Level { count, steps: [scaled(one.from_step), scaled(one.to_step)] }
         });
+        let back = match params.loops.first() {
+            Some(one) if params.dynamic & BEHIND != 0 => {
+                run.rows().absent().wrapping_mul(one.to_step as usize)
+            }
+            _ => 0,
+        };
+        let to = (params.to as usize).wrapping_sub(back);
         let nest = Nest::new(loops.chain([Level { count: size, steps: [1, 1] }]));
         let Level { count, steps } = *nest.inner();
-        nest.each([params.from as usize * size, params.to as usize * size], |[mut from, mut to]| {
+        nest.each([params.from as usize * size, to.wrapping_mul(size)], |[mut from, mut to]| {
             if steps == [1, 1] {
                 y.window(to, count).copy_from(&x.window(from, count));
                 return;

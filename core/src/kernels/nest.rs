@@ -1,6 +1,6 @@
 //! Walking through tensors: loop nests for shapes that differ, lanes for operators that work along an axis.
 
-use crate::plan::{Fault, Tensor};
+use crate::plan::{Fault, Rows, Tensor};
 
 /// Most loops of a nest.
 pub const MAX_LEVELS: usize = 7;
@@ -85,7 +85,7 @@ pub fn strides([_, b, c, d]: [usize; 4]) -> [usize; 4] {
 }
 
 /// The elements present of output `y` with those of operands `a` and `b`, whose dimensions of 1 are repeated.
-pub fn broadcast(a: &Tensor, b: &Tensor, y: &Tensor, rows: usize) -> Nest<3> {
+pub fn broadcast(a: &Tensor, b: &Tensor, y: &Tensor, rows: Rows) -> Nest<3> {
     let present = y.dims_with(rows);
     let steps = [a, b, y].map(|tensor| {
         let strides = strides(tensor.dims.map(|dim| dim as usize));
@@ -132,7 +132,7 @@ impl Lanes {
     /// # Errors
     /// [`Fault::Params`] for axes that are none; [`Fault::Dynamic`] where what is present along the axes is not their
     /// beginning.
-    pub fn new(tensor: &Tensor, first: usize, last: usize, rows: usize) -> Result<Self, Fault> {
+    pub fn new(tensor: &Tensor, first: usize, last: usize, rows: Rows) -> Result<Self, Fault> {
         if first > last || last > 3 {
             return Err(Fault::Params);
         }
@@ -162,7 +162,7 @@ impl Lanes {
 }
 
 /// The blocks in front of axis `axis` (all dimensions before it) that are present.
-pub fn blocks(tensor: &Tensor, axis: usize, rows: usize) -> impl Iterator<Item = usize> + use<> {
+pub fn blocks(tensor: &Tensor, axis: usize, rows: Rows) -> impl Iterator<Item = usize> + use<> {
     let (dims, present) = (tensor.dims.map(|dim| dim as usize), tensor.dims_with(rows));
     let total: usize = dims.iter().take(axis).product();
     (0..total).filter(move |block| {

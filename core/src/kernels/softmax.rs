@@ -15,7 +15,7 @@ use super::{Kernel, OpKind, Run};
 use crate::arch::view::In;
 use crate::plan::cursor::Cursor;
 use crate::plan::write::{self, Constant};
-use crate::plan::{DType, Fault, Operator, Tensor};
+use crate::plan::{DType, Fault, Operator, Rows, Tensor};
 
 /// The operator on the types of `W`.
 pub struct SoftmaxOf<W>(PhantomData<W>);
@@ -147,7 +147,7 @@ impl Divisor {
     }
 }
 
-fn geometry(input: &Tensor, axis: u8, rows: usize) -> Result<Lanes, Fault> {
+fn geometry(input: &Tensor, axis: u8, rows: Rows) -> Result<Lanes, Fault> {
     Lanes::new(input, axis as usize, axis as usize, rows)
 }
 
@@ -164,7 +164,7 @@ impl<W: Width> Kernel for SoftmaxOf<W> {
         if multiplier <= 0 || !(3..=62).contains(&shift) {
             return Err(Fault::Params);
         }
-        geometry(&x, params.axis, 0)?;
+        geometry(&x, params.axis, Rows::ALL)?;
         Weights::new(operator, &params, x.dtype).check()
     }
 
@@ -172,7 +172,7 @@ impl<W: Width> Kernel for SoftmaxOf<W> {
         let (Ok(input), Some(params)) = (operator.input(0), SoftmaxParams::read(operator.params())) else {
             return 0;
         };
-        match geometry(&input, params.axis, 0) {
+        match geometry(&input, params.axis, Rows::ALL) {
             Ok(Lanes { stride, .. }) if stride > 1 => LANE * stride,
             _ => 0,
         }

@@ -59,6 +59,8 @@ pub enum PlanError {
     NotLinked(u16, OpKind),
     /// An input or output record is not valid.
     Port(u16),
+    /// The record of the state in this tensor is not valid.
+    State(u16),
     /// A name is not valid UTF-8 inside the strings section.
     String(u32),
     /// The front end's description is not valid.
@@ -94,6 +96,7 @@ impl core::fmt::Display for PlanError {
                 "operator {index} is a {kind:?}, which this firmware was built without; add it to the operator set"
             ),
             Self::Port(index) => write!(f, "input or output {index} is not valid"),
+            Self::State(tensor) => write!(f, "the state in tensor {tensor} has no fitting first value"),
             Self::String(offset) => write!(f, "the name at {offset} is not valid"),
             Self::FrontEnd => f.write_str("the front end's description is not valid"),
             Self::Memory => f.write_str("the memory sizes overflow"),

@@ -38,7 +38,7 @@ pub enum Section {
     Params = 2,
     /// Weights, tables and other constants.
     Data = 3,
-    /// Inputs and outputs.
+    /// Inputs, outputs and states.
     Ports = 4,
     /// Names: u16 length and UTF-8 bytes each.
     Strings = 5,
@@ -74,8 +74,8 @@ pub const MAX_DIM: u32 = 1 << 24;
 /// Bytes of one operator record: kind u8, inputs and outputs 4 bits each, length u16 and offset u32 of its operands (u16
 /// each) and parameters, name u32.
 pub const OPERATOR_SIZE: usize = 12;
-/// Bytes of one port record: tensor u16, direction u8 (0 input, 1 output), the model's interface u8 (0 the tensor's
-/// integers, 1 real numbers, 2 unsigned integers), name u32.
+/// Bytes of one port record: tensor u16, direction u8 (0 input, 1 output, 2 state), the model's interface u8 (0 the
+/// tensor's integers, 1 real numbers, 2 unsigned integers), name u32; for a state, the index of its first value's tensor.
 pub const PORT_SIZE: usize = 8;
 
 /// CRC-32 (IEEE 802.3, reflected) of the plan with its checksum field taken as zero.

@@ -14,9 +14,9 @@ pub mod write;
 use core::marker::PhantomData;
 
 pub use error::{Fault, PlanError};
-pub use front_end::{FrontEnd, TextHead};
+pub use front_end::{EventFrontEnd, FrontEnd, TextHead};
 pub use operator::Operator;
-pub use tensor::{DType, Place, Tensor};
+pub use tensor::{DType, Place, Rows, Tensor};
 
 use crate::kernels::{self, All, OpKind, OpSet};
 use crate::pack::Layout;
@@ -93,6 +93,18 @@ fn port_code(direction: Direction) -> u8 {
         Direction::Output => 1,
     }
 }
+
+/// A tensor in the state region that begins with a constant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct State {
+    /// Index of the tensor.
+    pub tensor: u16,
+    /// Index of the tensor in the data section, of the same type and shape, that it is set to by a reset.
+    pub initial: u16,
+}
+
+/// Code of a state in a port record's direction field.
+const STATE_CODE: u8 = 2;
 
 /// What the model's own interface has at an input or output, whose tensor holds signed integers in any case. For tools
 /// that take and give arrays; sessions do not look at it.
@@ -256,11 +268,6 @@ impl<'p> RawPlan<'p> {
         (0..self.operator_count()).filter_map(move |index| plan.operator(index))
     }
 
-    /// Number of inputs and outputs together.
-    pub fn port_count(&self) -> usize {
-        self.section(Section::Ports).len() / PORT_SIZE
-    }
-
     /// All inputs and outputs, in the model's order.
     pub fn ports(&self) -> impl Iterator<Item = Port<'p>> + use<'p> {
         let plan = *self;
@@ -274,6 +281,16 @@ impl<'p> RawPlan<'p> {
             };
             let interface = Interface::from_code(interface)?;
             Some(Port { tensor, direction, interface, name: plan.string(cursor.word()) })
+        })
+    }
+
+    /// The states that begin with a constant. Other tensors in the state region begin with their zero point.
+    pub fn states(&self) -> impl Iterator<Item = State> + use<'p> {
+        self.section(Section::Ports).chunks_exact(PORT_SIZE).filter_map(|record| {
+            let mut cursor = Cursor::new(record);
+            let (tensor, code, zero, initial) = (cursor.u16(), cursor.u8(), cursor.u8(), cursor.word());
+            let initial = u16::try_from(initial).ok()?;
+            ((code, zero) == (STATE_CODE, 0)).then_some(State { tensor, initial })
         })
     }
 
@@ -346,13 +363,22 @@ impl<'p> RawPlan<'p> {
             }
             let bound_kept = (0..4)
                 .filter(|axis| tensor.dynamic >> axis & 1 == 1)
-                .all(|axis| tensor.dims[axis] as usize == self.max_rows());
+                .all(|axis| self.max_rows() > 0 && tensor.dims[axis] as usize >= self.max_rows());
             if !bound_kept || (tensor.dynamic != 0 && tensor.place == Place::Data) {
                 return Err(PlanError::Tensor(index, Fault::Dynamic));
             }
         }
-        if self.ports().count() != self.port_count() {
+        let records = self.section(Section::Ports).len() / PORT_SIZE;
+        if self.ports().count() + self.states().count() != records {
             return Err(PlanError::Section(Section::Ports));
+        }
+        for state in self.states() {
+            let initial = self.tensor(state.initial).map_err(|_| PlanError::State(state.tensor))?;
+            let tensor = self.tensor(state.tensor).map_err(|_| PlanError::State(state.tensor))?;
+            let places = (tensor.place, initial.place) == (Place::State, Place::Data);
+            if !places || tensor.dtype != initial.dtype || tensor.dims != initial.dims {
+                return Err(PlanError::State(state.tensor));
+            }
         }
         for (index, port) in self.ports().enumerate() {
             let tensor = self.tensor(port.tensor).map_err(|_| PlanError::Port(index as u16))?;
@@ -360,7 +386,8 @@ impl<'p> RawPlan<'p> {
                 return Err(PlanError::Port(index as u16));
             }
         }
-        for record in self.section(Section::Ports).chunks_exact(PORT_SIZE) {
+        let ports = self.section(Section::Ports).chunks_exact(PORT_SIZE);
+        for record in ports.filter(|record| record[2] != STATE_CODE) {
             let name = Cursor::new(&record[4..]).word();
             self.try_string(name).ok_or(PlanError::String(name))?;
         }
@@ -374,8 +401,7 @@ impl<'p> RawPlan<'p> {
             let offset = Cursor::new(label).word();
             self.try_string(offset).ok_or(PlanError::String(offset))?;
         }
-        let input = self.inputs().next().and_then(|port| self.tensor(port.tensor).ok());
-        if front_end.fits(input) { Ok(()) } else { Err(PlanError::FrontEnd) }
+        if front_end.fits(self) { Ok(()) } else { Err(PlanError::FrontEnd) }
     }
 
     fn check_operator<O: OpSet>(&self, index: usize) -> Result<(), PlanError> {

@@ -61,6 +61,33 @@ pub enum Place {
     State = 2,
 }
 
+/// How many rows are present, kept as what is missing to the plan's bound: a dimension that varies is shorter by these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rows {
+    absent: usize,
+}
+
+impl Rows {
+    /// As many as the bound.
+    pub const ALL: Self = Self { absent: 0 };
+
+    /// `present` rows where the plan's bound is `bound`.
+    pub const fn new(present: usize, bound: usize) -> Self {
+        Self { absent: bound.saturating_sub(present) }
+    }
+
+    /// Rows that are missing to the bound.
+    pub const fn absent(self) -> usize {
+        self.absent
+    }
+
+    /// Length of a dimension that varies and is `bound` long with all rows.
+    #[inline]
+    pub const fn of(self, bound: usize) -> usize {
+        bound.saturating_sub(self.absent)
+    }
+}
+
 /// One tensor: row-major, last dimension contiguous, channels last (N, H, W, C for images).
 ///
 /// Shapes with fewer than four dimensions have leading ones. Memory and strides are those of the bound, also where a
@@ -71,7 +98,8 @@ pub struct Tensor {
     pub dtype: DType,
     /// Memory region.
     pub place: Place,
-    /// Bit i says that `dims[i]` is the number of rows present, with `dims[i]` as its bound.
+    /// Bit i says that `dims[i]` varies with the number of rows present: it is `dims[i]` when there are as many as the
+    /// plan's bound, and one less for every row less. What `dims[i]` has above the bound is there without any rows.
     pub dynamic: u8,
     /// Number of dimensions of the model's own shape (1 to 4); `dims` is filled with ones in front.
     pub rank: u8,
@@ -155,11 +183,11 @@ impl Tensor {
     }
 
     /// The dimensions with `rows` rows present.
-    pub fn dims_with(&self, rows: usize) -> [usize; 4] {
+    pub fn dims_with(&self, rows: Rows) -> [usize; 4] {
         let mut dims = self.dims.map(|dim| dim as usize);
         for (axis, dim) in dims.iter_mut().enumerate() {
             if self.dynamic >> axis & 1 == 1 {
-                *dim = rows.min(*dim);
+                *dim = rows.of(*dim);
             }
         }
         dims
@@ -169,7 +197,7 @@ impl Tensor {
     /// for a static shape, one for each index in front of the first dynamic dimension otherwise.
     ///
     /// A last dimension that varies is passed whole; operators that care look at [`Tensor::dims_with`].
-    pub fn row_spans(&self, rows: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+    pub fn row_spans(&self, rows: Rows) -> impl Iterator<Item = (usize, usize)> + use<> {
         let dims = self.dims.map(|dim| dim as usize);
         let present = self.dims_with(rows);
         let axis = (0..3).find(|axis| self.dynamic >> axis & 1 == 1).unwrap_or(0);
@@ -202,7 +230,7 @@ mod tests {
     fn spans_of_static_and_dynamic_shapes() {
         let all = |t: Tensor, rows| {
             let mut spans = heapless::Vec::<_, 8>::new();
-            spans.extend(t.row_spans(rows));
+            spans.extend(t.row_spans(Rows::new(rows, 8)));
             spans
         };
         assert_eq!(all(tensor([1, 2, 3, 4], 0), 9)[..], [(0, 6)]);
@@ -210,5 +238,8 @@ mod tests {
         assert_eq!(all(tensor([1, 2, 8, 4], 0b0100), 5)[..], [(0, 5), (8, 5)]);
         assert_eq!(all(tensor([1, 8, 2, 4], 0b0010), 3)[..], [(0, 6)]);
         assert_eq!(all(tensor([1, 2, 8, 8], 0b1100), 0)[..], [(0, 0), (8, 0)]);
+        // One row more than the bound: it is always there.
+        assert_eq!(all(tensor([1, 2, 9, 4], 0b0100), 0)[..], [(0, 1), (9, 1)]);
+        assert_eq!(tensor([1, 8, 9, 4], 0b0110).dims_with(Rows::new(3, 8)), [1, 3, 4, 4]);
     }
 }

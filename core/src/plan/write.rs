@@ -5,9 +5,9 @@ use super::cursor::Cursor;
 use super::format::{self, Section, header};
 use super::front_end::{FrontEnd, TextHead};
 use super::operator::MAX_OPERANDS;
-use super::port_code;
 use super::tensor::Tensor;
-use super::{Direction, Interface};
+use super::{Direction, Interface, STATE_CODE, port_code};
+use crate::events::histogram::HistogramConfig;
 use crate::kernels::OpKind;
 use crate::pack::Layout;
 
@@ -204,6 +204,17 @@ impl<'m> Writer<'m> {
         part.push(&name.to_le_bytes())
     }
 
+    /// Lets tensor `state`, in the state region, begin with the constant tensor `initial`.
+    ///
+    /// # Errors
+    /// [`WriteError::Full`].
+    pub fn state(&mut self, state: u16, initial: u16) -> Result<(), WriteError> {
+        let part = self.part(Section::Ports);
+        part.push(&state.to_le_bytes())?;
+        part.push(&[STATE_CODE, 0])?;
+        part.push(&u32::from(initial).to_le_bytes())
+    }
+
     /// Describes the front end and the labels (offsets of strings). Called at most once.
     ///
     /// # Errors
@@ -221,6 +232,20 @@ impl<'m> Writer<'m> {
                 for field in [text.n(), text.m(), text.window(), text.length(), head, 0] {
                     part.push(&(field as u16).to_le_bytes())?;
                 }
+            }
+            FrontEnd::Events(events) => {
+                part.push(&2u32.to_le_bytes())?;
+                let HistogramConfig { geometry, grid, bins, least_pixels, max_tokens } = events.histogram;
+                let edges = [grid.left as u16, grid.top as u16];
+                for field in [geometry.width, geometry.height].into_iter().chain(edges) {
+                    part.push(&field.to_le_bytes())?;
+                }
+                part.push(&[grid.shift, grid.patch, grid.columns, grid.rows, bins, 0])?;
+                for field in [least_pixels, max_tokens, 0] {
+                    part.push(&field.to_le_bytes())?;
+                }
+                part.push(&events.window_us.to_le_bytes())?;
+                part.push(&events.table.to_le_bytes())?;
             }
         }
         for label in labels {

@@ -6,7 +6,7 @@ use mixel_core::kernels::{OpKind, needs};
 use mixel_core::pack::Layout;
 use mixel_core::plan::format::{NO_NAME, Section};
 use mixel_core::plan::write::{Constant, MemorySizes, Params, Writer};
-use mixel_core::plan::{DType, Fault, Operator, Place, PlanError, RawPlan, Tensor};
+use mixel_core::plan::{DType, Fault, Operator, Place, PlanError, RawPlan, Rows, Tensor};
 use mixel_core::{Plan, Session};
 
 /// Bytes at a multiple of 16, as plans and arenas must be.
@@ -243,7 +243,7 @@ impl Case {
 
     /// The elements of `y` that are present.
     fn present(&self, y: &[i32]) -> Vec<i32> {
-        let dims = self.output.dims_with(self.rows.1);
+        let dims = self.output.dims_with(Rows::new(self.rows.1, self.rows.0));
         let bound = self.output.dims.map(|dim| dim as usize);
         let present = |index: usize| {
             let mut rest = index;

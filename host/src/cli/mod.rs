@@ -11,6 +11,7 @@ mod inspect;
 mod model;
 mod profile;
 mod run;
+mod run_events;
 mod validate;
 
 use std::process::ExitCode;

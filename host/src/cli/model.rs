@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::aligned::Aligned;
 use crate::arrays::read_npz;
 use crate::compile::{CalibrationData, CompileOptions, Prepared, Target, prepare, read_lines};
+use crate::events::list;
 use crate::import::ImportOptions;
 use crate::quantize::{self, Activations, Calibration};
 use crate::run::{open, read_plan};
@@ -14,8 +15,9 @@ use crate::{Error, ErrorKind, Result};
 /// How a model becomes a plan.
 #[derive(clap::Args, Default)]
 pub struct ModelArgs {
-    /// Calibration inputs of a float model: an .npz by input name, a text file with a sentence a line, or `random`
-    #[arg(long, value_name = "FILE.npz|FILE.txt|random")]
+    /// Calibration inputs of a float model: an .npz by input name, a text file with a sentence or the path of a recording a
+    /// line, a folder of recordings, or `random`
+    #[arg(long, value_name = "FILE.npz|FILE.txt|FOLDER|random")]
     pub calib: Option<String>,
     /// Bound of a dimension without a size; may be repeated
     #[arg(long = "max", value_name = "NAME=N", value_parser = bound)]
@@ -130,9 +132,22 @@ pub struct InputArgs {
     /// A file with a sentence a line
     #[arg(long, value_name = "FILE")]
     pub text_file: Option<PathBuf>,
+    /// A recording of an event camera, or a folder of them, for models with an event front end
+    #[arg(long, value_name = "RECORDING")]
+    pub events: Option<PathBuf>,
 }
 
 impl InputArgs {
+    /// The recordings given; none when there is no such argument.
+    pub fn recordings(&self) -> Result<Option<Vec<PathBuf>>> {
+        match (&self.events, &self.input, &self.text, &self.text_file) {
+            (Some(path), None, None, None) => list(path).map(Some),
+            (None, ..) => Ok(None),
+            _ => Err(Error::new(ErrorKind::Usage, "--events", "more than one kind of input")
+                .hint("give one of them")),
+        }
+    }
+
     /// The cases given for a model with the inputs `names`; none when there are no such arguments.
     pub fn cases(&self, names: &[String]) -> Result<Option<Vec<Case>>> {
         match (&self.input, &self.text, &self.text_file) {

@@ -49,8 +49,12 @@ pub fn run(args: &Args, json: bool) -> Result<Verdict> {
     let target = board.map_or(Ok(Target::Generic), target_of)?;
     let bytes = load(&args.file, &args.model, target)?;
     let plan = open(&bytes, &args.file.display().to_string())?;
+    if let Some(recordings) = args.inputs.recordings()? {
+        return super::run_events::run(plan, &recordings, board, json);
+    }
     let cases = args.inputs.cases(&input_names(&plan))?.ok_or_else(|| {
-        Error::new(ErrorKind::Usage, "", "no input").hint("give --input IN.npz, --text or --text-file")
+        Error::new(ErrorKind::Usage, "", "no input")
+            .hint("give --input IN.npz, --text, --text-file or --events")
     })?;
     let samples: Vec<Sample> = cases.iter().map(|case| sample(&plan, case)).collect::<Result<_>>()?;
     let outputs = {
@@ -98,7 +102,7 @@ fn rows(sample: &Sample) -> Option<usize> {
 }
 
 /// One row of scores: its classes, best first, at most [`BEST`].
-fn best(plan: &Plan<'_>, scores: &[f32]) -> Vec<(String, f32)> {
+pub(super) fn best(plan: &Plan<'_>, scores: &[f32]) -> Vec<(String, f32)> {
     let labels: Vec<&str> = plan.labels().collect();
     let mut order: Vec<usize> = (0..scores.len()).collect();
     // Stable: of equal scores the first class wins, as an argmax has it.

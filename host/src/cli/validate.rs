@@ -62,7 +62,9 @@ pub fn run(args: &Args, json: bool) -> Result<Verdict> {
     let cases = match (args.inputs.cases(&names)?, &options.calibration) {
         (Some(cases), _) => cases,
         (None, CalibrationData::Arrays(arrays)) => cases(&names, arrays)?,
-        (None, CalibrationData::Texts(texts)) => texts.iter().cloned().map(Case::Text).collect(),
+        (None, CalibrationData::Texts(texts)) if compiled.program.front_end.text.is_some() => {
+            texts.iter().cloned().map(Case::Text).collect()
+        }
         (None, _) => {
             eprintln!("warning: validated on noise; give real inputs with --input FILE.npz");
             noise(&plan)?

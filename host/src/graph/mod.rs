@@ -26,6 +26,19 @@ pub struct Graph {
     pub front_end: FrontEndSpec,
     /// Bound and name of the dimension that varies at run time, if there is one.
     pub rows: Option<Rows>,
+    /// Inputs that are outputs of the run before.
+    pub states: Vec<State>,
+}
+
+/// An input that is an output of the run before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct State {
+    /// One of [`Graph::inputs`].
+    pub input: ValueId,
+    /// Its place in [`Graph::outputs`].
+    pub output: usize,
+    /// A constant: the input's value before the first run.
+    pub initial: ValueId,
 }
 
 /// The one dimension that varies at run time.
@@ -37,13 +50,24 @@ pub struct Rows {
     pub max: usize,
 }
 
-/// A model's front end, from the `mixel.frontend` entry of its metadata.
+/// A model's front end, from its metadata.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FrontEndSpec {
     /// Text hashing, if the first input is made from text.
     pub text: Option<TextSpec>,
+    /// Windows and patches, if the first two inputs are made from events.
+    pub events: Option<EventSpec>,
     /// Class names.
     pub labels: Vec<String>,
+}
+
+/// Parameters of the event front end (papers: Event Transformer).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventSpec {
+    /// Patches and what is counted in them, checked.
+    pub histogram: mixel_core::events::histogram::HistogramConfig,
+    /// Length of a window in microseconds.
+    pub window_us: u32,
 }
 
 /// Parameters of the text front end (papers: pNLP-Mixer).
@@ -466,7 +490,8 @@ pub enum Op {
         /// Factors height, width as the model states them.
         scales: [f32; 2],
     },
-    /// [bins `1,L,n`, constant weights `slots,m,H`, constant bias `H`]: gather-accumulate bottleneck of pNLP-Mixer.
+    /// [bins `1,L,n`, constant weights `slots,m,H`, constant bias `H`]: gather-accumulate bottleneck of pNLP-Mixer. With one
+    /// slot and one bin a row it is a look-up by indices that are known at run time.
     Projection,
 }
 

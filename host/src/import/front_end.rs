@@ -1,11 +1,14 @@
-//! The front end that a model carries in its metadata: text hashing and class names.
+//! The front end that a model carries in its metadata: text hashing or windows of events, and class names.
 
+use mixel_core::events::Geometry;
+use mixel_core::events::histogram::HistogramConfig;
+use mixel_core::events::patch::Grid;
 use mixel_core::plan::TextHead;
 use mixel_core::text::TextFrontEnd;
 use serde::Deserialize;
 
 use super::model::Model;
-use crate::graph::{Arithmetic, FrontEndSpec, Graph, Op, Shape, TextSpec};
+use crate::graph::{Arithmetic, EventSpec, FrontEndSpec, Graph, Op, Shape, TextSpec};
 use crate::{Error, ErrorKind, Result};
 
 /// Key of the metadata entry.
@@ -33,6 +36,9 @@ struct Text {
 
 /// The front end of `model`, if it has one.
 pub fn read(model: &Model) -> Result<FrontEndSpec> {
+    if let Some(kind) = model.metadata(KIND) {
+        return events(model, kind);
+    }
     let Some(json) = model.metadata(KEY) else { return Ok(FrontEndSpec::default()) };
     let broken = |error: Box<dyn std::error::Error + Send + Sync>| {
         let hint = "export the model again; docs/pipeline.md describes the entry";
@@ -62,7 +68,64 @@ pub fn read(model: &Model) -> Result<FrontEndSpec> {
         }
         other => return Err(broken(format!("kind `{other}` is neither text nor none").into())),
     };
-    Ok(FrontEndSpec { text, labels: entry.labels })
+    Ok(FrontEndSpec { text, labels: entry.labels, ..FrontEndSpec::default() })
+}
+
+/// Key of the metadata entry that names the kind of a front end whose fields are entries of their own.
+const KIND: &str = "mixel.front_end";
+
+/// The front end of a model over events: entries `mixel.events.*` and `mixel.labels`.
+fn events(model: &Model, kind: &str) -> Result<FrontEndSpec> {
+    let broken = |key: &str, message: String| {
+        Error::new(ErrorKind::Format, key, message)
+            .hint("export the model again; docs/pipeline.md describes the entries")
+    };
+    if kind != "events" {
+        return Err(broken(KIND, format!("front end `{kind}` is not known")));
+    }
+    let entry = |key: &str| {
+        let key = format!("mixel.events.{key}");
+        model.metadata(&key).ok_or_else(|| broken(&key, "this metadata entry is missing".into()))
+    };
+    let numbers = |key: &str, separator: char, count: usize| -> Result<Vec<i64>> {
+        let text = entry(key)?;
+        let numbers: Option<Vec<i64>> = text.split(separator).map(|part| part.trim().parse().ok()).collect();
+        let message = || format!("`{text}` is not {count} whole numbers separated by `{separator}`");
+        numbers.filter(|all| all.len() == count).ok_or_else(|| broken(key, message()))
+    };
+    let range = |key: &str| broken(key, "a number is out of its range".into());
+    let short = |key: &str, value: i64| u16::try_from(value).map_err(|_| range(key));
+    let byte = |key: &str, value: i64| u8::try_from(value).map_err(|_| range(key));
+    let edge = |value: i64| i16::try_from(value).map_err(|_| range("grid"));
+    let one = |key: &str| numbers(key, ',', 1).map(|list| list[0]);
+    if entry("representation")? != "histogram" {
+        return Err(broken("representation", "only `histogram` is handled".into()));
+    }
+    let sensor = numbers("sensor", 'x', 2)?;
+    let grid = numbers("grid", ',', 6)?;
+    let histogram = HistogramConfig {
+        geometry: Geometry { width: short("sensor", sensor[0])?, height: short("sensor", sensor[1])? },
+        grid: Grid {
+            left: edge(grid[0])?,
+            top: edge(grid[1])?,
+            shift: byte("grid", grid[2])?,
+            patch: byte("grid", grid[3])?,
+            columns: byte("grid", grid[4])?,
+            rows: byte("grid", grid[5])?,
+        },
+        bins: byte("bins", one("bins")?)?,
+        least_pixels: short("least_pixels", one("least_pixels")?)?,
+        max_tokens: short("max_tokens", one("max_tokens")?)?,
+    };
+    histogram.check().map_err(|error| broken("grid", error.to_string()))?;
+    let window_us = u32::try_from(one("window_us")?).map_err(|_| range("window_us"))?;
+    let labels = match model.metadata("mixel.labels") {
+        Some(json) => {
+            serde_json::from_str(json).map_err(|error| broken("mixel.labels", error.to_string()))?
+        }
+        None => Vec::new(),
+    };
+    Ok(FrontEndSpec { events: Some(EventSpec { histogram, window_us }), labels, text: None })
 }
 
 /// Turns the first Linear of a text model, over the features of a window, into a [`Op::Projection`] over bins.

@@ -18,7 +18,7 @@ use facts::Facts;
 pub(crate) use layout::{reshaped as reshape_constant, transposed as transpose_constant};
 pub(crate) use model::Model;
 
-use crate::graph::{Graph, Op, Origin, Value, passes};
+use crate::graph::{Graph, Op, Origin, State, Value, passes};
 use crate::{Error, ErrorKind, Result};
 
 /// How to read a model.
@@ -54,6 +54,7 @@ pub fn load_plain(path: &Path, options: &ImportOptions) -> Result<Graph> {
         ops::import(&mut b, node)?;
     }
     outputs(&mut b)?;
+    states(&mut b)?;
     front_end::project(&mut b.graph)?;
     b.graph.remove_dead();
     Ok(b.graph)
@@ -71,6 +72,34 @@ fn inputs(b: &mut Builder) -> Result<()> {
         let id = b.graph.add(value);
         b.graph.inputs.push(id);
         b.bind(name, id);
+    }
+    Ok(())
+}
+
+/// Ties inputs to outputs of the run before.
+fn states(b: &mut Builder) -> Result<()> {
+    for spec in &b.model.states {
+        let place = |names: Vec<&str>, name: &str| names.iter().position(|other| *other == name);
+        let input = place(b.model.inputs(), &spec.input).map(|index| b.graph.inputs[index]);
+        let output = place(b.model.outputs(), &spec.output);
+        let (Some(input), Some(output)) = (input, output) else { continue };
+        let (from, to) = (b.shape(b.graph.outputs[output]), b.shape(input));
+        if from != to || to.dynamic != 0 {
+            let message =
+                format!("the state `{}` of shape {to} gets `{}` of shape {from}", spec.input, spec.output);
+            return Err(Error::new(ErrorKind::Shape, &spec.input, message)
+                .hint("a state has one fixed shape, the same on both sides"));
+        }
+        let values = match &spec.initial {
+            Some(tensor) => builder::floats(&spec.input, &model::weight(tensor)?)?,
+            None => vec![0.0; to.elements()],
+        };
+        if values.len() != to.elements() {
+            let message = format!("its first value has {} elements, its shape is {to}", values.len());
+            return Err(Error::new(ErrorKind::Shape, &spec.input, message).hint("correct the initializer"));
+        }
+        let initial = b.constant(&format!("{}:first", spec.input), &to.dims, values);
+        b.graph.states.push(State { input, output, initial });
     }
     Ok(())
 }

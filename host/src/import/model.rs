@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dim;
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, type_proto};
-use tract_onnx::prelude::Framework;
+use tract_onnx::prelude::{Framework, Tensor};
 
 use super::ImportOptions;
 use crate::graph::Rows;
@@ -31,7 +31,22 @@ pub struct Model {
     pub opset: i64,
     /// The dimension that varies at run time.
     pub rows: Option<Rows>,
+    /// Inputs that are outputs of the run before.
+    pub states: Vec<StateSpec>,
 }
+
+/// An input that is an output of the run before, from the metadata entry `mixel.state` (`INPUT=OUTPUT`, separated by commas).
+pub struct StateSpec {
+    /// The input.
+    pub input: String,
+    /// The output.
+    pub output: String,
+    /// Its value before the first run: the initializer of the input's name, which is none of the model's weights then.
+    pub initial: Option<TensorProto>,
+}
+
+/// Key of the metadata entry with the states.
+const STATE_KEY: &str = "mixel.state";
 
 impl Model {
     /// Reads and checks the file: that it is ONNX, that its operator set is handled, that its weights are there, and that
@@ -66,8 +81,9 @@ impl Model {
             return Err(Error::new(ErrorKind::Unsupported, shown, message).hint(hint));
         }
         let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-        let mut model = Self { proto, graph, folder, opset, rows: None };
+        let mut model = Self { proto, graph, folder, opset, rows: None, states: Vec::new() };
         model.check_weights()?;
+        model.take_states()?;
         model.name_dimensions();
         model.rows = model.find_rows(options)?;
         Ok(model)
@@ -90,6 +106,17 @@ impl Model {
         self.graph.output.iter().map(|output| output.name.as_str()).collect()
     }
 
+    /// The first of [`Model::inputs`] with the dimension that varies, and its axis.
+    pub fn ragged_input(&self) -> Option<(usize, usize)> {
+        let rows = self.rows.as_ref()?;
+        self.inputs().iter().enumerate().find_map(|(index, name)| {
+            let input = self.graph.input.iter().find(|input| input.name == **name)?;
+            let named =
+                |value: &Option<Dim>| matches!(value, Some(Dim::DimParam(name)) if *name == rows.name);
+            Some((index, dims(input).position(|dim| named(&dim.value))?))
+        })
+    }
+
     /// The model with a batch of 1 and `rows` in the varying dimension. Shapes that the file states for anything but
     /// inputs are dropped, because exporters bake other sizes into them.
     pub fn with_sizes(&self, rows: usize) -> ModelProto {
@@ -102,6 +129,26 @@ impl Model {
             }
         }
         ModelProto { graph: Some(graph), ..self.proto.clone() }
+    }
+
+    /// Makes inputs of the states, which have a default in the file.
+    fn take_states(&mut self) -> Result<()> {
+        let Some(entry) = self.metadata(STATE_KEY).map(str::to_owned) else { return Ok(()) };
+        for pair in entry.split(',') {
+            let refuse = |message: String| {
+                Error::new(ErrorKind::Format, STATE_KEY, message)
+                    .hint("the entry is INPUT=OUTPUT, separated by commas; docs/pipeline.md describes it")
+            };
+            let (input, output) = pair.split_once('=').ok_or_else(|| refuse(format!("`{pair}` has no =")))?;
+            let weights = &mut self.graph.initializer;
+            let initial = weights.iter().position(|weight| weight.name == input);
+            let initial = initial.map(|index| weights.remove(index));
+            if !self.inputs().contains(&input) || !self.outputs().contains(&output) {
+                return Err(refuse(format!("`{input}` is no input, or `{output}` no output, of the model")));
+            }
+            self.states.push(StateSpec { input: input.to_owned(), output: output.to_owned(), initial });
+        }
+        Ok(())
     }
 
     fn weight_names(&self) -> HashSet<&str> {
@@ -164,9 +211,18 @@ impl Model {
     fn find_rows(&self, options: &ImportOptions) -> Result<Option<Rows>> {
         let bounds: HashMap<&str, usize> =
             options.max.iter().map(|(name, max)| (name.as_str(), *max)).collect();
-        // The words of a text are bounded by its front end.
-        let words = super::front_end::read(self)?.text.map(|spec| spec.text.length());
+        // The words of a text and the tokens of a window are bounded by the front end.
+        let front_end = super::front_end::read(self)?;
+        let words = front_end.text.map(|spec| spec.text.length());
         let weights = self.weight_names();
+        let tokens = front_end.events.map(|spec| spec.histogram.max_tokens.into());
+        let first = self.graph.input.iter().find(|input| !weights.contains(input.name.as_str()));
+        let first = first.and_then(|input| dims(input).next()?.value.as_ref());
+        let ragged = match first {
+            Some(Dim::DimParam(name)) => tokens.map(|max: usize| (name.as_str(), max)),
+            _ => None,
+        };
+        let bounds: HashMap<&str, usize> = ragged.into_iter().chain(bounds).collect();
         let (mut rows, mut batch) = (None::<Rows>, HashSet::new());
         let inputs = || self.graph.input.iter().filter(|input| !weights.contains(input.name.as_str()));
         for input in inputs() {
@@ -208,6 +264,13 @@ impl Model {
         }
         Ok(rows)
     }
+}
+
+/// The values of an initializer that is kept in the file itself.
+pub fn weight(tensor: &TensorProto) -> Result<Tensor> {
+    tract_onnx::tensor::load_tensor(&*tract_onnx::data_resolver::default(), tensor, None).map_err(|error| {
+        Error::new(ErrorKind::Format, &tensor.name, format!("its values cannot be read ({error:#})"))
+    })
 }
 
 fn dims(

@@ -10,7 +10,7 @@ use mixel_core::plan::write::Constant;
 use mixel_core::plan::{DType, Direction, Interface, Place, Tensor};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Clip, Node, Quantization, Shape, ValueId};
+use crate::graph::{Clip, Node, Quantization, Shape, State, ValueId};
 use crate::program::{Program, ProgramOperator, ProgramPort, ProgramTensor};
 use crate::quantize::{Quantized, quantize_value};
 
@@ -30,7 +30,9 @@ impl<'q> Builder<'q> {
             operators: Vec::new(),
             data: Vec::new(),
             ports: Vec::new(),
+            states: Vec::new(),
             front_end: quantized.graph.front_end.clone(),
+            count_table: None,
             max_rows: quantized.graph.rows.as_ref().map_or(0, |rows| rows.max),
         };
         Self { quantized, program, tensors: BTreeMap::new(), constants: HashMap::new() }
@@ -145,6 +147,33 @@ impl<'q> Builder<'q> {
         let (input, output) = (self.tensor(node.inputs[0])?, self.tensor(node.output)?);
         self.operator(&node.name, kind, &[input], output, params);
         Ok(())
+    }
+
+    /// Makes the input of `state` a tensor that is kept, with its first value.
+    pub fn state(&mut self, state: &State) -> Result<()> {
+        let (tensor, initial) = (self.tensor(state.input)?, self.tensor(state.initial)?);
+        self.program.tensors[tensor as usize].tensor.place = Place::State;
+        self.program.states.push((tensor, initial));
+        Ok(())
+    }
+
+    /// The token values of the counts 0 to 255 for a front end over events: `ln(1 + count)` as the first input has it.
+    pub fn count_table(&mut self) -> Result<()> {
+        let Some(&tokens) =
+            self.quantized.graph.inputs.first().filter(|_| self.program.front_end.events.is_some())
+        else {
+            return Ok(());
+        };
+        let quantization = self.quantization(tokens)?;
+        let value = |count: u8| quantize_value(f64::from(count).ln_1p(), &quantization) as i8;
+        let table: Vec<i8> = (0..=u8::MAX).map(value).collect();
+        self.program.count_table = Some(self.signed(&table).offset);
+        Ok(())
+    }
+
+    /// The name of a value.
+    pub fn name(&self, id: ValueId) -> &'q str {
+        &self.quantized.graph.value(id).name
     }
 
     pub fn port(&mut self, id: ValueId, direction: Direction) -> Result<()> {

@@ -18,7 +18,7 @@ use mixel_core::pack::Layout;
 use mixel_core::plan::{DType, Direction};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Node, Op, Shape};
+use crate::graph::{Node, Op, Shape, ValueId};
 use crate::program::Program;
 use crate::quantize::{Quantized, Weights};
 use builder::Builder;
@@ -31,21 +31,29 @@ use builder::Builder;
 pub fn lower(quantized: &Quantized, layout: Layout) -> Result<Program> {
     let mut builder = Builder::new(quantized, layout);
     let graph = &quantized.graph;
+    let state = |id: ValueId| graph.states.iter().find(|state| state.input == id);
     for &input in &graph.inputs {
-        builder.port(input, Direction::Input)?;
+        match state(input) {
+            Some(state) => builder.state(state)?,
+            None => builder.port(input, Direction::Input)?,
+        }
     }
     for node in &graph.nodes {
         lower_node(&mut builder, node)?;
     }
-    for &output in &graph.outputs {
+    for (index, &output) in graph.outputs.iter().enumerate() {
         let computed = graph.producer(output).is_some();
         if !computed {
             let name = &graph.value(output).name;
             return Err(Error::new(ErrorKind::Unsupported, name, "an output that nothing computes")
                 .hint("remove it from the model's outputs"));
         }
-        builder.port(output, Direction::Output)?;
+        match graph.states.iter().find(|state| state.output == index) {
+            Some(state) => movement::keep(&mut builder, output, state.input)?,
+            None => builder.port(output, Direction::Output)?,
+        }
     }
+    builder.count_table()?;
     Ok(builder.program)
 }
 

@@ -2,7 +2,7 @@
 
 use mixel_core::kernels::OpKind;
 use mixel_core::kernels::gather::GatherParams;
-use mixel_core::kernels::movement::{Loop, MAX_LOOPS, MoveParams};
+use mixel_core::kernels::movement::{BEHIND, Loop, MAX_LOOPS, MoveParams};
 use mixel_core::plan::write::Constant;
 
 use super::builder::Builder;
@@ -15,6 +15,8 @@ use crate::quantize::quantize_value;
 struct Nest {
     from: usize,
     to: usize,
+    /// The output lies behind rows that vary, along the first loop's axis.
+    behind: bool,
     loops: Vec<Step>,
 }
 
@@ -40,16 +42,22 @@ impl Nest {
             to: to[axis],
             dynamic: shape.is_dynamic(axis),
         };
-        Self { from: 0, to: 0, loops: (0..shape.rank()).map(step).collect() }
+        Self { from: 0, to: 0, behind: false, loops: (0..shape.rank()).map(step).collect() }
     }
 
     /// The same moves in as few loops as possible.
     fn merged(mut self) -> Self {
         let mut loops: Vec<Step> = Vec::new();
-        for step in self.loops.into_iter().filter(|step| step.count != 1 || step.dynamic) {
+        // The first loop of such a nest has a meaning of its own.
+        let rest = self.loops.split_off(usize::from(self.behind));
+        let first = self.loops.len();
+        loops.append(&mut self.loops);
+        for step in rest.into_iter().filter(|step| step.count != 1 || step.dynamic) {
+            let own = loops.len() > first;
             match loops.last_mut() {
                 Some(outer)
-                    if !outer.dynamic
+                    if own
+                        && !outer.dynamic
                         && !step.dynamic
                         && outer.from == step.from * step.count as isize
                         && outer.to == step.to * step.count as isize =>
@@ -86,7 +94,7 @@ impl Nest {
             from: u32::try_from(self.from).map_err(|_| too_large())?,
             to: u32::try_from(self.to).map_err(|_| too_large())?,
             fill,
-            dynamic: 0,
+            dynamic: if self.behind { BEHIND } else { 0 },
             loops: Default::default(),
         };
         for (index, step) in self.loops.into_iter().enumerate() {
@@ -128,7 +136,7 @@ pub(super) fn movement(builder: &mut Builder<'_>, node: &Node) -> Result<()> {
 fn nest(node: &Node, from: &Shape, to: &Shape) -> Option<Nest> {
     let (inner, outer) = (strides(&from.dims), strides(&to.dims));
     let nest = match &node.op {
-        Op::Reshape => Nest { from: 0, to: 0, loops: Vec::new() },
+        Op::Reshape => Nest { from: 0, to: 0, behind: false, loops: Vec::new() },
         Op::Transpose { perm } => {
             let moved: Vec<isize> = perm.iter().map(|&axis| inner[axis]).collect();
             Nest::over(to, &moved, &outer)
@@ -177,7 +185,9 @@ fn nest(node: &Node, from: &Shape, to: &Shape) -> Option<Nest> {
 
 /// Depth to space from a tensor of shape `deep`, `N,H,W,block*block*c`.
 fn shuffle(deep: &Shape, block: usize, mode: ShuffleMode) -> Nest {
-    let [n, h, w, depth] = deep.dims[..] else { return Nest { from: 0, to: 0, loops: Vec::new() } };
+    let [n, h, w, depth] = deep.dims[..] else {
+        return Nest { from: 0, to: 0, behind: false, loops: Vec::new() };
+    };
     let c = depth / (block * block);
     // Steps in depth of the row in the block, the column in the block, the channel.
     let (i, j, k) = match mode {
@@ -199,7 +209,7 @@ fn shuffle(deep: &Shape, block: usize, mode: ShuffleMode) -> Nest {
         step(block, j, c),
         step(c, k, 1),
     ];
-    Nest { from: 0, to: 0, loops }
+    Nest { from: 0, to: 0, behind: false, loops }
 }
 
 fn gather(builder: &mut Builder<'_>, node: &Node) -> Result<()> {
@@ -219,25 +229,37 @@ fn gather(builder: &mut Builder<'_>, node: &Node) -> Result<()> {
     Ok(())
 }
 
-/// [`Op::Concat`]: one move a part, all into the same output.
+/// Keeps `output` as the state behind `input`, after everything that reads the state of the run before.
+pub(super) fn keep(builder: &mut Builder<'_>, output: ValueId, input: ValueId) -> Result<()> {
+    let shape = builder.shape(input);
+    let name = format!("{}:keep", builder.name(output));
+    let node = Node { name, op: Op::Identity, inputs: vec![output], output: input };
+    let source = table::rescaled(builder, &node, output)?;
+    let whole = strides(&shape.dims);
+    let params = Nest::over(shape, &whole, &whole).merged().encode(&node, None)?;
+    let state = builder.tensor(input)?;
+    builder.operator(&node.name, OpKind::Move, &[source], state, params.encode().bytes());
+    Ok(())
+}
+
+/// [`Op::Concat`]: one move a part, all into the same output. One part may vary along the axis; what follows it is put behind
+/// the rows present.
 pub(super) fn concat(builder: &mut Builder<'_>, node: &Node, axis: usize) -> Result<()> {
     let to = builder.shape(node.output);
     let outer = strides(&to.dims);
     let output = builder.tensor(node.output)?;
     let mut before = 0;
     let parts: Vec<ValueId> = node.inputs.clone();
+    let mut behind = false;
     for part in parts {
         let from = builder.shape(part);
-        if from.is_dynamic(axis) {
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                &node.name,
-                "it joins parts along the axis that varies at run time",
-            )
-            .hint("only other axes can be joined; fix the length, or join before the model"));
-        }
-        let nest =
+        let mut nest =
             Nest { to: before * outer[axis] as usize, ..Nest::over(from, &strides(&from.dims), &outer) };
+        if behind {
+            nest.behind = true;
+            nest.loops[..=axis].rotate_right(1);
+        }
+        behind |= from.is_dynamic(axis);
         before += from.dims[axis];
         let params = nest.merged().encode(node, None)?;
         let source = table::rescaled(builder, node, part)?;

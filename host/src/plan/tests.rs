@@ -31,6 +31,8 @@ fn empty() -> Program {
         operators: Vec::new(),
         data: Vec::new(),
         ports: Vec::new(),
+        states: Vec::new(),
+        count_table: None,
         front_end: Default::default(),
         max_rows: 0,
     }

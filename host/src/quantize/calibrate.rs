@@ -7,14 +7,13 @@ use super::{Calibration, Options, equalize};
 use crate::arrays::Array;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, ValueId};
-use crate::reference::Reference;
+use crate::reference::{Reference, States};
 
-/// Runs `reference` on every sample (the model's inputs in its order, one sample each) and observes all values of
-/// `graph` that the float model has. `progress` hears how many runs of how many are done. Choices of `options` that need
-/// histograms take a second pass over the samples.
+/// As [`calibrate_sequences`] with samples that have nothing to do with each other; in a model with states they are one
+/// sequence.
 ///
 /// # Errors
-/// [`ErrorKind::Calibration`] when there is no sample, and those of [`Reference::observe`].
+/// Those of [`calibrate_sequences`].
 pub fn calibrate(
     graph: &Graph,
     reference: &Reference,
@@ -22,7 +21,26 @@ pub fn calibrate(
     options: &Options,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Statistics> {
-    if samples.is_empty() {
+    let together = if graph.states.is_empty() { 1 } else { samples.len().max(1) };
+    let sequences: Vec<Vec<Vec<Array>>> = samples.chunks(together).map(<[_]>::to_vec).collect();
+    calibrate_sequences(graph, reference, &sequences, options, progress)
+}
+
+/// Runs `reference` on every sample (the model's inputs in its order but for the states, one sample each) and observes all values of
+/// `graph` that the float model has. States go from one sample of a sequence to the next. `progress` hears how many runs of how many are done. Choices of `options` that need
+/// histograms take a second pass over the samples.
+///
+/// # Errors
+/// [`ErrorKind::Calibration`] when there is no sample, and those of [`Reference::observe`].
+pub fn calibrate_sequences(
+    graph: &Graph,
+    reference: &Reference,
+    sequences: &[Vec<Vec<Array>>],
+    options: &Options,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Statistics> {
+    let samples: usize = sequences.iter().map(Vec::len).sum();
+    if samples == 0 {
         return Err(Error::new(ErrorKind::Calibration, "", "there is no calibration sample")
             .hint("give arrays with at least one sample along their first axis"));
     }
@@ -32,13 +50,23 @@ pub fn calibrate(
             observed.entry(&origin.tensor).or_default().push(ValueId(index));
         }
     }
-    let tensors: Vec<String> = observed.keys().map(|&tensor| tensor.to_owned()).collect();
+    let mut tensors: Vec<String> = observed.keys().map(|&tensor| tensor.to_owned()).collect();
+    let kept = States::new(graph)?.outputs();
+    tensors.extend(kept.into_iter().filter(|name| !observed.contains_key(name.as_str())));
     let passes = if options.calibration == Calibration::MinMax { 1 } else { 2 };
-    let runs = passes * samples.len();
+    let runs = passes * samples;
     let mut observe = |graph: &Graph, pass: usize, statistics: &mut Statistics| -> Result<()> {
-        for (index, sample) in samples.iter().enumerate() {
-            progress(pass * samples.len() + index, runs);
-            reference.observe(sample, &tensors, &mut |tensor, array| {
+        let mut done = pass * samples;
+        let mut states = States::new(graph)?;
+        for (at, sample) in sequences.iter().flat_map(|sequence| sequence.iter().enumerate()) {
+            progress(done, runs);
+            done += 1;
+            if at == 0 {
+                states = States::new(graph)?;
+            }
+            let inputs = states.inputs(sample);
+            reference.observe(&inputs, &tensors, &mut |tensor, array| {
+                states.keep(tensor, array);
                 let data = array.data.to_f32();
                 for &id in observed.get(tensor).into_iter().flatten() {
                     let value = graph.value(id);

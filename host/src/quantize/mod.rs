@@ -14,7 +14,7 @@ mod weights;
 
 use std::collections::BTreeMap;
 
-pub use calibrate::calibrate;
+pub use calibrate::{calibrate, calibrate_sequences};
 pub use equalize::equalize;
 pub use range::{Histogram, Range, dequantize_value, quantize_value};
 pub use scheme::predicted_sqnr_db;

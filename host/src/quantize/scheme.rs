@@ -38,6 +38,11 @@ impl Groups {
                 groups.join_if_alike(input, node.output);
             }
         }
+        // A run begins with the integers that the one before left.
+        for state in &graph.states {
+            groups.join(state.input, graph.outputs[state.output]);
+            groups.join(state.input, state.initial);
+        }
         groups.share_tables(graph);
         groups
     }
@@ -207,6 +212,7 @@ fn activations(graph: &Graph) -> Vec<ValueId> {
     let mut uses: Vec<ValueId> = graph.nodes.iter().flat_map(activation_inputs).collect();
     uses.extend(graph.nodes.iter().map(|node| node.output));
     uses.extend(graph.outputs.iter().copied());
+    uses.extend(graph.states.iter().flat_map(|state| [state.input, state.initial]));
     uses.sort_unstable();
     uses.dedup();
     uses

@@ -5,6 +5,7 @@ use tract_onnx::pb::NodeProto;
 use crate::Result;
 use crate::graph::{Op, Shape, ValueId};
 use crate::import::builder::{Builder, axis_index, is_real};
+use crate::import::layout::constant_value;
 use crate::import::model::NodeExt;
 
 /// Reshape, Flatten, Squeeze, Unsqueeze: the same elements in the shape that the analysis found.
@@ -82,9 +83,9 @@ pub fn concat(b: &mut Builder, node: &NodeProto) -> Result<()> {
     let shape = b.output_fact(node, 0)?.shape.clone();
     let axis = axis_index(node, node.int("axis").unwrap_or(0), shape.rank())?;
     let inputs = (0..node.input.len()).map(|index| b.input(node, index)).collect::<Result<Vec<ValueId>>>()?;
-    if inputs.iter().any(|&id| b.shape(id).is_dynamic(axis)) {
+    if inputs.iter().filter(|&&id| b.shape(id).is_dynamic(axis)).count() > 1 {
         let hint = "fix the number of rows when exporting";
-        return Err(node.unsupported("joins along the dimension that varies", hint));
+        return Err(node.unsupported("joins two parts along the dimension that varies", hint));
     }
     b.finish(node, Op::Concat { axis }, &inputs)
 }
@@ -152,13 +153,15 @@ fn first_row(node: &NodeProto, start: usize, count: usize) -> Result<()> {
     Err(node.unsupported("takes rows that may not be present at run time", hint))
 }
 
-/// Gather with constant indices: a slice where they are evenly spaced.
+/// Gather with constant indices: a slice where they are evenly spaced. With indices that are an input of the model, rows of a
+/// constant table are looked up.
 pub fn gather(b: &mut Builder, node: &NodeProto) -> Result<()> {
-    let Some(list) = b.integers(node, 1).map_err(|error| {
-        error.hint(
-            "look-ups by computed indices (embeddings) are not handled; feed the model what was looked up",
-        )
-    })?
+    if let Some(name) = node.input_name(1)
+        && b.fact(name)?.constant.is_none()
+    {
+        return look_up(b, node);
+    }
+    let Some(list) = b.integers(node, 1).map_err(|error| error.hint("feed the model what was looked up"))?
     else {
         return Err(node.unsupported("has no indices", "check the model with onnx.checker"));
     };
@@ -192,6 +195,37 @@ pub fn gather(b: &mut Builder, node: &NodeProto) -> Result<()> {
     let taken = b.emit(&format!("{}/taken", node.label()), op, &[x], taken);
     b.graph.value_mut(taken).given = given;
     b.finish(node, Op::Reshape, &[taken])
+}
+
+/// Rows of a constant matrix by indices that the caller gives: a sum of one weight row each.
+fn look_up(b: &mut Builder, node: &NodeProto) -> Result<()> {
+    let (table, indices) = (b.input(node, 0)?, b.input(node, 1)?);
+    let refuse = |reason: &str| {
+        node.unsupported(reason, "look rows of a constant matrix up by an integer input of the model")
+    };
+    let shape = b.shape(table);
+    let ([rows, width], Some(constant)) = (&shape.dims[..], b.graph.value(table).constant.clone()) else {
+        return Err(refuse("looks up in what is no constant matrix"));
+    };
+    if axis_index(node, node.int("axis").unwrap_or(0), 2)? != 0 || !b.graph.inputs.contains(&indices) {
+        return Err(refuse("looks up columns, or by indices that are computed"));
+    }
+    if *rows >= usize::from(mixel_core::text::ABSENT) {
+        return Err(refuse("looks up in more than 65,534 rows"));
+    }
+    // One index a row, so that indices and what is looked up have the same dimensions in front.
+    if b.shape(indices).rank() == 1 {
+        let column = b.shape(indices).inserted(1, 1);
+        b.graph.value_mut(indices).shape = column;
+    }
+    if b.shape(indices).dims[1..] != [1] {
+        return Err(refuse("looks up by a matrix of indices"));
+    }
+    let weights = Shape::fixed(&[1, *rows, *width]);
+    let name = b.unique(&format!("{}:rows", node.label()));
+    let weights = b.graph.add(constant_value(name, constant, weights));
+    let bias = b.constant(&format!("{}:bias", node.label()), &[*width], vec![0.0; *width]);
+    b.finish(node, Op::Projection, &[indices, weights, bias])
 }
 
 /// The step between evenly spaced indices.
