@@ -489,3 +489,116 @@ pub(super) unsafe extern "C" fn limit(values: *mut i8, count: usize, min: i32, m
         "pop {{r7, pc}}",
     )
 }
+
+/// What [`gather`] works on.
+#[repr(C)]
+pub(super) struct Gather {
+    /// The rows of the image that a window sees; null for rows outside.
+    pub rows: *const *const i8,
+    pub height: usize,
+    /// Where the window begins in each of them.
+    pub from: usize,
+    /// Values in front of the image, in it, behind it.
+    pub runs: [usize; 3],
+    pub to: *mut i8,
+    /// What lies outside.
+    pub outside: i32,
+}
+
+/// Writes what a window sees, row by row.
+///
+/// # Safety
+/// Rows have the values inside from `from` on; `to` is valid for the runs of all rows; there is one row at least.
+#[unsafe(naked)]
+pub(super) unsafe extern "C" fn gather(task: *const Gather) {
+    helium!(
+        "push {{r4-r9, lr}}",
+        "ldm r0, {{r1, r2, r3, r4, r5, r6, r7, r8}}",
+        "vdup.8 q1, r8",
+        "2:",
+        "ldr r0, [r1], #4",
+        "cbz r0, 7f",
+        "add r0, r3",
+        "cbz r4, 4f",
+        "mov r9, r7",
+        "add r7, r4",
+        "dlstp.8 lr, r4",
+        "3:",
+        "vstrb.8 q1, [r9], #16",
+        "letp lr, 3b",
+        "4:",
+        "mov r9, r7",
+        "add r7, r5",
+        "wlstp.8 lr, r5, 6f",
+        "5:",
+        "vldrb.u8 q0, [r0], #16",
+        "vstrb.8 q0, [r9], #16",
+        "letp lr, 5b",
+        "6:",
+        "mov r0, r6",
+        "cbnz r0, 8f",
+        "subs r2, #1",
+        "bne 2b",
+        "pop {{r4-r9, pc}}",
+        "7:",
+        "add r0, r4, r5",
+        "add r0, r6",
+        "8:",
+        "mov r9, r7",
+        "add r7, r0",
+        "dlstp.8 lr, r0",
+        "9:",
+        "vstrb.8 q1, [r9], #16",
+        "letp lr, 9b",
+        "subs r2, #1",
+        "bne 2b",
+        "pop {{r4-r9, pc}}",
+    )
+}
+
+/// What [`add`] works on.
+#[repr(C)]
+pub(super) struct Add {
+    pub a: *const i8,
+    pub b: *const i8,
+    pub y: *mut i8,
+    pub count: usize,
+    pub factors: [i32; 2],
+    pub zero: i32,
+    /// To the left.
+    pub shift: i32,
+    pub zero_point: i32,
+    pub min: i32,
+    pub max: i32,
+}
+
+/// Sums of elements with factors, four at a time.
+///
+/// # Safety
+/// Operands and results are valid for `count` reads and writes, and results lie at or in front of operands that they share
+/// memory with.
+#[unsafe(naked)]
+pub(super) unsafe extern "C" fn add(task: *const Add) {
+    helium!(
+        "push {{r4-r9, lr}}",
+        "ldrd r1, r2, [r0, #36]",
+        "vdup.32 q2, r1",
+        "vdup.32 q3, r2",
+        "ldm r0, {{r0, r1, r2, r3, r4, r5, r6, r7, r8}}",
+        "wlstp.32 lr, r3, 3f",
+        "2:",
+        "vldrb.s32 q0, [r0], #4",
+        "vldrb.s32 q1, [r1], #4",
+        "vmul.i32 q0, q0, r4",
+        "vmla.s32 q0, q1, r5",
+        "vadd.i32 q0, q0, r6",
+        "vrshl.s32 q0, r7",
+        "vadd.i32 q0, q0, r8",
+        "vmax.s32 q0, q0, q2",
+        "vmin.s32 q0, q0, q3",
+        "vstrb.32 q0, [r2], #4",
+        "letp lr, 2b",
+        "3:",
+        "pop {{r4-r9, pc}}",
+    )
+}

@@ -8,7 +8,11 @@
 
 #[cfg(mixel_helium)]
 use super::armv8_1m;
+#[cfg(mixel_helium)]
+use super::depthwise::MAX_HEIGHT;
 use super::depthwise::{Filter, Line};
+#[cfg(mixel_helium)]
+use super::elementwise::Sum;
 #[cfg(mixel_helium)]
 use super::matrix::Staging;
 use super::matrix::{Patches, Sums};
@@ -23,9 +27,15 @@ pub(super) const CHANNELS: usize = 4;
 /// Inputs of a group.
 pub(super) const GROUP: usize = 16;
 
-/// Rows that are staged at once: as many as serve one load of a block's channels, as long as they are short.
+/// Rows that are staged at once: an even number that takes about a kilobyte, so that little is spent on each tile.
 pub(super) const fn rows(depth: usize) -> usize {
-    if depth <= 256 { 4 } else { 2 }
+    match depth {
+        0..=64 => 16,
+        65..=128 => 8,
+        129..=168 => 6,
+        169..=256 => 4,
+        _ => 2,
+    }
 }
 
 /// See [`super::matrix::Lane::tile`].
@@ -46,6 +56,54 @@ pub(super) fn tile(patches: Patches<'_>, weights: In<'_, i8>, sums: &mut Sums) -
         }
     }
     CHANNELS
+}
+
+/// See [`super::elementwise::add`]; the lengths are equal.
+#[cfg(mixel_helium)]
+pub(super) fn add(a: In<'_, i8>, b: In<'_, i8>, y: Out<'_, i8>, sum: &Sum) {
+    let task = armv8_1m::Add {
+        a: a.as_ptr(),
+        b: b.as_ptr(),
+        y: y.as_mut_ptr(),
+        count: y.len(),
+        factors: sum.factors,
+        zero: sum.zero,
+        shift: -(sum.shift as i32),
+        zero_point: sum.clamp.zero_point,
+        min: sum.clamp.min,
+        max: sum.clamp.max,
+    };
+    // SAFETY: the windows have as many elements, and a verified plan lays results so that they may be written in order.
+    unsafe { armv8_1m::add(&task) }
+}
+
+/// See [`super::matrix::Lane::gather`].
+#[cfg(mixel_helium)]
+pub(super) fn gather(
+    tile: &Staging<'_>,
+    patch: usize,
+    rows: &[In<'_, i8>],
+    windows: impl Iterator<Item = (usize, [usize; 3])>,
+    outside: i8,
+) {
+    let mut pointers = [core::ptr::null::<i8>(); MAX_HEIGHT];
+    let mut length = usize::MAX;
+    for (pointer, row) in pointers.iter_mut().zip(rows).filter(|(_, row)| !row.is_empty()) {
+        *pointer = row.as_ptr();
+        length = length.min(row.len());
+    }
+    for (place, (from, runs)) in (patch..).zip(windows) {
+        let to = tile.bytes.window(place * tile.depth, tile.depth);
+        let [before, inside, after] = runs;
+        if from + inside > length || rows.len() * (before + inside + after) > to.len() || rows.is_empty() {
+            return;
+        }
+        let to = to.as_mut_ptr().cast();
+        let (rows, height) = (pointers.as_ptr(), rows.len());
+        let task = armv8_1m::Gather { rows, height, from, runs, to, outside: outside as i32 };
+        // SAFETY: rows and the patch were found long enough.
+        unsafe { armv8_1m::gather(&task) }
+    }
 }
 
 /// See [`super::matrix::Lane::stage_all`].
@@ -248,7 +306,7 @@ fn strips<X: Quantized>(
     if scratch.len() < lanes * plane + TAPS || filter.weights.len() < depth * TAPS || !short(&channels) {
         return false;
     }
-    let mut rows = [core::ptr::null::<i8>(); super::depthwise::MAX_HEIGHT];
+    let mut rows = [core::ptr::null::<i8>(); MAX_HEIGHT];
     for (pointer, row) in rows.iter_mut().zip(line.rows) {
         *pointer = if row.is_empty() { core::ptr::null() } else { row.as_ptr().cast() };
     }

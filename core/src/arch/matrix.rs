@@ -102,6 +102,22 @@ pub trait Lane: Quantized {
     /// Writes `value` into `count` values of patch `patch`, from value `at` on.
     fn pad(tile: &Staging<'_>, patch: usize, at: usize, count: usize, value: Self);
 
+    /// Whether the layout has [`Lane::gather`].
+    fn gathers(_layout: Layout) -> bool {
+        false
+    }
+
+    /// Stages windows into the patches from `patch` on: for each, where it begins in `rows` (none of them for rows outside of
+    /// the image), and how many values of a row lie in front of the image, in it and behind it.
+    fn gather(
+        _tile: &Staging<'_>,
+        _patch: usize,
+        _rows: &[In<'_, Self>],
+        _windows: impl Iterator<Item = (usize, [usize; 3])>,
+        _outside: Self,
+    ) {
+    }
+
     /// To be called when all patches are staged.
     fn complete(_tile: &Staging<'_>) {}
 
@@ -194,6 +210,22 @@ impl Lane for i8 {
                 super::fill(tile.bytes.window(start, count), value as u8);
             }
         }
+    }
+
+    #[cfg(mixel_helium)]
+    fn gathers(layout: Layout) -> bool {
+        layout == Layout::Helium
+    }
+
+    #[cfg(mixel_helium)]
+    fn gather(
+        tile: &Staging<'_>,
+        patch: usize,
+        rows: &[In<'_, i8>],
+        windows: impl Iterator<Item = (usize, [usize; 3])>,
+        outside: i8,
+    ) {
+        helium::gather(tile, patch, rows, windows, outside);
     }
 
     fn complete(tile: &Staging<'_>) {

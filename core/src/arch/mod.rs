@@ -11,6 +11,7 @@ mod backend;
 pub mod depthwise;
 mod dsp;
 mod dsp_depthwise;
+pub mod elementwise;
 mod helium;
 pub mod matrix;
 mod portable;

@@ -12,7 +12,9 @@ use super::requant::{Channels, Clamp, Quantized};
 use super::wide::narrow_and_wide;
 use super::window::{Rows, Window, overlap};
 use super::{OpKind, Run};
+use crate::arch::depthwise::MAX_HEIGHT;
 use crate::arch::matrix::{self, Lane, Staging};
+use crate::arch::view::In;
 use crate::pack::Depth;
 use crate::plan::write::{self, Constant};
 use crate::plan::{DType, Fault, Operator, Tensor};
@@ -241,6 +243,20 @@ impl<X: Lane> Gather<'_, '_, X> {
                 let (at, len) = (ky * kernel_width * depth, kernel_width * depth);
                 X::stage_all(self.tile, at, values, (step * depth, len));
             }
+        } else if one_run && kernel_height <= MAX_HEIGHT && X::gathers(self.tile.layout) {
+            let mut table = [In::new(&[]); MAX_HEIGHT];
+            for (ky, slot) in table.iter_mut().enumerate().take(ys.end).skip(ys.start) {
+                *slot = self.rows.get((top + (ky * window.dilation[0] as usize) as isize).max(0) as usize);
+            }
+            let windows = (ox..ox + count).map(|ox| {
+                let left = window.start(1, ox);
+                let xs = window.inside(1, left, self.width);
+                let from = (left + xs.start as isize).max(0) as usize * depth;
+                let inside = xs.end.saturating_sub(xs.start);
+                (from, [xs.start, inside, kernel_width - xs.start - inside].map(|columns| columns * depth))
+            });
+            let rows = table.get(..kernel_height).unwrap_or(&[]);
+            X::gather(self.tile, patch, rows, windows, self.outside);
         } else {
             for pixel in 0..count {
                 self.pixel((top, &ys), left + (pixel * step) as isize, patch + pixel, one_run);
