@@ -2,6 +2,9 @@
 
 /// Called around every operator of [`crate::Session::run_observed`].
 pub trait Observer {
+    /// Whether anyone looks: otherwise nothing is called.
+    const WATCHES: bool = true;
+
     /// Operator `index` is about to run.
     fn begin(&mut self, index: usize);
 
@@ -13,6 +16,8 @@ pub trait Observer {
 pub struct Unobserved;
 
 impl Observer for Unobserved {
+    const WATCHES: bool = false;
+
     #[inline(always)]
     fn begin(&mut self, _index: usize) {}
 

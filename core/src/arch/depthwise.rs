@@ -5,8 +5,8 @@
 #![allow(unsafe_code)]
 
 use super::matrix::Lane;
-use super::portable;
 use super::view::{In, Out};
+use super::{Backend, portable};
 use crate::kernels::requant::{Channel, Channels, Clamp, Quantized, Scale};
 use crate::kernels::window::Window;
 use crate::pack::{DepthwiseOrder, Layout};
@@ -27,6 +27,8 @@ pub struct Line<'a, X> {
 /// Geometry, weights, channels and range of the outputs.
 #[derive(Clone, Copy)]
 pub struct Filter<'a> {
+    /// The instructions to use.
+    pub backend: Backend,
     /// Weight order of the plan.
     pub layout: Layout,
     /// Geometry.
@@ -41,6 +43,15 @@ pub struct Filter<'a> {
     pub clamp: Clamp,
     /// See [`super::matrix::Rounding`].
     pub simple: bool,
+}
+
+/// Scratch bytes of the x86-64 layout for filters of one output a channel: for every 64 channels four taps at a time of
+/// weights, and three constants a channel.
+#[cfg(not(target_os = "none"))]
+pub(super) fn chunk_bytes(filter: &Filter<'_>) -> usize {
+    let [height, width] = filter.window.kernel.map(usize::from);
+    let single = filter.channels.bias.len() == filter.depth;
+    if single { filter.depth.div_ceil(64) * ((height * width).div_ceil(4) + 3) * 256 } else { 0 }
 }
 
 /// What one output pixel sees of its row.

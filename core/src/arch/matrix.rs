@@ -121,6 +121,9 @@ pub trait Lane: Quantized {
     /// To be called when all patches are staged.
     fn complete(_tile: &Staging<'_>) {}
 
+    /// Brings what [`Lane::line`] needs of a filter into its scratch memory, once for all rows.
+    fn prepare(_filter: &Filter<'_>, _scratch: Out<'_, u8>) {}
+
     /// Scratch bytes that [`Lane::line`] asks for, for `width` outputs a row.
     fn line_bytes(_filter: &Filter<'_>, _width: usize) -> usize {
         0
@@ -197,6 +200,10 @@ impl Lane for i8 {
         if tile.layout == Layout::Helium {
             return helium::stage_all(tile, at, values, (step, len));
         }
+        let plain = tile.layout.matrix().segmented && step == len && len == tile.depth;
+        if plain && at == 0 && len.is_multiple_of(4) {
+            return tile.bytes.cast().copy_from(&values);
+        }
         for patch in 0..rows(tile.layout, tile.depth) {
             Self::stage(tile, patch, at, values.window(patch * step, len));
         }
@@ -247,7 +254,16 @@ impl Lane for i8 {
         match filter.layout {
             Layout::ArmDsp => dsp_depthwise::line_bytes(filter, width),
             Layout::Helium => helium::line_bytes(filter, width),
+            #[cfg(not(target_os = "none"))]
+            Layout::X86 => super::depthwise::chunk_bytes(filter),
             _ => 0,
+        }
+    }
+
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    fn prepare(filter: &Filter<'_>, scratch: Out<'_, u8>) {
+        if filter.layout == Layout::X86 && filter.backend == Backend::Avx512Vnni {
+            super::x86::depthwise::prepare(filter, scratch);
         }
     }
 
@@ -261,6 +277,14 @@ impl Lane for i8 {
             #[cfg(mixel_dsp)]
             Layout::ArmDsp if size_of::<Y>() == 1 => dsp_depthwise::line(line, filter, scratch, y.cast()),
             Layout::Helium if helium::line(line, filter, scratch, y) => filter.channels.bias.len(),
+            #[cfg(all(target_arch = "x86_64", not(miri)))]
+            Layout::X86
+                if filter.backend == Backend::Avx512Vnni
+                    && size_of::<Y>() == 1
+                    && super::x86::depthwise::line(line, filter, scratch, y.cast()) =>
+            {
+                filter.channels.bias.len()
+            }
             _ => 0,
         }
     }

@@ -14,6 +14,8 @@ mod dsp_depthwise;
 pub mod elementwise;
 mod helium;
 pub mod matrix;
+#[cfg(not(target_os = "none"))]
+pub mod pairs;
 mod portable;
 pub mod product;
 #[cfg(not(target_os = "none"))]

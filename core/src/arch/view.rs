@@ -90,6 +90,13 @@ impl<'a, T: Element> In<'a, T> {
         unsafe { self.pointer.add(index).read() }
     }
 
+    /// All elements, if there are just `N`.
+    #[inline(always)]
+    pub fn array<const N: usize>(&self) -> Option<[T; N]> {
+        // SAFETY: there are N elements.
+        (self.len == N).then(|| unsafe { self.pointer.cast::<[T; N]>().read() })
+    }
+
     /// The part of the window from `start`, `len` elements long, cut off where the window ends.
     #[inline(always)]
     pub fn window(&self, start: usize, len: usize) -> Self {

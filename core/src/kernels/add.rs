@@ -123,6 +123,10 @@ pub(super) fn combine<W: Width>(run: &Run<'_>, function: impl Fn(i32, i32) -> i3
         let (first_a, first_b) = (a.get(0), b.get(0));
         match (step_a, step_b) {
             (1, 1) => {
+                #[cfg(not(target_os = "none"))]
+                if let (Some(a), Some(b), Some(y)) = (a.narrow(), b.narrow(), y.narrow()) {
+                    return crate::arch::pairs::each_pair(run.backend(), a, b, y, &function);
+                }
                 for index in 0..y.elements().min(a.elements()).min(b.elements()) {
                     y.set(index, function(a.get(index), b.get(index)));
                 }

@@ -6,6 +6,7 @@ use super::conv::{Shapes, dynamic};
 use super::requant::{Channels, Clamp, Quantized};
 use super::wide::narrow_and_wide;
 use super::window::{Rows, Window, overlap};
+use crate::arch::Backend;
 use crate::arch::depthwise::{self, Line, MAX_HEIGHT};
 use crate::arch::matrix::{Lane, Rounding};
 use crate::arch::view::In;
@@ -70,6 +71,7 @@ impl<'p> Filter<'p> {
     /// As the micro-kernels want it, for `depth` input channels.
     fn with(&self, operator: &Operator<'p>, depth: usize) -> depthwise::Filter<'p> {
         depthwise::Filter {
+            backend: Backend::Portable,
             layout: operator.plan().layout(),
             window: self.window,
             weights: self.weights,
@@ -130,10 +132,11 @@ fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
     let image = input.dims[1] as usize * length;
     let out_image = output.dims[1] as usize * out_length;
     let kept = if overlap(&input, &output) { window.kept() } else { 0 };
-    let filter = filter.with(run.operator(), depth);
+    let filter = depthwise::Filter { backend: run.backend(), ..filter.with(run.operator(), depth) };
     let line_bytes = X::line_bytes(&filter, output.dims[2] as usize);
     let scratch = run.scratch::<u8>(0, line_bytes);
     let ring = run.scratch::<X>(line_bytes.next_multiple_of(4), kept * length);
+    X::prepare(&filter, scratch);
     let mut table = [In::new(&[]); MAX_HEIGHT];
     for n in 0..images {
         let mut rows = Rows::new(x.window(n * image, image), height, length, ring, kept);

@@ -92,6 +92,10 @@ impl<'p> Matrix<'p> {
 
     /// How all its sums become outputs.
     pub fn rounding(&self) -> Rounding {
+        if self.layout.matrix().segmented {
+            // These layouts look at each block's shifts where they load them.
+            return Rounding { clamp: self.clamp, simple: false };
+        }
         Rounding::new(&self.channels, self.clamp)
     }
 

@@ -80,7 +80,7 @@ impl AveragePoolParams {
 }
 
 /// Channels that are pooled at once.
-const LANES: usize = 8;
+const LANES: usize = if cfg!(target_os = "none") { 8 } else { 32 };
 
 /// What pools of both kinds ask for: the same channels, and every window with a tap inside the image.
 fn check_shapes(window: &Window, input: &Tensor, output: &Tensor) -> Result<(), Fault> {
@@ -130,6 +130,12 @@ fn pool<X: Quantized>(
                     for kx in xs.clone() {
                         let ix = (left + (kx * window.dilation[1] as usize) as isize) as usize;
                         let x = x.window(((n * height + iy) * width + ix) * channels + channel, lanes);
+                        if let Some(x) = x.array::<LANES>() {
+                            for (value, x) in values.iter_mut().zip(x) {
+                                *value = fold(*value, x.widen());
+                            }
+                            continue;
+                        }
                         for (lane, value) in values.iter_mut().enumerate().take(x.len()) {
                             *value = fold(*value, x.get(lane).widen());
                         }

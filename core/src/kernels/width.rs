@@ -41,6 +41,8 @@ pub trait Source: Copy {
     fn window(&self, start: usize, len: usize) -> Self;
     /// Number of elements.
     fn elements(&self) -> usize;
+    /// The elements as they are, if they have 8 bits.
+    fn narrow(&self) -> Option<In<'_, i8>>;
 }
 
 /// Elements to write from integers in range.
@@ -51,6 +53,8 @@ pub trait Sink: Copy {
     fn window(&self, start: usize, len: usize) -> Self;
     /// Number of elements.
     fn elements(&self) -> usize;
+    /// The elements as they are, if they have 8 bits.
+    fn narrow(&self) -> Option<Out<'_, i8>>;
 }
 
 impl<T: Quantized> Source for In<'_, T> {
@@ -68,6 +72,11 @@ impl<T: Quantized> Source for In<'_, T> {
     fn elements(&self) -> usize {
         self.len()
     }
+
+    #[inline(always)]
+    fn narrow(&self) -> Option<In<'_, i8>> {
+        (size_of::<T>() == 1).then(|| self.cast())
+    }
 }
 
 impl<T: Quantized> Sink for Out<'_, T> {
@@ -84,6 +93,11 @@ impl<T: Quantized> Sink for Out<'_, T> {
     #[inline(always)]
     fn elements(&self) -> usize {
         self.len()
+    }
+
+    #[inline(always)]
+    fn narrow(&self) -> Option<Out<'_, i8>> {
+        (size_of::<T>() == 1).then(|| self.cast())
     }
 }
 
@@ -120,6 +134,14 @@ impl<A: Source, B: Source> Source for Either<A, B> {
             Self::Wide(source) => source.elements(),
         }
     }
+
+    #[inline(always)]
+    fn narrow(&self) -> Option<In<'_, i8>> {
+        match self {
+            Self::Narrow(source) => source.narrow(),
+            Self::Wide(source) => source.narrow(),
+        }
+    }
 }
 
 impl<A: Sink, B: Sink> Sink for Either<A, B> {
@@ -144,6 +166,14 @@ impl<A: Sink, B: Sink> Sink for Either<A, B> {
         match self {
             Self::Narrow(sink) => sink.elements(),
             Self::Wide(sink) => sink.elements(),
+        }
+    }
+
+    #[inline(always)]
+    fn narrow(&self) -> Option<Out<'_, i8>> {
+        match self {
+            Self::Narrow(sink) => sink.narrow(),
+            Self::Wide(sink) => sink.narrow(),
         }
     }
 }

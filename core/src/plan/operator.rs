@@ -41,8 +41,22 @@ pub struct Operator<'p> {
 }
 
 impl Record {
-    /// Looks the operands up and checks their number and place.
+    /// Checks the number of the operands, and each of them.
     pub fn check<'p>(&self, plan: RawPlan<'p>) -> Result<Operator<'p>, Fault> {
+        let operator = self.find(plan)?;
+        for operand in 0..operator.inputs as usize + operator.outputs as usize {
+            plan.tensor(operator.tensor_index(operand))?;
+        }
+        for output in 0..operator.outputs as usize {
+            if operator.output(output)?.place == Place::Data {
+                return Err(Fault::Bounds);
+            }
+        }
+        Ok(operator)
+    }
+
+    /// Finds what belongs to it, and checks that it is there.
+    fn find<'p>(&self, plan: RawPlan<'p>) -> Result<Operator<'p>, Fault> {
         let kind = OpKind::from_code(self.kind).ok_or(Fault::Code)?;
         let count = self.inputs as usize + self.outputs as usize;
         let bytes = plan.section(Section::Params).get(self.offset as usize..);
@@ -60,14 +74,6 @@ impl Record {
         };
         if count > MAX_OPERANDS || self.outputs == 0 {
             return Err(Fault::Operands);
-        }
-        for operand in 0..count {
-            plan.tensor(operator.tensor_index(operand))?;
-        }
-        for output in 0..operator.outputs as usize {
-            if operator.output(output)?.place == Place::Data {
-                return Err(Fault::Bounds);
-            }
         }
         Ok(operator)
     }
@@ -90,7 +96,7 @@ impl<'p> Operator<'p> {
     }
 
     pub(super) fn read(plan: RawPlan<'p>, index: usize) -> Option<Self> {
-        (index < plan.operator_count()).then(|| Self::record(plan, index).check(plan).ok()).flatten()
+        (index < plan.operator_count()).then(|| Self::record(plan, index).find(plan).ok()).flatten()
     }
 
     /// The model's name for it; empty when the plan was stripped.

@@ -16,7 +16,7 @@ const LANES: usize = 16;
 /// Where the sums of a block begin, and how they become outputs.
 #[derive(Clone, Copy)]
 pub(super) struct Block {
-    start: __m512i,
+    pub start: __m512i,
     /// Multipliers; those of odd lanes once more in even ones.
     multiplier: __m512i,
     odd: __m512i,
@@ -52,6 +52,13 @@ impl Block {
                 _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(mask, shift.add(first).cast())),
             )
         };
+        Self::of(_mm512_add_epi32(start, bias), multiplier, shift, mask)
+    }
+
+    /// The block whose sums begin with `start`, the lanes of `mask` of which are outputs.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    pub fn of(start: __m512i, multiplier: __m512i, shift: __m512i, mask: __mmask16) -> Self {
         let short = _mm512_mask_cmplt_epi32_mask(mask, shift, _mm512_set1_epi32(33)) == 0;
         let (shift, half) = if short {
             let shift = _mm512_sub_epi32(shift, _mm512_set1_epi32(32));
@@ -60,21 +67,13 @@ impl Block {
         } else {
             (shift, _mm512_setzero_si512())
         };
-        Self {
-            start: _mm512_add_epi32(start, bias),
-            multiplier,
-            odd: _mm512_srli_epi64::<32>(multiplier),
-            half,
-            shift,
-            mask,
-            short,
-        }
+        Self { start, multiplier, odd: _mm512_srli_epi64::<32>(multiplier), half, shift, mask, short }
     }
 
     /// Sums as steps of the output, without its zero point, within +-2^30.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-    fn scale(&self, sums: __m512i) -> __m512i {
+    pub fn scale(&self, sums: __m512i) -> __m512i {
         if !self.short {
             return self.scale_long(sums);
         }
@@ -144,6 +143,14 @@ impl Range {
     fn halves(self, a: __m512i, b: __m512i) -> __m512i {
         _mm512_adds_epi16(_mm512_packs_epi32(a, b), self.zero_point)
     }
+
+    /// Four vectors of scaled sums as 8-bit outputs, in every 128-bit lane four of each.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    pub fn bytes(self, [a, b, c, d]: [__m512i; 4]) -> __m512i {
+        let bytes = _mm512_packs_epi16(self.halves(a, b), self.halves(c, d));
+        _mm512_min_epi8(_mm512_max_epi8(bytes, self.min), self.max)
+    }
 }
 
 /// Stores four vectors of scaled sums as outputs, the lanes of `masks`; with `adjacent` they are all there, one vector behind
@@ -160,10 +167,8 @@ pub(super) unsafe fn store<Y: Quantized>(
     masks: [__mmask16; 4],
     adjacent: bool,
 ) {
-    let [a, b, c, d] = values;
     if size_of::<Y>() == 1 {
-        let bytes = _mm512_packs_epi16(range.halves(a, b), range.halves(c, d));
-        let bytes = _mm512_min_epi8(_mm512_max_epi8(bytes, range.min), range.max);
+        let bytes = range.bytes(values);
         let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
         let bytes = _mm512_permutexvar_epi32(order, bytes);
         if adjacent {
@@ -260,8 +265,7 @@ unsafe fn some<Y: Quantized, const B: usize>(task: &Task<Y>, first: usize) {
     let whole = first + B * LANES <= task.outputs;
     let tile = Tile { weights, first, blocks, whole, range: Range::new::<Y>(task.clamp) };
     let most = match B {
-        1 => 16,
-        2 => 8,
+        1 | 2 => 8,
         4 => 6,
         _ => 1,
     };
@@ -278,12 +282,7 @@ unsafe fn some<Y: Quantized, const B: usize>(task: &Task<Y>, first: usize) {
                 5 => tile.run::<Y, 5>(task, row),
                 6 => tile.run::<Y, 6>(task, row),
                 7 => tile.run::<Y, 7>(task, row),
-                8 => tile.run::<Y, 8>(task, row),
-                _ => {
-                    // Outputs and rows share no memory, so that some may be computed twice.
-                    tile.run::<Y, 8>(task, row);
-                    tile.run::<Y, 8>(task, row + rows - 8);
-                }
+                _ => tile.run::<Y, 8>(task, row),
             }
         }
         row += rows;
@@ -312,30 +311,68 @@ impl<const B: usize> Tile<B> {
         let mut sums = [[_mm512_setzero_si512(); B]; R];
         for row in &mut sums {
             for (sum, block) in row.iter_mut().zip(&self.blocks) {
-                *sum = block.start;
+                *sum = if B == 1 { _mm512_setzero_si512() } else { block.start };
             }
         }
+        // Second sums of a single block, which takes two groups at once: one load of a row is then good for two products.
+        let mut more = [_mm512_setzero_si512(); R];
         let flip = _mm512_set1_epi8(-128);
         let mut w = self.weights.wrapping_add(4 * LANES);
         for segment in 0..task.segments {
             // SAFETY: segment < segments.
             let mut x = unsafe { task.segment(segment) }.wrapping_add(row * task.step);
-            for _ in 0..task.groups {
+            let pairs = if B == 1 { task.groups / 2 } else { 0 };
+            for _ in 0..pairs {
+                // SAFETY: both groups lie in the block.
+                let (first, second) = unsafe {
+                    (_mm512_loadu_si512(w.cast()), _mm512_loadu_si512(w.wrapping_add(4 * LANES).cast()))
+                };
+                // Outputs 0, 1, 4, 5 .. and 2, 3, 6, 7 .., both groups of each next to each other.
+                let (low, high) =
+                    (_mm512_unpacklo_epi32(first, second), _mm512_unpackhi_epi32(first, second));
+                for (row, (sums, more)) in sums.iter_mut().zip(&mut more).enumerate() {
+                    // SAFETY: both groups lie in the row.
+                    let eight = unsafe { x.wrapping_add(row * task.step).cast::<i64>().read_unaligned() };
+                    let eight = _mm512_xor_si512(_mm512_set1_epi64(eight), flip);
+                    sums[0] = _mm512_dpbusd_epi32(sums[0], eight, low);
+                    *more = _mm512_dpbusd_epi32(*more, eight, high);
+                }
+                w = w.wrapping_add(8 * LANES);
+                x = x.wrapping_add(8);
+            }
+            for _ in 2 * pairs..task.groups {
                 let mut weights = [flip; B];
+                let zero = _mm512_setzero_si512();
                 for (block, weights) in weights.iter_mut().enumerate() {
                     // SAFETY: the group lies in the block.
                     *weights = unsafe { _mm512_loadu_si512(w.wrapping_add(block * task.block).cast()) };
                 }
+                // The last group alone, as the first of two.
+                let (low, high) =
+                    (_mm512_unpacklo_epi32(weights[0], zero), _mm512_unpackhi_epi32(weights[0], zero));
                 for (row, sums) in sums.iter_mut().enumerate() {
                     // SAFETY: the group lies in the row.
                     let four = unsafe { x.wrapping_add(row * task.step).cast::<i32>().read_unaligned() };
                     let four = _mm512_xor_si512(_mm512_set1_epi32(four), flip);
+                    if B == 1 {
+                        sums[0] = _mm512_dpbusd_epi32(sums[0], four, low);
+                        more[row] = _mm512_dpbusd_epi32(more[row], four, high);
+                        continue;
+                    }
                     for (sum, weights) in sums.iter_mut().zip(weights) {
                         *sum = _mm512_dpbusd_epi32(*sum, four, weights);
                     }
                 }
                 w = w.wrapping_add(4 * LANES);
                 x = x.wrapping_add(4);
+            }
+        }
+        if B == 1 {
+            for (sums, more) in sums.iter_mut().zip(more) {
+                let (a, b) = (_mm512_castsi512_ps(sums[0]), _mm512_castsi512_ps(more));
+                let first = _mm512_castps_si512(_mm512_shuffle_ps::<0b10_00_10_00>(a, b));
+                let second = _mm512_castps_si512(_mm512_shuffle_ps::<0b11_01_11_01>(a, b));
+                sums[0] = _mm512_add_epi32(self.blocks[0].start, _mm512_add_epi32(first, second));
             }
         }
         // Written out, so that every index is a constant and sums never leave their registers before.
