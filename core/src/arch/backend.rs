@@ -13,12 +13,6 @@ pub enum Backend {
     /// AVX-512 (F, BW, DQ, VL) with VNNI.
     #[cfg(not(target_os = "none"))]
     Avx512Vnni,
-    /// NEON.
-    #[cfg(not(target_os = "none"))]
-    Neon,
-    /// NEON with dot products.
-    #[cfg(not(target_os = "none"))]
-    NeonDot,
 }
 
 impl Backend {
@@ -29,10 +23,6 @@ impl Backend {
         Self::Avx2,
         #[cfg(not(target_os = "none"))]
         Self::Avx512Vnni,
-        #[cfg(not(target_os = "none"))]
-        Self::Neon,
-        #[cfg(not(target_os = "none"))]
-        Self::NeonDot,
     ];
 
     /// Its name on command lines.
@@ -43,10 +33,6 @@ impl Backend {
             Self::Avx2 => "avx2",
             #[cfg(not(target_os = "none"))]
             Self::Avx512Vnni => "avx512-vnni",
-            #[cfg(not(target_os = "none"))]
-            Self::Neon => "neon",
-            #[cfg(not(target_os = "none"))]
-            Self::NeonDot => "neon-dot",
         }
     }
 
@@ -58,10 +44,6 @@ impl Backend {
             Self::Avx2 => super::x86::has_avx2(),
             #[cfg(all(target_arch = "x86_64", not(miri)))]
             Self::Avx512Vnni => super::x86::has_avx512_vnni(),
-            #[cfg(all(target_arch = "aarch64", not(target_os = "none"), not(miri)))]
-            Self::Neon => true,
-            #[cfg(all(target_arch = "aarch64", not(target_os = "none"), not(miri)))]
-            Self::NeonDot => super::neon::has_dot(),
             #[allow(unreachable_patterns)]
             _ => false,
         }

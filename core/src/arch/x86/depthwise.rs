@@ -41,7 +41,7 @@ impl Ways {
     fn of(filter: &Filter<'_>, scratch: Out<'_, u8>) -> Option<Self> {
         let [height, width] = filter.window.kernel.map(usize::from);
         let (count, stride, taps) = (filter.depth, filter.window.stride[1] as usize, height * width);
-        let flat = count < LANES && count >= 8 && LANES.is_multiple_of(count) && stride <= 2;
+        let flat = (8..LANES).contains(&count) && LANES.is_multiple_of(count) && stride <= 2;
         let (quads, bytes) = (taps.div_ceil(4), chunk_bytes(filter));
         let fits = filter.channels.bias.len() == count && taps <= TAPS && height <= MAX_HEIGHT;
         let ways = Self { flat, stride, quads, bytes: bytes.checked_div(count.div_ceil(LANES)).unwrap_or(0) };
