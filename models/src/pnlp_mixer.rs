@@ -3,14 +3,15 @@
 //! The input of the network here is not the dense feature matrix but the indices of its non-zeros, so the bottleneck is
 //! a sum of weight rows ([`crate::ops::project`]); [`crate::onnx`] exports the same weights as an ordinary product.
 
-use burn::module::{Module, ModuleVisitor, Param};
-use burn::nn::{LayerNorm, LayerNormConfig, Linear};
+use burn::module::Module;
+use burn::nn::{LayerNorm, Linear};
 use burn::tensor::activation::softmax;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor};
 use mixel_core::text::{FrontEndError, TextFrontEnd};
 use rand::Rng;
 
 use crate::ops::{gelu, project};
+use crate::weights::{self, Loader, Parameter, Start, Weight};
 
 /// Sizes of the text front end and of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,34 +77,9 @@ pub struct Architecture {
     pub classes: usize,
 }
 
-/// One tensor of weights. Linear layers are `[inputs, outputs]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Weight {
-    /// Path, such as `mixer0/token/w1`.
-    pub name: String,
-    /// Shape, one or two dimensions.
-    pub shape: Vec<usize>,
-    /// Values, last dimension innermost.
-    pub values: Vec<f32>,
-}
-
-/// How a parameter starts.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Start {
-    /// Uniform in plus and minus `1 / sqrt(inputs)`, PyTorch's default for a linear layer.
-    Uniform {
-        /// Inputs of the layer.
-        inputs: usize,
-    },
-    /// All ones.
-    Ones,
-    /// All zeros.
-    Zeros,
-}
-
 impl Architecture {
     /// Name, shape and start of every parameter, in the order of the module's fields.
-    pub fn parameters(&self) -> Vec<(String, Vec<usize>, Start)> {
+    pub fn parameters(&self) -> Vec<Parameter> {
         let Size { length, width, hidden, layers, .. } = self.size;
         let mut list = Vec::new();
         let mut linear = |path: &str, weight: &str, bias: &str, inputs: usize, outputs: usize| {
@@ -148,21 +124,7 @@ impl Architecture {
 
     /// Fresh weights. The same generator state gives the same weights.
     pub fn start(&self, rng: &mut impl Rng) -> Vec<Weight> {
-        self.parameters()
-            .into_iter()
-            .map(|(name, shape, start)| {
-                let count = shape.iter().product();
-                let values = match start {
-                    Start::Uniform { inputs } => {
-                        let bound = 1.0 / (inputs as f32).sqrt();
-                        (0..count).map(|_| rng.random_range(-bound..bound)).collect()
-                    }
-                    Start::Ones => vec![1.0; count],
-                    Start::Zeros => vec![0.0; count],
-                };
-                Weight { name, shape, values }
-            })
-            .collect()
+        weights::start(self.parameters(), rng)
     }
 }
 
@@ -203,20 +165,15 @@ impl PnlpMixer {
     /// # Panics
     /// If the weights are not those of `architecture`, in the order of [`Architecture::parameters`].
     pub fn new(architecture: &Architecture, weights: &[Weight], device: &Device) -> Self {
-        let expected = architecture.parameters();
-        assert_eq!(weights.len(), expected.len(), "number of weights");
-        for (weight, (name, shape, _)) in weights.iter().zip(&expected) {
-            assert_eq!((&weight.name, &weight.shape), (name, shape), "name and shape");
-        }
-        let mut loader = Loader { weights: weights.iter(), device };
+        let mut loader = Loader::new(&architecture.parameters(), weights, device);
         Self {
             bottleneck: loader.linear(),
             mixers: (0..architecture.size.layers)
                 .map(|_| Mixer {
                     token_norm: loader.norm(),
-                    token: loader.mlp(),
+                    token: Mlp::new(&mut loader),
                     channel_norm: loader.norm(),
-                    channel: loader.mlp(),
+                    channel: Mlp::new(&mut loader),
                 })
                 .collect(),
             pool: (architecture.head == Head::Sequence)
@@ -227,21 +184,7 @@ impl PnlpMixer {
 
     /// The weights, in the order of [`Architecture::parameters`].
     pub fn weights(&self, architecture: &Architecture) -> Vec<Weight> {
-        struct Collect(Vec<Vec<f32>>);
-        impl ModuleVisitor for Collect {
-            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-                let data = param.val().into_data();
-                self.0.push(data.iter::<f32>().collect());
-            }
-        }
-        let mut collected = Collect(Vec::new());
-        self.visit(&mut collected);
-        architecture
-            .parameters()
-            .into_iter()
-            .zip(collected.0)
-            .map(|((name, shape, _), values)| Weight { name, shape, values })
-            .collect()
+        weights::collect(self, architecture.parameters())
     }
 
     /// Logits of a batch.
@@ -277,44 +220,16 @@ impl PnlpMixer {
 }
 
 impl Mlp {
+    fn new(loader: &mut Loader<'_>) -> Self {
+        Self { up: loader.linear(), down: loader.linear() }
+    }
+
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         let [rows, columns, inputs] = x.dims();
         // One matrix product over all rows is faster than a batch of small ones.
         let x = x.reshape([rows * columns, inputs]);
         let x = self.down.forward(gelu(self.up.forward(x)));
         x.reshape([rows, columns, inputs])
-    }
-}
-
-/// Takes weights in order.
-struct Loader<'a> {
-    weights: core::slice::Iter<'a, Weight>,
-    device: &'a Device,
-}
-
-impl Loader<'_> {
-    fn next<const D: usize>(&mut self) -> Param<Tensor<D>> {
-        let weight = self.weights.next().expect("counted by the caller");
-        Param::from_data(TensorData::new(weight.values.clone(), weight.shape.clone()), self.device)
-    }
-
-    fn linear(&mut self) -> Linear {
-        Linear { weight: self.next(), bias: Some(self.next()) }
-    }
-
-    fn norm(&mut self) -> LayerNorm {
-        let gamma = self.next::<1>();
-        let [width] = gamma.dims();
-        let mut norm = LayerNormConfig::new(width)
-            .with_epsilon(crate::onnx::LAYER_NORM_EPSILON.into())
-            .init(self.device);
-        norm.gamma = gamma;
-        norm.beta = Some(self.next());
-        norm
-    }
-
-    fn mlp(&mut self) -> Mlp {
-        Mlp { up: self.linear(), down: self.linear() }
     }
 }
 

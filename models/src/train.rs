@@ -11,7 +11,8 @@ use rand::{SeedableRng, rngs::StdRng};
 use crate::augment::{Noise, Noisy, SpanPool};
 use crate::batch::{Sentence, rows};
 use crate::data::Example;
-use crate::pnlp_mixer::{Architecture, Head, PnlpMixer, Weight};
+use crate::pnlp_mixer::{Architecture, Head, PnlpMixer};
+use crate::weights::{Weight, blend};
 
 /// What is chosen on the development set.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -115,7 +116,7 @@ pub fn train(
             let loss = cross_entropy(architecture, logits, &noisy, recipe.smoothing, &device);
             total += loss.clone().into_scalar::<f32>();
             let gradients = GradientsParams::from_grads(loss.backward(), &model);
-            model = optimizer.step(learning_rate(recipe, step, steps), model, gradients);
+            model = optimizer.step(learning_rate(recipe.learning_rate, step, steps), model, gradients);
             step += 1;
             let decay = AVERAGE_DECAY.min(step as f32 / (step as f32 + 10.0));
             blend(&mut average, &model.weights(architecture), decay);
@@ -125,18 +126,11 @@ pub fn train(
     average
 }
 
-fn learning_rate(recipe: &Recipe, step: usize, steps: usize) -> f64 {
+/// Learning rate of a step: linear warm-up to `peak`, then half a cosine down to 0.
+pub(crate) fn learning_rate(peak: f64, step: usize, steps: usize) -> f64 {
     let warm = ((step + 1) as f64 / WARM_UP as f64).min(1.0);
     let cosine = 0.5 * (1.0 + (std::f64::consts::PI * step as f64 / steps as f64).cos());
-    recipe.learning_rate * warm * cosine
-}
-
-fn blend(average: &mut [Weight], weights: &[Weight], decay: f32) {
-    for (average, weight) in average.iter_mut().zip(weights) {
-        for (average, value) in average.values.iter_mut().zip(&weight.values) {
-            *average += (1.0 - decay) * (value - *average);
-        }
-    }
+    peak * warm * cosine
 }
 
 /// Mean cross-entropy over the predictions that count: one a sentence, or one a word that is there.

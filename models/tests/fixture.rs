@@ -6,8 +6,9 @@ use mixel_models::augment::Noise;
 use mixel_models::batch::Sentence;
 use mixel_models::data::{Example, tsv};
 use mixel_models::onnx;
-use mixel_models::pnlp_mixer::{Architecture, Head, Size, Weight};
+use mixel_models::pnlp_mixer::{Architecture, Head, Size};
 use mixel_models::train::{self, Encoded, Recipe};
+use mixel_models::weights::Weight;
 use rand::{SeedableRng, rngs::StdRng};
 use tract_onnx::prelude::*;
 
@@ -135,7 +136,7 @@ fn tract_agrees_with_the_training_library() {
     for target in [tsv::Target::Intent, tsv::Target::Tags] {
         let case = case(target);
         let weights = fit(&case, 3, 1).0;
-        let file = onnx::export("fixture", &case.architecture, &weights, &case.labels);
+        let file = onnx::pnlp_mixer::export("fixture", &case.architecture, &weights, &case.labels);
         let model = tract_onnx::onnx()
             .model_for_read(&mut file.as_slice())
             .and_then(|model| model.into_optimized()?.into_runnable())
@@ -169,8 +170,11 @@ fn onnx_runtime_agrees_with_the_training_library() {
         let case = case(target);
         let weights = fit(&case, 3, 1).0;
         let name = |end: &str| folder.join(format!("fixture-{target:?}.{end}"));
-        std::fs::write(name("onnx"), onnx::export("fixture", &case.architecture, &weights, &case.labels))
-            .unwrap();
+        std::fs::write(
+            name("onnx"),
+            onnx::pnlp_mixer::export("fixture", &case.architecture, &weights, &case.labels),
+        )
+        .unwrap();
         let bytes = |values: &[f32]| -> Vec<u8> { values.iter().flat_map(|v| v.to_le_bytes()).collect() };
         std::fs::write(name("in"), bytes(&features(&case, &TEXTS))).unwrap();
         let status = std::process::Command::new("python3")
@@ -193,9 +197,10 @@ fn the_front_end_is_in_the_metadata() {
     use prost::Message;
     let case = case(tsv::Target::Intent);
     let weights = fit(&case, 1, 0).0;
-    let file = onnx::export("fixture", &case.architecture, &weights, &case.labels);
+    let file = onnx::pnlp_mixer::export("fixture", &case.architecture, &weights, &case.labels);
     let model = tract_onnx::pb::ModelProto::decode(file.as_slice()).unwrap();
-    let entry = model.metadata_props.iter().find(|entry| entry.key == onnx::FRONT_END_KEY).unwrap();
+    let entry =
+        model.metadata_props.iter().find(|entry| entry.key == onnx::pnlp_mixer::FRONT_END_KEY).unwrap();
     assert_eq!(
         serde_json::from_str::<serde_json::Value>(&entry.value).unwrap(),
         serde_json::json!({

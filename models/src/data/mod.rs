@@ -57,6 +57,10 @@ pub enum DataErrorKind {
     Json(serde_json::Error),
     /// A label, given here, is not among the training labels.
     Label(String),
+    /// A line (from 1) of a table has not the expected columns.
+    Row(usize),
+    /// It is not a USTAR archive.
+    Archive,
 }
 
 impl fmt::Display for DataError {
@@ -75,6 +79,8 @@ impl fmt::Display for DataError {
             DataErrorKind::Label(label) => {
                 write!(f, "{path}: label {label:?} does not occur in training")
             }
+            DataErrorKind::Row(line) => write!(f, "{path}:{line}: not the expected columns"),
+            DataErrorKind::Archive => write!(f, "{path} is not a USTAR archive"),
         }
     }
 }
@@ -89,19 +95,26 @@ pub fn folder() -> PathBuf {
     }
 }
 
-/// Text of a file, and its name with the start of its checksum.
-fn read(folder: &Path, name: &str) -> Result<(String, String), DataError> {
+/// Bytes of a file, and its name with the start of its checksum.
+pub(crate) fn read_bytes(folder: &Path, name: &str) -> Result<(Vec<u8>, String), DataError> {
     let path = folder.join(name);
     let bytes = std::fs::read(&path).map_err(|error| DataError {
-        path: path.clone(),
+        path,
         kind: match error.kind() {
             std::io::ErrorKind::NotFound => DataErrorKind::Missing,
             _ => DataErrorKind::Unreadable(error),
         },
     })?;
     let digits: String = Sha256::digest(&bytes).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-    let text = String::from_utf8(bytes).map_err(|_| DataError { path, kind: DataErrorKind::NotUtf8 })?;
-    Ok((text, format!("{name} sha256:{digits}")))
+    Ok((bytes, format!("{name} sha256:{digits}")))
+}
+
+/// Text of a file, and its name with the start of its checksum.
+pub(crate) fn read(folder: &Path, name: &str) -> Result<(String, String), DataError> {
+    let (bytes, source) = read_bytes(folder, name)?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| DataError { path: folder.join(name), kind: DataErrorKind::NotUtf8 })?;
+    Ok((text, source))
 }
 
 /// Indices of names in the sorted `labels`; `path` is for errors.

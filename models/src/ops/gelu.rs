@@ -94,7 +94,7 @@ fn normal(x: f32) -> (f32, f32) {
 
 /// `e^x` for `x <= 0`, relative error below 1e-6: `2^k * 2^f` with `f` in [-1/2, 1/2] by its Taylor series.
 #[inline(always)]
-fn exp_negative(x: f32) -> f32 {
+pub(super) fn exp_negative(x: f32) -> f32 {
     // Below, the result is under the smallest normal number.
     let y = (x * core::f32::consts::LOG2_E).max(-126.0);
     // Adding 1.5 * 2^23 leaves the nearest integer in the low mantissa bits.
