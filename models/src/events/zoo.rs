@@ -96,7 +96,7 @@ impl Model {
                 },
             },
             Self::EvtGesture => Recipe {
-                epochs: 25,
+                epochs: 16,
                 batch: 32,
                 learning_rate: 4e-3,
                 weight_decay: 0.05,
