@@ -8,7 +8,8 @@ pub trait Observer {
     /// Operator `index` is about to run.
     fn begin(&mut self, index: usize);
 
-    /// Operator `index` is done; `output` are the bytes of its first output, at the bound of its shape.
+    /// Operator `index` is done; `output` are the bytes of its first output, at the bound of its shape. An operator that runs
+    /// in strips is told of once a strip, each time with the rows that are new.
     fn end(&mut self, index: usize, output: &[u8]);
 }
 

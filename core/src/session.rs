@@ -6,7 +6,8 @@ use crate::events::histogram::Histogram;
 use crate::events::patch::Emitted;
 use crate::kernels::{Execute, OpSet, Run};
 use crate::plan::format::Section;
-use crate::plan::{Direction, FrontEnd, Place, Plan, Rows, Tensor};
+use crate::plan::strips::{Group, Keep, Walk};
+use crate::plan::{Direction, FrontEnd, Operator, Place, Plan, Rows, Tensor};
 use crate::profile::{Observer, Unobserved};
 use crate::text::Words;
 
@@ -174,21 +175,62 @@ impl<'p, 'a, O: OpSet> Session<'p, 'a, O> {
 
     /// Runs all operators and tells `observer` of each.
     pub fn run_observed<T: Observer>(&mut self, observer: &mut T) {
-        let rows = Rows::new(self.rows, self.plan.max_rows());
-        for index in 0..self.plan.operator_count() {
-            let Some(operator) = self.plan.operator(index) else { continue };
-            if T::WATCHES {
-                observer.begin(index);
+        let mut next = 0;
+        if O::STRIPS {
+            for group in self.plan.groups() {
+                self.run_range(next..group.first, observer);
+                self.run_strips(group, observer);
+                next = group.operators().end;
             }
-            {
-                let lease = self.arena.lease();
-                let run = Run { operator, lease: &lease, rows, backend: self.backend };
-                O::visit(operator.kind, Execute(run));
+        }
+        self.run_range(next..self.plan.operator_count(), observer);
+    }
+
+    fn run_range<T: Observer>(&mut self, operators: core::ops::Range<usize>, observer: &mut T) {
+        for index in operators {
+            if let Some(operator) = self.plan.operator(index) {
+                self.run_operator(index, operator, observer);
             }
-            if T::WATCHES {
-                let output = operator.output(0).map_or(&[][..], |tensor| self.bytes(&tensor));
-                observer.end(index, output);
+        }
+    }
+
+    /// Every operator of the group in turn, as long as rows of the last output are missing. Out of line, as the walk takes
+    /// some hundred bytes of stack.
+    #[inline(never)]
+    fn run_strips<T: Observer>(&mut self, group: Group<'_>, observer: &mut T) {
+        let raw = *self.plan;
+        let Ok(mut walk) = Walk::new(raw, group) else { return };
+        while walk.advance() {
+            for (index, at) in group.operators().enumerate() {
+                let Some(operator) = self.plan.operator(at) else { return };
+                if let Some(Keep { tensor, from, bytes }) = walk.keep(index, &operator) {
+                    let start = self.base(&tensor);
+                    let lease = self.arena.lease();
+                    let memory = lease.window::<u8>(start, tensor.bytes());
+                    memory.copy_from(&memory.reader().window(from, bytes));
+                }
+                if let Ok(Some(operator)) = walk.view(index, operator) {
+                    self.run_operator(at, operator, observer);
+                }
+                walk.done(index);
             }
+        }
+    }
+
+    /// Out of line, so that the operators are linked once.
+    #[inline(never)]
+    fn run_operator<T: Observer>(&mut self, index: usize, operator: Operator<'_>, observer: &mut T) {
+        if T::WATCHES {
+            observer.begin(index);
+        }
+        {
+            let rows = Rows::new(self.rows, self.plan.max_rows());
+            let lease = self.arena.lease();
+            O::visit(operator.kind, Execute(Run { operator, lease: &lease, rows, backend: self.backend }));
+        }
+        if T::WATCHES {
+            let output = operator.output(0).map_or(&[][..], |tensor| self.bytes(&tensor));
+            observer.end(index, output);
         }
     }
 

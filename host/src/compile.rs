@@ -14,7 +14,7 @@ use crate::events::{self, Recording};
 use crate::graph::{EventSpec, Graph, ValueId};
 use crate::import::{self, ImportOptions, Model};
 use crate::lower::lower;
-use crate::plan::{Placement, place};
+use crate::plan::{Gain, Placement, Saving, in_strips};
 use crate::program::Program;
 use crate::quantize::{self, Quantized, Statistics};
 use crate::reference::Reference;
@@ -116,6 +116,22 @@ pub struct CompileOptions {
     pub calibration: CalibrationData,
     /// Leave operator names out of the plan.
     pub strip: bool,
+    /// Whether operators may run in strips of rows.
+    pub strips: Strips,
+    /// Bytes of the arena at most.
+    pub max_arena: Option<usize>,
+}
+
+/// Whether operators run in strips of rows, so that large tensors never exist whole. The code for it takes 5 kB of flash.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Strips {
+    /// Where that makes the arena at least a third smaller, or where the arena is beyond its limit.
+    #[default]
+    Auto,
+    /// Where that makes the arena at least a tenth smaller.
+    Most,
+    /// Nowhere.
+    Off,
 }
 
 /// A model up to the point where targets differ.
@@ -123,6 +139,8 @@ pub struct Prepared {
     quantized: Quantized,
     interfaces: Vec<(String, Interface)>,
     strip: bool,
+    strips: Strips,
+    max_arena: Option<usize>,
 }
 
 /// A compiled model.
@@ -131,6 +149,8 @@ pub struct Compiled {
     pub program: Program,
     /// Where the tensors lie.
     pub placement: Placement,
+    /// What running in strips gained, group by group.
+    pub gains: Vec<Gain>,
     /// The plan file.
     pub plan: Aligned,
 }
@@ -148,7 +168,13 @@ pub fn prepare(path: &Path, options: &CompileOptions) -> Result<Prepared> {
     let _progress = Progress::new("quantizing");
     let quantized = quantize::quantize(graph, statistics.as_ref(), &options.quantize)?;
     let interfaces = interfaces(&Model::read(path, &options.import)?);
-    Ok(Prepared { quantized, interfaces, strip: options.strip })
+    Ok(Prepared {
+        quantized,
+        interfaces,
+        strip: options.strip,
+        strips: options.strips,
+        max_arena: options.max_arena,
+    })
 }
 
 impl Prepared {
@@ -162,15 +188,39 @@ impl Prepared {
     /// # Errors
     /// Those of lowering, planning and emitting.
     pub fn compile(&self, target: Target) -> Result<Compiled> {
+        self.compile_with(target, self.strips)
+    }
+
+    /// The plan for `target` in which every tensor exists whole, to be looked at operator by operator. It gives the same
+    /// results.
+    ///
+    /// # Errors
+    /// As [`Prepared::compile`].
+    pub fn compile_whole(&self, target: Target) -> Result<Compiled> {
+        self.compile_with(target, Strips::Off)
+    }
+
+    fn compile_with(&self, target: Target, strips: Strips) -> Result<Compiled> {
         let _progress = Progress::new("planning memory");
         let mut program = lower(&self.quantized, target.layout())?;
         for port in &mut program.ports {
             let found = self.interfaces.iter().find(|(name, _)| *name == port.name);
             port.interface = found.map_or(Interface::Integers, |(_, interface)| *interface);
         }
-        let placement = place(&program)?;
+        let limit = self.max_arena.unwrap_or(usize::MAX);
+        let saving = match strips {
+            Strips::Auto => Saving { least: 1.0 / 3.0, limit },
+            Strips::Most => Saving { least: 0.1, limit },
+            Strips::Off => Saving { least: f32::INFINITY, limit: usize::MAX },
+        };
+        let (program, placement, gains) = in_strips(program, saving)?;
+        if strips != Strips::Off && placement.arena() > limit {
+            let least = placement.arena();
+            return Err(Error::new(ErrorKind::Plan, "", format!("the arena takes {least} bytes, {limit} are allowed"))
+                .hint("allow more with --max-arena, or make the model's largest tensors smaller (`mixel inspect` lists them)"));
+        }
         let plan = emit::emit(&program, &placement, self.strip)?;
-        Ok(Compiled { program, placement, plan })
+        Ok(Compiled { program, placement, gains, plan })
     }
 }
 
@@ -316,9 +366,10 @@ pub fn operator_set(plan: &RawPlan<'_>) -> String {
     kinds.sort_by_key(|kind| *kind as u16);
     kinds.dedup();
     let names: Vec<String> = kinds.iter().map(|kind| format!("{kind:?}")).collect();
+    let strips = plan.groups().next().map_or("", |_| "    strips: true;\n");
     format!(
         "// Written by `mixel compile --ops-rs`.\nmixel_core::op_set! {{\n    /// The operators of this plan.\n    \
-         pub struct Ops: {};\n}}\n",
+         pub struct Ops: {};\n{strips}}}\n",
         names.join(", ")
     )
 }

@@ -1,6 +1,7 @@
 //! Program and offsets to plan bytes, and back through the core's own reader.
 
 use mixel_core::plan::format::{self, Section};
+use mixel_core::plan::strips::group_bytes;
 use mixel_core::plan::write::{MemorySizes, WriteError, Writer};
 use mixel_core::plan::{EventFrontEnd, FrontEnd, Plan};
 
@@ -73,6 +74,9 @@ fn write(
         let name = if strip { format::NO_NAME } else { writer.string(&operator.name)? };
         writer.operator(operator.kind, &operator.inputs, &operator.outputs, &operator.params, name)?;
     }
+    for strips in &program.strips {
+        writer.strips(strips.first as u16, strips.rows, &strips.heights)?;
+    }
     for port in &program.ports {
         let name = writer.string(&port.name)?;
         writer.port_as(port.tensor, port.direction, port.interface, name)?;
@@ -109,6 +113,7 @@ fn room(program: &Program) -> [usize; Section::COUNT] {
         Section::Data => program.data.len(),
         Section::Ports => (program.ports.len() + program.states.len()) * format::PORT_SIZE,
         Section::Strings => strings,
+        Section::Strips => program.strips.iter().map(|strips| group_bytes(strips.heights.len())).sum(),
         Section::FrontEnd => 32 + 4 * program.front_end.labels.len(),
     })
 }

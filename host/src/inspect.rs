@@ -1,8 +1,9 @@
 //! What is in a plan, for people and for programs.
 
-use mixel_core::kernels;
 use mixel_core::plan::format::Section;
+use mixel_core::plan::strips;
 use mixel_core::plan::{DType, Direction, FrontEnd, Interface, Place, Port, RawPlan, Tensor, TextHead};
+use mixel_core::{All, kernels};
 use serde::Serialize;
 
 use crate::samples::type_name;
@@ -31,8 +32,20 @@ pub struct Inspection {
     pub inputs: Vec<PortFacts>,
     pub outputs: Vec<PortFacts>,
     pub ops: Vec<OpFacts>,
+    /// Operators that run in strips of rows.
+    pub strips: Vec<StripFacts>,
     /// Where tensors lie in the arena, and when.
     pub arena: Vec<Region>,
+}
+
+/// Operators that run together, a strip of rows at a time.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct StripFacts {
+    pub first: usize,
+    pub last: usize,
+    /// Rows of the last output in a strip.
+    pub rows: u16,
 }
 
 /// The text front end.
@@ -98,8 +111,8 @@ pub struct Region {
 
 /// Looks at `plan`, verified or not; what cannot be read is left out.
 pub fn inspect(plan: &RawPlan<'_>) -> Inspection {
-    let ops: Vec<OpFacts> = plan
-        .operators()
+    let ops: Vec<OpFacts> = (0..plan.operator_count())
+        .filter_map(|index| plan.whole_operator(index))
         .map(|operator| {
             let needs = kernels::needs(&operator).ok();
             let inputs = (0..operator.inputs as usize).filter_map(|input| operator.input(input).ok());
@@ -108,7 +121,13 @@ pub fn inspect(plan: &RawPlan<'_>) -> Inspection {
                 name: operator.name().to_owned(),
                 op: format!("{:?}", operator.kind),
                 macs: needs.map_or(0, |needs| needs.macs),
-                scratch_bytes: needs.map_or(0, |needs| needs.scratch),
+                scratch_bytes: match plan
+                    .groups()
+                    .find(|group| group.operators().contains(&(operator.index as usize)))
+                {
+                    Some(group) => strips::check::<All>(*plan, group).unwrap_or(0),
+                    None => needs.map_or(0, |needs| needs.scratch),
+                },
                 inputs: inputs.map(|tensor| facts(&tensor)).collect(),
                 outputs: outputs.map(|tensor| facts(&tensor)).collect(),
             }
@@ -142,6 +161,10 @@ pub fn inspect(plan: &RawPlan<'_>) -> Inspection {
         inputs: plan.inputs().filter_map(|port| port_facts(plan, &port)).collect(),
         outputs: plan.outputs().filter_map(|port| port_facts(plan, &port)).collect(),
         ops,
+        strips: plan
+            .groups()
+            .map(|group| StripFacts { first: group.first, last: group.operators().end - 1, rows: group.rows })
+            .collect(),
         arena: arena(plan),
     }
 }

@@ -17,6 +17,9 @@ pub struct Program {
     pub operators: Vec<ProgramOperator>,
     /// The data section: weights, tables, constant operands. Each constant begins at a multiple of 16 bytes.
     pub data: Vec<u8>,
+    /// Groups of operators that run in strips of rows, in execution order; their tensors in between have the rows of their
+    /// line buffers.
+    pub strips: Vec<Strips>,
     /// Inputs and outputs in the model's order.
     pub ports: Vec<ProgramPort>,
     /// Tensors that are kept from run to run, each with the constant that it begins with; indices into
@@ -28,6 +31,24 @@ pub struct Program {
     pub count_table: Option<u32>,
     /// Bound of the dynamic dimension; 0 when all shapes are static.
     pub max_rows: usize,
+}
+
+/// Operators that run in strips; see [`mixel_core::plan::strips`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Strips {
+    /// The first of them.
+    pub first: usize,
+    /// Rows of the last output that a strip gives.
+    pub rows: u16,
+    /// Height of the whole output of each.
+    pub heights: Vec<u16>,
+}
+
+impl Strips {
+    /// The operators.
+    pub fn operators(&self) -> std::ops::Range<usize> {
+        self.first..self.first + self.heights.len()
+    }
 }
 
 /// A tensor of a program.

@@ -177,18 +177,23 @@ impl<'a, T: Element> Out<'a, T> {
         }
     }
 
-    /// Copies as many elements of `source` as both have. Where they share memory, it goes element by element, the first
-    /// one first (and so needs no `memmove`, which would be 1.5 KiB of flash).
+    /// Copies as many elements of `source` as both have. Where they share memory, it goes piece by piece, the first one
+    /// first (and so needs no `memmove`, which would be 1.5 KiB of flash), which moves elements towards the front.
     #[inline]
     pub fn copy_from(&self, source: &In<'_, T>) {
         let len = self.len.min(source.len);
         let (from, to) = (source.pointer as usize, self.pointer as usize);
-        if from.abs_diff(to) >= len * size_of::<T>() {
-            // SAFETY: both windows were made from live allocations of at least that many elements, and the elements
-            // copied do not share memory.
-            unsafe { self.pointer.copy_from_nonoverlapping(source.pointer, len) }
-        } else {
-            (0..len).for_each(|index| self.set(index, source.get(index)));
+        let apart = from.abs_diff(to) / size_of::<T>();
+        if apart == 0 {
+            return;
+        }
+        let mut done = 0;
+        while done < len {
+            let piece = apart.min(len - done);
+            // SAFETY: both windows were made from live allocations of at least `len` elements, and elements that are no
+            // further from each other than the windows do not share memory.
+            unsafe { self.pointer.add(done).copy_from_nonoverlapping(source.pointer.add(done), piece) }
+            done += piece;
         }
     }
 

@@ -67,7 +67,7 @@ impl<'p> Filter<'p> {
     /// What [`ConvParams::encode`] writes; none when it does not divide the channels into groups.
     pub fn read(operator: &Operator<'p>, input: &Tensor, output: &Tensor) -> Option<Self> {
         let mut cursor = operator.params();
-        let window = Window::read(&mut cursor);
+        let window = Window::read(operator, &mut cursor);
         let groups = cursor.u16() as usize;
         let divides = |channels: usize| groups > 0 && channels.is_multiple_of(groups);
         if !window.valid() || !divides(input.inner()) || !divides(output.inner()) {

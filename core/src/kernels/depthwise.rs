@@ -56,7 +56,7 @@ struct Filter<'p> {
 impl<'p> Filter<'p> {
     fn read(operator: &Operator<'p>, output: &Tensor) -> Option<Self> {
         let mut cursor = operator.params();
-        let window = Window::read(&mut cursor);
+        let window = Window::read(operator, &mut cursor);
         let weights = operator.constant(&mut cursor);
         let channels = Channels::read(operator, &mut cursor, output.inner());
         let clamp = Clamp { zero_point: output.zero_point, min: cursor.i32(), max: cursor.i32() };

@@ -307,6 +307,9 @@ impl<'r> Run<'r> {
 
 /// A set of operators, known when the firmware is built.
 pub trait OpSet {
+    /// Whether groups of operators may run in strips (see [`crate::plan::strips`]).
+    const STRIPS: bool;
+
     /// Shows `visitor` the kernel of `kind`; none when it is not in the set.
     fn visit<V: Visitor>(kind: OpKind, visitor: V) -> Option<V::Answer>;
 }
@@ -327,14 +330,25 @@ pub trait Visitor {
 ///     /// What a small perceptron needs.
 ///     pub struct Perceptron: Linear, Lut;
 /// }
+///
+/// mixel_core::op_set! {
+///     /// What an image model needs that runs in strips of rows.
+///     pub struct Image: Conv, Depthwise, Linear;
+///     strips: true;
+/// }
 /// ```
 #[macro_export]
 macro_rules! op_set {
     ($(#[$attribute:meta])* $visibility:vis struct $name:ident: $($kernel:ident),* $(,)?;) => {
+        $crate::op_set! { $(#[$attribute])* $visibility struct $name: $($kernel),*; strips: false; }
+    };
+    ($(#[$attribute:meta])* $visibility:vis struct $name:ident: $($kernel:ident),* $(,)?; strips: $strips:literal;) => {
         $(#[$attribute])*
         $visibility struct $name;
 
         impl $crate::kernels::OpSet for $name {
+            const STRIPS: bool = $strips;
+
             fn visit<V: $crate::kernels::Visitor>(
                 kind: $crate::kernels::OpKind,
                 visitor: V,
@@ -355,6 +369,7 @@ op_set! {
         Softmax, Softmax16, LayerNorm, LayerNorm16, GroupNorm, GroupNorm16, L2Norm, L2Norm16, Reduce, Reduce16, Move,
         Gather, Resize, Resize16, Conv, Depthwise, ConvTranspose, MaxPool, AveragePool, MatMul, Projection,
         Linear16, Conv16, Depthwise16, ConvTranspose16, MaxPool16, AveragePool16, MatMul16, Projection16;
+    strips: true;
 }
 
 struct Check<'a, 'p>(&'a Operator<'p>);
@@ -393,12 +408,16 @@ fn check_aliasing(
     Ok(())
 }
 
-fn shared(a: &Tensor, b: &Tensor) -> bool {
+/// Whether two tensors share memory.
+pub(crate) fn shared(a: &Tensor, b: &Tensor) -> bool {
     let (a_start, b_start) = (a.offset as usize, b.offset as usize);
     a.place == b.place && a_start < b_start + b.bytes() && b_start < a_start + a.bytes()
 }
 
 /// Checks one operator: the scratch bytes that it needs, or what is wrong; none when `O` does not have it.
+///
+/// Out of line, so that the checks of all operators are linked once.
+#[inline(never)]
 pub(crate) fn check<O: OpSet>(operator: &Operator<'_>) -> Option<Result<usize, Fault>> {
     O::visit(operator.kind, Check(operator))
 }

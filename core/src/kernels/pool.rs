@@ -158,7 +158,7 @@ struct Largest {
 impl Largest {
     fn read(operator: &Operator<'_>) -> Option<Self> {
         let mut cursor = operator.params();
-        let window = Window::read(&mut cursor);
+        let window = Window::read(operator, &mut cursor);
         let clamp = Clamp { zero_point: 0, min: cursor.i32(), max: cursor.i32() };
         cursor.finished().then_some(Self { window, clamp })
     }
@@ -233,7 +233,7 @@ struct Mean<'p> {
 impl<'p> Mean<'p> {
     fn read(operator: &Operator<'p>, output: &Tensor) -> Option<Self> {
         let mut cursor = operator.params();
-        let window = Window::read(&mut cursor);
+        let window = Window::read(operator, &mut cursor);
         let (count_padding, smallest) = (cursor.u8(), cursor.u16() as usize);
         let multipliers = operator.constant(&mut cursor);
         let shift = cursor.u8();

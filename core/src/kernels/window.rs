@@ -5,7 +5,7 @@ use core::ops::Range;
 use crate::arch::view::{Element, In, Out};
 use crate::pack::Depth;
 use crate::plan::cursor::Cursor;
-use crate::plan::{Tensor, write};
+use crate::plan::{Operator, Tensor, write};
 
 /// A window of `kernel` taps, `dilation` apart, moved by `stride`; (height, width) each. Taps above and left of the image
 /// are `pad`; what sticks out below and right follows from the size of the output.
@@ -41,8 +41,17 @@ impl Window {
         fields.into_iter().flatten().fold(params, write::Params::u16)
     }
 
+    /// Reads what [`Window::encode`] writes, as it is for the rows that `operator` sees.
+    pub fn read(operator: &Operator<'_>, cursor: &mut Cursor<'_>) -> Self {
+        let mut window = Self::whole(cursor);
+        if let Some(view) = operator.view() {
+            window.pad[0] = view.pad;
+        }
+        window
+    }
+
     /// Reads what [`Window::encode`] writes.
-    pub fn read(cursor: &mut Cursor<'_>) -> Self {
+    pub fn whole(cursor: &mut Cursor<'_>) -> Self {
         let mut pair = || [cursor.u16(), cursor.u16()];
         Self { kernel: pair(), stride: pair(), dilation: pair(), pad: pair() }
     }

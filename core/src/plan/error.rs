@@ -57,6 +57,8 @@ pub enum PlanError {
     UnknownOperator(u16, u16),
     /// The plan needs an operator that this firmware was built without.
     NotLinked(u16, OpKind),
+    /// The plan runs operators in strips of rows, which this firmware was built without.
+    StripsNotLinked,
     /// An input or output record is not valid.
     Port(u16),
     /// The record of the state in this tensor is not valid.
@@ -94,6 +96,9 @@ impl core::fmt::Display for PlanError {
             Self::NotLinked(index, kind) => write!(
                 f,
                 "operator {index} is a {kind:?}, which this firmware was built without; add it to the operator set"
+            ),
+            Self::StripsNotLinked => f.write_str(
+                "the plan runs in strips of rows, which this firmware was built without; add `strips: true` to the operator set",
             ),
             Self::Port(index) => write!(f, "input or output {index} is not valid"),
             Self::State(tensor) => write!(f, "the state in tensor {tensor} has no fitting first value"),

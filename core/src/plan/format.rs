@@ -44,11 +44,13 @@ pub enum Section {
     Strings = 5,
     /// What turns raw input into input tensors, and labels.
     FrontEnd = 6,
+    /// Operators that run together in strips of rows.
+    Strips = 7,
 }
 
 impl Section {
     /// Number of sections.
-    pub const COUNT: usize = 7;
+    pub const COUNT: usize = 8;
     /// All sections, in the order of the directory.
     pub const ALL: [Section; Self::COUNT] = [
         Section::Tensors,
@@ -58,6 +60,7 @@ impl Section {
         Section::Ports,
         Section::Strings,
         Section::FrontEnd,
+        Section::Strips,
     ];
 
     /// What its offset in the file is a multiple of: constants are read in place, records byte by byte.
@@ -91,7 +94,12 @@ pub fn checksum(plan: &[u8]) -> u32 {
 
 /// CRC-32 (IEEE 802.3, reflected) of `bytes`; what conformance runs use to compare tensors.
 pub fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0, |crc, &byte| crc32_step(crc, byte))
+    crc32_more(0, bytes)
+}
+
+/// The CRC-32 of `bytes` behind others with the CRC-32 `before`, which is 0 for none.
+pub fn crc32_more(before: u32, bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!before, |crc, &byte| crc32_step(crc, byte))
 }
 
 fn crc32_step(crc: u32, byte: u8) -> u32 {

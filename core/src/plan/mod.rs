@@ -8,6 +8,7 @@ pub mod error;
 pub mod format;
 pub mod front_end;
 pub mod operator;
+pub mod strips;
 pub mod tensor;
 pub mod write;
 
@@ -56,7 +57,15 @@ impl<'p, O: OpSet> Plan<'p, O> {
     pub fn with_ops(bytes: &'p [u8]) -> Result<Self, PlanError> {
         let raw = RawPlan::open(bytes)?;
         raw.check_tables()?;
-        for index in 0..raw.operator_count() {
+        let mut next = 0;
+        for group in raw.groups() {
+            for index in next..group.first {
+                raw.check_operator::<O>(index)?;
+            }
+            raw.check_group::<O>(group, next)?;
+            next = group.first + group.count;
+        }
+        for index in next..raw.operator_count() {
             raw.check_operator::<O>(index)?;
         }
         Ok(Self { raw, operators: PhantomData })
@@ -268,6 +277,19 @@ impl<'p> RawPlan<'p> {
         (0..self.operator_count()).filter_map(move |index| plan.operator(index))
     }
 
+    /// The groups of operators that run in strips of rows, in execution order.
+    pub fn groups(&self) -> impl Iterator<Item = strips::Group<'p>> + use<'p> {
+        strips::groups(self.section(Section::Strips))
+    }
+
+    /// Operator `index` with whole operands, also when it runs in strips: for tools that show shapes and work.
+    pub fn whole_operator(&self, index: usize) -> Option<Operator<'p>> {
+        match self.groups().find(|group| group.operators().contains(&index)) {
+            Some(group) => strips::whole(*self, group, index - group.first),
+            None => self.operator(index),
+        }
+    }
+
     /// All inputs and outputs, in the model's order.
     pub fn ports(&self) -> impl Iterator<Item = Port<'p>> + use<'p> {
         let plan = *self;
@@ -348,6 +370,10 @@ impl<'p> RawPlan<'p> {
                 return Err(PlanError::Section(section));
             }
         }
+        let groups: usize = self.groups().map(|group| strips::group_bytes(group.count)).sum();
+        if groups != self.section(Section::Strips).len() {
+            return Err(PlanError::Section(Section::Strips));
+        }
         let data = self.section(Section::Data).len();
         for index in 0..self.tensor_count() as u16 {
             let tensor = self.tensor(index).map_err(|fault| PlanError::Tensor(index, fault))?;
@@ -404,13 +430,35 @@ impl<'p> RawPlan<'p> {
         if front_end.fits(self) { Ok(()) } else { Err(PlanError::FrontEnd) }
     }
 
-    fn check_operator<O: OpSet>(&self, index: usize) -> Result<(), PlanError> {
-        let record = Operator::record(*self, index);
-        let at = index as u16;
+    /// Checks a group whose operators must not begin in front of operator `next`.
+    fn check_group<O: OpSet>(&self, group: strips::Group<'_>, next: usize) -> Result<(), PlanError> {
+        if !O::STRIPS {
+            return Err(PlanError::StripsNotLinked);
+        }
+        if group.first < next || group.first + group.count > self.operator_count() {
+            return Err(PlanError::Section(Section::Strips));
+        }
+        for index in group.operators() {
+            self.check_record(index)?;
+        }
+        let scratch = strips::check::<O>(*self, group)?;
+        let fits = scratch <= self.scratch_bytes();
+        if fits { Ok(()) } else { Err(PlanError::Section(Section::Strips)) }
+    }
+
+    /// Checks an operator's record and name, but not what it asks of its operands.
+    fn check_record(&self, index: usize) -> Result<Operator<'p>, PlanError> {
+        let (record, at) = (Operator::record(*self, index), index as u16);
         let kind = OpKind::from_code(record.kind).ok_or(PlanError::UnknownOperator(at, record.kind))?;
-        let refuse = |fault| PlanError::Operator(at, kind, fault);
-        let operator = record.check(*self).map_err(refuse)?;
+        let operator = record.check(*self).map_err(|fault| PlanError::Operator(at, kind, fault))?;
         self.try_string(record.name).ok_or(PlanError::String(record.name))?;
+        Ok(operator)
+    }
+
+    fn check_operator<O: OpSet>(&self, index: usize) -> Result<(), PlanError> {
+        let operator = self.check_record(index)?;
+        let (at, kind) = (index as u16, operator.kind);
+        let refuse = |fault| PlanError::Operator(at, kind, fault);
         let scratch =
             kernels::check::<O>(&operator).ok_or(PlanError::NotLinked(at, kind))?.map_err(refuse)?;
         if scratch > self.scratch_bytes() { Err(refuse(Fault::Scratch)) } else { Ok(()) }

@@ -4,6 +4,7 @@ use super::RawPlan;
 use super::cursor::Cursor;
 use super::error::Fault;
 use super::format::{OPERATOR_SIZE, Section};
+use super::strips::View;
 use super::tensor::{Place, Tensor};
 use super::write::Constant;
 use crate::arch::view::{Element, In};
@@ -38,6 +39,7 @@ pub struct Operator<'p> {
     operands: &'p [u8],
     params: &'p [u8],
     name: u32,
+    view: Option<View>,
 }
 
 impl Record {
@@ -71,6 +73,7 @@ impl Record {
             operands,
             params,
             name: self.name,
+            view: None,
         };
         if count > MAX_OPERANDS || self.outputs == 0 {
             return Err(Fault::Operands);
@@ -114,6 +117,21 @@ impl<'p> Operator<'p> {
         Cursor::new(self.operands.get(operand * 2..).unwrap_or(&[])).u16()
     }
 
+    /// The same operator on some of the rows of its operands only.
+    pub(crate) fn viewed(self, view: View) -> Self {
+        Self { view: Some(view), ..self }
+    }
+
+    /// What it sees of its operands, when that is not all.
+    pub(crate) fn view(&self) -> Option<&View> {
+        self.view.as_ref()
+    }
+
+    fn tensor(&self, operand: usize) -> Result<Tensor, Fault> {
+        let tensor = self.plan.tensor(self.tensor_index(operand))?;
+        Ok(self.view.map_or(tensor, |view| view.of(operand, tensor)))
+    }
+
     /// Input `index`.
     ///
     /// # Errors
@@ -122,7 +140,7 @@ impl<'p> Operator<'p> {
         if index >= self.inputs as usize {
             return Err(Fault::Operands);
         }
-        self.plan.tensor(self.tensor_index(index))
+        self.tensor(index)
     }
 
     /// Output `index`.
@@ -133,7 +151,7 @@ impl<'p> Operator<'p> {
         if index >= self.outputs as usize {
             return Err(Fault::Operands);
         }
-        self.plan.tensor(self.tensor_index(self.inputs as usize + index))
+        self.tensor(self.inputs as usize + index)
     }
 
     /// The one input and the one output of an operator that has just these.

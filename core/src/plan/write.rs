@@ -254,6 +254,17 @@ impl<'m> Writer<'m> {
         Ok(())
     }
 
+    /// Has the operators from `first` on run in strips of `rows` rows of the last one's output; `heights` are those of the
+    /// whole outputs of all of them. Groups come in execution order.
+    ///
+    /// # Errors
+    /// [`WriteError::Full`].
+    pub fn strips(&mut self, first: u16, rows: u16, heights: &[u16]) -> Result<(), WriteError> {
+        let part = self.part(Section::Strips);
+        let head = [first, heights.len() as u16, rows, 0];
+        head.iter().chain(heights).try_for_each(|field| part.push(&field.to_le_bytes()))
+    }
+
     /// Writes the whole file to the beginning of `out` and gives its length.
     ///
     /// # Errors

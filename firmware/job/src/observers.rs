@@ -2,14 +2,15 @@
 
 use embedded_io::Write;
 use mixel_core::profile::{Clock, Observer};
-use mixel_wire::crc32;
+use mixel_wire::crc32_more;
 
 use crate::records::Records;
 
-/// Writes one little-endian word for operator `index`; `words` has room for all.
-fn store(words: &mut [u8], index: usize, word: u32) {
-    if let Some(place) = words.as_chunks_mut::<4>().0.get_mut(index) {
-        *place = word.to_le_bytes();
+/// Changes the little-endian word of operator `index`; `words` has room for all. An operator in strips is seen several times
+/// a run, so words begin at zero and sum up.
+fn change(words: &mut [u8], index: usize, change: impl FnOnce(u32) -> u32) {
+    if let Some(word) = words.as_chunks_mut::<4>().0.get_mut(index) {
+        *word = change(u32::from_le_bytes(*word)).to_le_bytes();
     }
 }
 
@@ -23,6 +24,7 @@ pub struct Times<'a, C> {
 impl<'a, C: Clock> Times<'a, C> {
     /// Measures into `words`.
     pub fn new(clock: &'a mut C, words: &'a mut [u8]) -> Self {
+        words.fill(0);
         Self { clock, words, started: 0 }
     }
 }
@@ -36,7 +38,7 @@ impl<C: Clock> Observer for Times<'_, C> {
     #[inline(always)]
     fn end(&mut self, index: usize, _output: &[u8]) {
         let ticks = self.clock.now().wrapping_sub(self.started);
-        store(self.words, index, ticks);
+        change(self.words, index, |sum| sum.wrapping_add(ticks));
     }
 }
 
@@ -52,6 +54,7 @@ pub struct Compare<'a, W: Write> {
 impl<'a, W: Write> Compare<'a, W> {
     /// Writes checksums into `words` and sends the output of operator `dump` as that of `sample`.
     pub fn new(words: &'a mut [u8], records: &'a mut Records<W>, sample: u32, dump: Option<u32>) -> Self {
+        words.fill(0);
         Self { words, records, sample, dump, sent: Ok(()) }
     }
 
@@ -65,8 +68,8 @@ impl<W: Write> Observer for Compare<'_, W> {
     fn begin(&mut self, _index: usize) {}
 
     fn end(&mut self, index: usize, output: &[u8]) {
-        store(self.words, index, crc32(output));
-        if self.dump == Some(index as u32) {
+        change(self.words, index, |sum| crc32_more(sum, output));
+        if self.dump == Some(index as u32) && self.sent.is_ok() {
             self.sent = self.records.dump(self.sample, index as u32, output);
         }
     }

@@ -16,7 +16,14 @@ pub const VERSION: u32 = 1;
 
 /// CRC-32 (polynomial of IEEE 802.3, as in zip and PNG) of `bytes`.
 pub fn crc32(bytes: &[u8]) -> u32 {
-    crc32fast::hash(bytes)
+    crc32_more(0, bytes)
+}
+
+/// That of `bytes` behind others with the CRC-32 `before`, which is 0 for none.
+pub fn crc32_more(before: u32, bytes: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new_with_initial(before);
+    hasher.update(bytes);
+    hasher.finalize()
 }
 
 /// Takes a little-endian word from the front of `bytes`.

@@ -54,6 +54,7 @@ pub fn run(args: &Args, json: bool) -> Result<Verdict> {
             "plan_bytes": facts.plan_bytes,
             "macs": facts.macs,
             "ops": facts.ops.len(),
+            "strips": compiled.gains,
         }))?;
     } else {
         print(&format!(
@@ -71,6 +72,19 @@ pub fn run(args: &Args, json: bool) -> Result<Verdict> {
             grouped(facts.scratch_bytes as u64),
             grouped(facts.state_bytes as u64),
         ))?;
+        for gain in &compiled.gains {
+            print(&format!(
+                "  strips {:>11} rows each, operators {} to {}: arena {} bytes instead of {}, for {} more operator calls and {} \
+                 bytes moved\n",
+                gain.rows,
+                gain.operators.0,
+                gain.operators.1,
+                grouped(gain.arena_bytes.1 as u64),
+                grouped(gain.arena_bytes.0 as u64),
+                grouped(gain.extra_calls as u64),
+                grouped(gain.moved_bytes as u64),
+            ))?;
+        }
     }
     Ok(Verdict::Good)
 }

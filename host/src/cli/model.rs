@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::aligned::Aligned;
 use crate::arrays::read_npz;
-use crate::compile::{CalibrationData, CompileOptions, Prepared, Target, prepare, read_lines};
+use crate::compile::{CalibrationData, CompileOptions, Prepared, Strips, Target, prepare, read_lines};
 use crate::events::list;
 use crate::import::ImportOptions;
 use crate::quantize::{self, Activations, Calibration};
@@ -34,6 +34,12 @@ pub struct ModelArgs {
     /// Leave biases as they are
     #[arg(long)]
     pub no_bias_correction: bool,
+    /// Whether operators run in strips of rows, so that large tensors never exist whole
+    #[arg(long, value_enum, default_value_t)]
+    pub strips: Strips,
+    /// Bytes of the arena at most; what takes more is refused
+    #[arg(long, value_name = "BYTES")]
+    pub max_arena: Option<usize>,
 }
 
 /// Width of activations.
@@ -91,6 +97,8 @@ impl ModelArgs {
             },
             calibration: CalibrationData::read(self.calib.as_deref())?,
             strip,
+            strips: self.strips,
+            max_arena: self.max_arena,
         })
     }
 

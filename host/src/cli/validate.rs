@@ -56,7 +56,7 @@ pub fn run(args: &Args, json: bool) -> Result<Verdict> {
     let boards = args.boards.iter().map(|name| board(name)).collect::<Result<Vec<_>>>()?;
     let options = args.options.options(false)?;
     let prepared = crate::compile::prepare(&args.model, &options)?;
-    let compiled = prepared.compile(Target::Generic)?;
+    let compiled = prepared.compile_whole(Target::Generic)?;
     let plan = open(&compiled.plan, "")?;
     let names = input_names(&plan);
     let cases = match (args.inputs.cases(&names)?, &options.calibration) {

@@ -29,6 +29,7 @@ impl<'q> Builder<'q> {
             tensors: Vec::new(),
             operators: Vec::new(),
             data: Vec::new(),
+            strips: Vec::new(),
             ports: Vec::new(),
             states: Vec::new(),
             front_end: quantized.graph.front_end.clone(),

@@ -1,8 +1,8 @@
 //! When buffers are needed, and how two of them may lie to each other.
 
-use mixel_core::kernels::Needs;
 use mixel_core::plan::{Direction, Place};
 
+use super::Step;
 use super::search::{Block, Pair, Problem};
 use crate::program::Program;
 
@@ -47,7 +47,10 @@ pub fn buffers(program: &Program) -> Vec<Buffer> {
         touch(port.tensor, if port.direction == Direction::Input { 0 } else { end });
     }
     for (index, operator) in program.operators.iter().enumerate() {
-        operator.inputs.iter().chain(&operator.outputs).for_each(|&tensor| touch(tensor, index + 1));
+        // Operators in strips run all at once, in the step of the first.
+        let group = program.strips.iter().find(|strips| strips.operators().contains(&index));
+        let step = group.map_or(index, |strips| strips.first) + 1;
+        operator.inputs.iter().chain(&operator.outputs).for_each(|&tensor| touch(tensor, step));
     }
     let mut buffers: Vec<Buffer> = Vec::new();
     for owner in 0..program.tensors.len() as u16 {
@@ -68,20 +71,19 @@ pub fn buffers(program: &Program) -> Vec<Buffer> {
 
 /// How far behind the start of `input` the buffer `output` may begin when the two overlap in the one step in which
 /// both are needed; none when they may not overlap.
-fn reach(program: &Program, needs: &[Needs], input: &Buffer, output: &Buffer) -> Option<isize> {
+fn reach(steps: &[Step], input: &Buffer, output: &Buffer) -> Option<isize> {
     let index = input.last.checked_sub(1).filter(|_| input.last == output.first)?;
-    let operator = program.operators.get(index)?;
-    let is = |buffer: &Buffer, tensor: &u16| buffer.tensors.contains(tensor);
-    if !operator.outputs.iter().any(|tensor| is(output, tensor)) {
+    let step = steps.get(index)?;
+    if !step.outputs.iter().any(|tensor| output.tensors.contains(tensor)) {
         return None;
     }
-    let operands = operator.inputs.iter().enumerate().filter(|(_, tensor)| is(input, tensor));
     // None is less than every reach: one operand that must not be overwritten decides. No operand: no reach.
-    operands.map(|(operand, _)| needs[index].reach[operand]).min().flatten()
+    let operands = step.reach.iter().filter(|(tensor, _)| input.tensors.contains(tensor));
+    operands.map(|&(_, reach)| reach).min().flatten()
 }
 
 /// The placement problem of these buffers.
-pub fn problem(program: &Program, buffers: &[Buffer], needs: &[Needs]) -> Problem {
+pub fn problem(buffers: &[Buffer], steps: &[Step]) -> Problem {
     let mut problem = Problem {
         blocks: buffers
             .iter()
@@ -98,7 +100,7 @@ pub fn problem(program: &Program, buffers: &[Buffer], needs: &[Needs]) -> Proble
         for (j, b) in buffers.iter().enumerate() {
             // Each pair once, the one that begins earlier first.
             if (a.first, i) < (b.first, j) && b.first <= a.last {
-                let reach = reach(program, needs, a, b);
+                let reach = reach(steps, a, b);
                 problem.pairs.push(Pair { before: i, after: j, reach });
             }
         }
@@ -107,13 +109,12 @@ pub fn problem(program: &Program, buffers: &[Buffer], needs: &[Needs]) -> Proble
 }
 
 /// Bytes that some step needs however the buffers are placed.
-pub fn lower_bound(program: &Program, buffers: &[Buffer], needs: &[Needs]) -> usize {
+pub fn lower_bound(program: &Program, buffers: &[Buffer], steps: &[Step]) -> usize {
     let step_bound = |step: usize| {
         let live: Vec<&Buffer> =
             buffers.iter().filter(|buffer| buffer.first <= step && step <= buffer.last).collect();
         let outputs: Vec<&Buffer> = live.iter().copied().filter(|buffer| buffer.first == step).collect();
-        let shared =
-            |input: &Buffer| outputs.iter().filter_map(|output| reach(program, needs, input, output)).max();
+        let shared = |input: &Buffer| outputs.iter().filter_map(|output| reach(steps, input, output)).max();
         let all = |buffers: &mut dyn Iterator<Item = &Buffer>| buffers.map(|buffer| buffer.bytes).sum();
         let apart: usize = all(&mut live.iter().copied().filter(|b| b.first < step && shared(b).is_none()));
         let written: usize = all(&mut outputs.iter().copied());

@@ -1,19 +1,24 @@
 //! Memory: where every tensor of a program lies in the arena.
 //!
 //! `liveness` says from which operator to which one each buffer is needed and which buffers may share memory;
-//! `search` finds offsets for them. Whether an operator may write over its input is what the core's kernels say
+//! `search` finds offsets for them; `strips` finds operators that take less memory when they run a few rows at a time. Whether an operator may write over its input is what the core's kernels say
 //! ([`mixel_core::kernels::needs`]), asked through a draft of the plan, so the rule stands in one place.
 
 mod liveness;
 mod search;
+mod strips;
 
+pub use strips::{Gain, Saving, in_strips};
+
+use mixel_core::All;
 use mixel_core::kernels::{self, Needs};
 use mixel_core::plan::format::ALIGN;
+use mixel_core::plan::strips::{self as core_strips, Group};
 use mixel_core::plan::write::MemorySizes;
 use mixel_core::plan::{Place, RawPlan};
 
 use crate::emit::encode;
-use crate::program::Program;
+use crate::program::{Program, ProgramOperator};
 use crate::{Error, ErrorKind, Result};
 
 /// Blocks that the search may place: some tens of thousands of orders for the models that fit microcontrollers, half a
@@ -31,6 +36,13 @@ pub struct Placement {
     pub lower_bound: usize,
 }
 
+impl Placement {
+    /// Bytes of the whole arena.
+    pub fn arena(&self) -> usize {
+        (self.memory.tensors + self.memory.scratch + self.memory.state) as usize
+    }
+}
+
 /// Places all tensors of `program` that live in the arena: inputs until their last use, outputs to the end.
 ///
 /// Deterministic: the same program gives the same placement.
@@ -38,12 +50,16 @@ pub struct Placement {
 /// # Errors
 /// [`ErrorKind::Plan`] with the operator that the core does not take.
 pub fn place(program: &Program) -> Result<Placement> {
+    place_within(program, WORK)
+}
+
+fn place_within(program: &Program, work: usize) -> Result<Placement> {
     let (draft, memory) = spread(program);
-    let needs = needs(program, &draft, memory)?;
+    let steps = steps(program, &draft, memory)?;
     let buffers = liveness::buffers(program);
-    let problem = liveness::problem(program, &buffers, &needs);
-    let lower_bound = liveness::lower_bound(program, &buffers, &needs);
-    let solution = search::solve(&problem, lower_bound, WORK);
+    let problem = liveness::problem(&buffers, &steps);
+    let lower_bound = liveness::lower_bound(program, &buffers, &steps);
+    let solution = search::solve(&problem, lower_bound, work);
 
     let mut offsets = draft;
     for (buffer, &offset) in buffers.iter().zip(&solution.offsets) {
@@ -52,24 +68,18 @@ pub fn place(program: &Program) -> Result<Placement> {
         }
     }
     // Operators that work in place may need more scratch memory than the draft says.
-    let needs = self::needs(program, &offsets, memory)?;
-    let scratch = needs.iter().map(|needs| needs.scratch).max().unwrap_or(0);
-    let tensors = region(solution.bytes);
-    Ok(Placement {
-        offsets,
-        memory: MemorySizes { tensors, scratch: region(scratch), ..memory },
-        lower_bound,
-    })
+    let memory = MemorySizes { tensors: region(solution.bytes), ..memory };
+    let scratch = scratch(&self::steps(program, &offsets, memory)?);
+    Ok(Placement { offsets, memory: MemorySizes { scratch, ..memory }, lower_bound })
 }
 
 /// A placement in which no two tensors share memory, views apart: a draft to ask questions of, and what a good
 /// placement must give the same results as.
 pub fn place_apart(program: &Program) -> Result<Placement> {
     let (offsets, memory) = spread(program);
-    let needs = needs(program, &offsets, memory)?;
-    let scratch = needs.iter().map(|needs| needs.scratch).max().unwrap_or(0);
-    let lower_bound = liveness::lower_bound(program, &liveness::buffers(program), &needs);
-    Ok(Placement { offsets, memory: MemorySizes { scratch: region(scratch), ..memory }, lower_bound })
+    let steps = steps(program, &offsets, memory)?;
+    let lower_bound = liveness::lower_bound(program, &liveness::buffers(program), &steps);
+    Ok(Placement { offsets, memory: MemorySizes { scratch: scratch(&steps), ..memory }, lower_bound })
 }
 
 fn spread(program: &Program) -> (Vec<u32>, MemorySizes) {
@@ -99,25 +109,72 @@ fn region(bytes: usize) -> u32 {
     bytes.next_multiple_of(ALIGN) as u32
 }
 
-/// What the core says that each operator needs.
-fn needs(program: &Program, offsets: &[u32], memory: MemorySizes) -> Result<Vec<Needs>> {
+fn scratch(steps: &[Step]) -> u32 {
+    region(steps.iter().map(|step| step.scratch).max().unwrap_or(0))
+}
+
+/// What one step of a run needs: an operator, or a group in strips, which is the step of its first operator; the steps of
+/// the others are empty.
+#[derive(Clone, Debug, Default)]
+struct Step {
+    scratch: usize,
+    /// What it writes for later steps.
+    outputs: Vec<u16>,
+    /// For every tensor that it reads from earlier steps, how far behind its start an output may begin; none for no sharing.
+    reach: Vec<(u16, Option<isize>)>,
+}
+
+/// What the core says that each step needs.
+fn steps(program: &Program, offsets: &[u32], memory: MemorySizes) -> Result<Vec<Step>> {
     let draft = encode(program, offsets, memory, true)?;
-    let fault = |index: usize, what: String| {
-        let name = program.operators.get(index).map_or("", |operator| &operator.name);
-        Error::new(ErrorKind::Plan, name, what)
-            .hint("this is a fault of mixel; please report it with the model")
-    };
-    let plan = RawPlan::open(&draft).map_err(|error| fault(usize::MAX, error.to_string()))?;
-    (0..program.operators.len())
-        .map(|index| {
-            let kind = program.operators[index].kind;
-            let operator = plan
-                .operator(index)
-                .ok_or_else(|| fault(index, format!("the record of this {kind:?} is not valid")))?;
-            kernels::needs(&operator)
-                .map_err(|what| fault(index, format!("the core does not take this {kind:?}: {what:?}")))
-        })
-        .collect()
+    let plan = RawPlan::open(&draft).map_err(|error| fault(program, usize::MAX, error.to_string()))?;
+    let mut steps = vec![Step::default(); program.operators.len()];
+    let groups: Vec<Group<'_>> = plan.groups().collect();
+    for group in &groups {
+        let scratch = core_strips::check::<All>(plan, *group).map_err(|error| {
+            fault(program, group.first, format!("the core does not take these strips: {error}"))
+        })?;
+        steps[group.first] = Step { scratch, ..group_step(program, plan, *group) };
+    }
+    for (index, step) in steps.iter_mut().enumerate() {
+        if groups.iter().any(|group| group.operators().contains(&index)) {
+            continue;
+        }
+        let kind = program.operators[index].kind;
+        let operator = plan
+            .operator(index)
+            .ok_or_else(|| fault(program, index, format!("the record of this {kind:?} is not valid")))?;
+        let Needs { scratch, reach, .. } = kernels::needs(&operator).map_err(|what| {
+            fault(program, index, format!("the core does not take this {kind:?}: {what:?}"))
+        })?;
+        let ProgramOperator { inputs, outputs, .. } = &program.operators[index];
+        let reach = inputs.iter().copied().zip(reach).collect();
+        *step = Step { scratch, outputs: outputs.clone(), reach };
+    }
+    Ok(steps)
+}
+
+/// What a group needs as a whole, but for scratch memory.
+fn group_step(program: &Program, plan: RawPlan<'_>, group: Group<'_>) -> Step {
+    let operators = &program.operators[group.operators()];
+    let Some(last) = operators.last() else { return Step::default() };
+    let made: Vec<u16> = operators.iter().flat_map(|operator| operator.outputs.iter().copied()).collect();
+    let mut reach: Vec<(u16, Option<isize>)> = Vec::new();
+    for &input in operators.iter().flat_map(|operator| &operator.inputs) {
+        if made.contains(&input) || reach.iter().any(|(known, _)| *known == input) {
+            continue;
+        }
+        // The last operator has its own rule where it reads and writes the same memory in one strip.
+        let apart = last.inputs.contains(&input).then_some(None);
+        let found = core_strips::reach(plan, group, input).ok();
+        reach.push((input, apart.unwrap_or(found)));
+    }
+    Step { scratch: 0, outputs: last.outputs.clone(), reach }
+}
+
+fn fault(program: &Program, index: usize, what: String) -> Error {
+    let name = program.operators.get(index).map_or("", |operator| &operator.name);
+    Error::new(ErrorKind::Plan, name, what).hint("this is a fault of mixel; please report it with the model")
 }
 
 #[cfg(test)]

@@ -30,6 +30,7 @@ fn empty() -> Program {
         tensors: Vec::new(),
         operators: Vec::new(),
         data: Vec::new(),
+        strips: Vec::new(),
         ports: Vec::new(),
         states: Vec::new(),
         count_table: None,

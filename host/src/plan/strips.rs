@@ -1,0 +1,214 @@
+//! Which operators run in strips of rows: those whose tensors in between make the arena large.
+//!
+//! Every range of neighbouring operators that go by rows is tried with a few strip heights. The lower bound of the memory
+//! tells the promising ones, a placement decides. Strips cost nothing in products, since no row is computed twice, but
+//! every strip calls every operator and moves the rows that are still needed; of what saves about the same, the cheapest is
+//! taken.
+
+use std::ops::Range;
+
+use mixel_core::plan::strips::{Group, MAX_OPERATORS, Vertical, Walk};
+use mixel_core::plan::{Direction, Place, RawPlan};
+use serde::Serialize;
+
+use super::{Placement, Step, group_step, liveness, place, place_within, spread, steps};
+use crate::Result;
+use crate::emit::encode;
+use crate::program::{Program, Strips};
+
+/// Rows of a strip that are tried.
+const ROWS: [u16; 5] = [1, 2, 4, 8, 16];
+/// Candidates that are placed, after all were sorted by their lower bound.
+const PLACED: usize = 12;
+/// Work of the search for each of them.
+const WORK: usize = 20_000;
+/// Groups of one plan at most.
+const GROUPS: usize = 3;
+/// Instructions of a call of an operator beyond its products, about, and of moving a byte.
+const CALL: usize = 400;
+const BYTES_AN_INSTRUCTION: usize = 2;
+
+/// What a group must save to be worth it.
+#[derive(Clone, Copy, Debug)]
+pub struct Saving {
+    /// Share of the arena.
+    pub least: f32,
+    /// Bytes of the arena above which a tenth is enough.
+    pub limit: usize,
+}
+
+impl Saving {
+    /// Whether `arena` bytes instead of `now` are worth a group.
+    fn enough(self, arena: usize, now: usize) -> bool {
+        let least = if now > self.limit { self.least.min(0.1) } else { self.least };
+        arena as f32 <= now as f32 * (1.0 - least)
+    }
+}
+
+/// What a group gains and costs.
+#[derive(Clone, Debug, Serialize)]
+pub struct Gain {
+    /// First and last operator of the group.
+    pub operators: (usize, usize),
+    /// Rows of the last output that a strip gives.
+    pub rows: u16,
+    /// Bytes of the arena without and with the group.
+    pub arena_bytes: (usize, usize),
+    /// Calls of operators beyond one each.
+    pub extra_calls: usize,
+    /// Bytes of line buffers that are moved in a run.
+    pub moved_bytes: usize,
+}
+
+/// `program` with the groups that are worth it, its placement, and what each group gives.
+///
+/// # Errors
+/// As [`place`].
+pub fn in_strips(program: Program, saving: Saving) -> Result<(Program, Placement, Vec<Gain>)> {
+    let (mut program, mut gains) = (program, Vec::new());
+    let mut placement = place(&program)?;
+    while gains.len() < GROUPS {
+        let Some((grouped, placed, gain)) = best(&program, &placement, saving)? else { break };
+        (program, placement) = (grouped, placed);
+        gains.push(gain);
+    }
+    Ok((program, placement, gains))
+}
+
+/// A group, the program with it, and what is known of it.
+struct Candidate {
+    program: Program,
+    lower_bound: usize,
+    cost: usize,
+    gain: Gain,
+}
+
+/// The best next group, if one is worth it.
+fn best(program: &Program, now: &Placement, saving: Saving) -> Result<Option<(Program, Placement, Gain)>> {
+    let (offsets, memory) = spread(program);
+    let draft = encode(program, &offsets, memory, true)?;
+    let Ok(plan) = RawPlan::open(&draft) else { return Ok(None) };
+    let enough = |arena: usize| saving.enough(arena, now.arena());
+    let steps = steps(program, &offsets, memory)?;
+    let mut candidates = Vec::new();
+    for range in ranges(program, plan) {
+        for rows in ROWS {
+            let Some(candidate) = candidate((program, plan, &steps), range.clone(), rows) else { continue };
+            if enough(candidate.lower_bound) {
+                candidates.push(candidate);
+            }
+        }
+    }
+    candidates.sort_by_key(|candidate| (candidate.lower_bound, candidate.cost));
+    let mut placed = Vec::new();
+    for candidate in candidates.into_iter().take(PLACED) {
+        let placement = place_within(&candidate.program, WORK)?;
+        if enough(placement.arena()) {
+            placed.push((placement.arena(), candidate));
+        }
+    }
+    let Some(least) = placed.iter().map(|(arena, _)| *arena).min() else { return Ok(None) };
+    let close = placed.into_iter().filter(|(arena, _)| *arena * 50 <= least * 51);
+    let Some((_, chosen)) = close.min_by_key(|(arena, candidate)| (candidate.cost, *arena)) else {
+        return Ok(None);
+    };
+    let placement = place(&chosen.program)?;
+    let gain = Gain { arena_bytes: (now.arena(), placement.arena()), ..chosen.gain };
+    Ok(Some((chosen.program, placement, gain)))
+}
+
+/// Ranges of operators outside of groups that may run in strips: each goes by rows, and its output is read in the range
+/// only, the last one's apart.
+fn ranges(program: &Program, plan: RawPlan<'_>) -> Vec<Range<usize>> {
+    let by_rows: Vec<bool> = (0..program.operators.len())
+        .map(|index| {
+            let grouped = program.strips.iter().any(|strips| strips.operators().contains(&index));
+            !grouped && plan.operator(index).is_some_and(|operator| goes_by_rows(program, index, &operator))
+        })
+        .collect();
+    let mut ranges = Vec::new();
+    for first in 0..by_rows.len() {
+        let until = (first..by_rows.len()).find(|&index| !by_rows[index]).unwrap_or(by_rows.len());
+        for end in first + 2..=until.min(first + MAX_OPERATORS) {
+            if (first..end - 1).all(|index| read_within(program, index, first..end)) {
+                ranges.push(first..end);
+            }
+        }
+    }
+    ranges
+}
+
+fn goes_by_rows(program: &Program, index: usize, operator: &mixel_core::plan::Operator<'_>) -> bool {
+    let node = &program.operators[index];
+    let plain = |&tensor: &u16| {
+        let tensor = &program.tensors[tensor as usize];
+        tensor.alias_of.is_none() && tensor.tensor.dims[0] == 1 && tensor.tensor.dynamic == 0
+    };
+    let [output] = node.outputs[..] else { return false };
+    let tall = program.tensors[output as usize].tensor.dims[1];
+    Vertical::of(operator).is_some()
+        && node.inputs.len() <= 2
+        && plain(&output)
+        && node.inputs.iter().all(plain)
+        && program.tensors[output as usize].tensor.place == Place::Arena
+        && (2..=u16::MAX as u32).contains(&tall)
+}
+
+/// Whether the output of operator `index` is read by operators in `range` only, and as it is.
+fn read_within(program: &Program, index: usize, range: Range<usize>) -> bool {
+    let output = program.operators[index].outputs[0];
+    let port = program.ports.iter().any(|port| port.tensor == output && port.direction == Direction::Output);
+    let viewed = program.tensors.iter().any(|tensor| tensor.alias_of == Some(output));
+    let reads = |operator: &crate::program::ProgramOperator| operator.inputs.contains(&output);
+    let outside =
+        program.operators.iter().enumerate().any(|(at, operator)| !range.contains(&at) && reads(operator));
+    !port && !viewed && !outside
+}
+
+/// The program with `range` in strips of `rows`; none when the core cannot walk it.
+fn candidate(
+    (program, plan, steps): (&Program, RawPlan<'_>, &[Step]),
+    range: Range<usize>,
+    rows: u16,
+) -> Option<Candidate> {
+    let operators = &program.operators[range.clone()];
+    let height = |tensor: u16| program.tensors[tensor as usize].tensor.dims[1] as u16;
+    let heights: Vec<u16> = operators.iter().map(|operator| height(operator.outputs[0])).collect();
+    if rows >= *heights.last()? {
+        return None;
+    }
+    let bytes: Vec<u8> = heights.iter().flat_map(|height| height.to_le_bytes()).collect();
+    let group = Group::new(range.start, rows, &bytes);
+    let mut walk = Walk::new(plan, group).ok()?;
+    let (mut lines, mut calls, mut moved) = (vec![1; operators.len()], 0, 0);
+    while walk.advance() {
+        for (index, lines) in lines.iter_mut().enumerate() {
+            *lines = walk.lines(index).max(*lines);
+            let operator = plan.operator(range.start + index)?;
+            moved += walk.keep(index, &operator).map_or(0, |keep| keep.bytes);
+            calls += usize::from(walk.view(index, operator).ok()?.is_some());
+            walk.done(index);
+        }
+    }
+    let mut grouped = program.clone();
+    for (operator, &lines) in operators.iter().zip(&lines).take(operators.len() - 1) {
+        grouped.tensors[operator.outputs[0] as usize].tensor.dims[1] = u32::from(lines);
+    }
+    let strips = Strips { first: range.start, rows, heights };
+    let place = grouped.strips.partition_point(|other| other.first < strips.first);
+    grouped.strips.insert(place, strips);
+    let mut steps = steps.to_vec();
+    steps[range.clone()].fill(Step::default());
+    steps[range.start] = group_step(program, plan, group);
+    let lower_bound = liveness::lower_bound(&grouped, &liveness::buffers(&grouped), &steps);
+    let extra_calls = calls - operators.len().min(calls);
+    let gain = Gain {
+        operators: (range.start, range.end - 1),
+        rows,
+        arena_bytes: (0, 0),
+        extra_calls,
+        moved_bytes: moved,
+    };
+    let cost = extra_calls * CALL + moved / BYTES_AN_INSTRUCTION;
+    Some(Candidate { program: grouped, lower_bound, cost, gain })
+}

@@ -1,0 +1,160 @@
+//! Operators in strips of rows: the same bytes as whole tensors, in less memory.
+
+mod support;
+
+use mixel::arrays::{Array, ArrayData};
+use mixel::compile::{CalibrationData, CompileOptions, Compiled, Prepared, Strips, Target, prepare};
+use mixel::device::{self, Sample, boards, doctor};
+use mixel::run::{on_host, open};
+use mixel_core::plan::{Plan, PlanError};
+use support::onnx::{Int, Ints, Onnx, noise};
+
+const TARGETS: [Target; 5] =
+    [Target::Generic, Target::CortexM4, Target::CortexM55, Target::X86_64, Target::Aarch64];
+
+/// A stem with stride 2, two residual blocks with a depthwise layer, one of them widening, a pool: the widest tensors are
+/// in between.
+fn image_model() -> Onnx {
+    let mut model = Onnx::new(13);
+    let square = |kernel: i64, stride: i64, pad: i64, group: i64| {
+        [
+            ("kernel_shape", [kernel; 2].to_vec()),
+            ("strides", [stride; 2].to_vec()),
+            ("pads", [pad; 4].to_vec()),
+        ]
+        .map(|(name, values)| (name, values))
+        .into_iter()
+        .map(|(name, values)| (name.to_owned(), values))
+        .chain([("group".to_owned(), vec![group])])
+        .collect::<Vec<_>>()
+    };
+    let mut layer = |op: &str, inputs: &[&str], output: &str, geometry: Vec<(String, Vec<i64>)>| {
+        let attributes: Vec<_> = geometry
+            .iter()
+            .filter(|(name, _)| op == "Conv" || name != "group")
+            .map(|(name, values)| {
+                (name.as_str(), if name == "group" { Int(values[0]) } else { Ints(values) })
+            })
+            .collect();
+        model.node(op, inputs, output, &attributes);
+    };
+    layer("Conv", &["x", "stem"], "a0", square(3, 2, 1, 1));
+    layer("Conv", &["a0r", "wide"], "b0", square(1, 1, 0, 1));
+    layer("Conv", &["b0r", "deep"], "b1", square(3, 1, 1, 24));
+    layer("Conv", &["b1r", "thin"], "b2", square(1, 1, 0, 1));
+    layer("MaxPool", &["c0"], "c1", square(2, 2, 0, 1));
+    layer("Conv", &["c1", "last"], "d0", square(5, 2, 2, 1));
+    model.node("Relu", &["a0"], "a0r", &[]).node("Relu", &["b0"], "b0r", &[]);
+    model.node("HardSwish", &["b1"], "b1r", &[]).node("Add", &["b2", "a0r"], "c0", &[]);
+    model.node("GlobalAveragePool", &["d0"], "y", &[]);
+    model.input("x", &[1, 3, 33, 20]).output("y");
+    model.random("stem", &[6, 3, 3, 3]).random("wide", &[24, 6, 1, 1]);
+    model.random("deep", &[24, 1, 3, 3]).random("thin", &[6, 24, 1, 1]).random("last", &[8, 6, 5, 5]);
+    sorted(model)
+}
+
+/// With the nodes in an order in which they can run.
+fn sorted(mut model: Onnx) -> Onnx {
+    let graph = model.graph();
+    let mut known: Vec<String> = graph.input.iter().map(|input| input.name.clone()).collect();
+    known.extend(graph.initializer.iter().map(|tensor| tensor.name.clone()));
+    let mut rest = std::mem::take(&mut graph.node);
+    while !rest.is_empty() {
+        let next = rest.iter().position(|node| node.input.iter().all(|input| known.contains(input)));
+        let node = rest.remove(next.expect("a graph without circles"));
+        known.extend(node.output.iter().cloned());
+        graph.node.push(node);
+    }
+    model
+}
+
+fn prepared(model: &Onnx, strips: Strips, max_arena: Option<usize>) -> Prepared {
+    let calibration = CalibrationData::Arrays(vec![("x".into(), image(4, 1))]);
+    let options = CompileOptions { calibration, strips, max_arena, ..CompileOptions::default() };
+    model.with_file(|path| prepare(path, &options)).unwrap()
+}
+
+/// `count` images of noise.
+fn image(count: usize, seed: u32) -> Array {
+    Array::new(&[count, 3, 33, 20], ArrayData::F32(noise(count * 3 * 33 * 20, seed))).unwrap()
+}
+
+fn bytes(seed: u32, len: usize) -> Vec<u8> {
+    noise(len, seed).into_iter().map(|x| (x * 127.0) as i8 as u8).collect()
+}
+
+fn samples(compiled: &Compiled) -> Vec<Sample> {
+    let plan = open(&compiled.plan, "").unwrap();
+    let input = plan.inputs().next().unwrap();
+    let len = plan.tensor(input.tensor).unwrap().bytes();
+    (0..3).map(|seed| Sample::Tensors { rows: None, inputs: vec![bytes(seed, len)] }).collect()
+}
+
+fn outputs(compiled: &Compiled) -> Vec<Vec<Vec<u8>>> {
+    on_host(open(&compiled.plan, "").unwrap(), &samples(compiled), &mut |_, _, _| {}).unwrap()
+}
+
+#[test]
+fn strips_give_the_same_bytes_in_less_memory() {
+    let model = image_model();
+    let (whole, strips) = (prepared(&model, Strips::Off, None), prepared(&model, Strips::Most, None));
+    for target in TARGETS {
+        let (whole, strips) = (whole.compile(target).unwrap(), strips.compile(target).unwrap());
+        assert!(whole.gains.is_empty() && !strips.gains.is_empty(), "{target:?}");
+        assert!(strips.placement.arena() * 10 <= whole.placement.arena() * 9, "{target:?}");
+        assert_eq!(outputs(&strips), outputs(&whole), "{target:?}");
+    }
+}
+
+#[test]
+fn boards_agree() {
+    let lacking = doctor::checks().into_iter().find(|check| !check.optional && !check.ok());
+    if let Some(lack) = lacking {
+        println!("SKIPPED: emulated boards: {}: {:?}", lack.name, lack.found);
+        return;
+    }
+    let strips = prepared(&image_model(), Strips::Most, None);
+    for (name, target) in [("mps2-an386", Target::CortexM4), ("mps3-an547", Target::CortexM55)] {
+        let board = boards().iter().find(|board| board.name == name).unwrap();
+        let compiled = strips.compile(target).unwrap();
+        let got =
+            device::run(board, &compiled.plan, &samples(&compiled), &device::Options::default()).unwrap();
+        assert_eq!(got.outputs, outputs(&compiled), "{name}");
+    }
+}
+
+#[test]
+fn a_limit_of_the_arena_is_kept_or_refused() {
+    let model = image_model();
+    let whole = prepared(&model, Strips::Off, None).compile(Target::Generic).unwrap().placement.arena();
+    let limited = prepared(&model, Strips::Auto, Some(whole - 1)).compile(Target::Generic).unwrap();
+    assert!(limited.placement.arena() < whole);
+    let error = prepared(&model, Strips::Auto, Some(100)).compile(Target::Generic).err().unwrap().to_string();
+    assert!(error.contains("100 are allowed"), "{error}");
+}
+
+#[test]
+fn a_damaged_group_is_refused_or_harmless() {
+    let compiled = prepared(&image_model(), Strips::Most, None).compile(Target::Generic).unwrap();
+    let plan = open(&compiled.plan, "").unwrap();
+    let section = plan.section(mixel_core::plan::format::Section::Strips);
+    let start = section.as_ptr() as usize - plan.bytes().as_ptr() as usize;
+    let mut refused = 0;
+    for at in start..start + section.len() {
+        for value in [0u8, 1, 2, 3, 7, 31, 200, 255] {
+            let mut damaged = compiled.plan.clone();
+            damaged[at] = value;
+            mixel_core::plan::write::seal(&mut damaged);
+            match Plan::new_checked(&damaged) {
+                Err(PlanError::Operator(..) | PlanError::Section(_) | PlanError::Tensor(..)) => refused += 1,
+                Err(other) => panic!("byte {at} as {value}: {other:?}"),
+                // Another strip height, say: it runs within its memory.
+                Ok(plan) => {
+                    let input = samples(&compiled);
+                    on_host(plan, &input[..1], &mut |_, _, _| {}).unwrap();
+                }
+            }
+        }
+    }
+    assert!(refused > section.len(), "{refused}");
+}
