@@ -56,11 +56,10 @@ pub fn calibrate_sequences(
     let passes = if options.calibration == Calibration::MinMax { 1 } else { 2 };
     let runs = passes * samples;
     let mut observe = |graph: &Graph, pass: usize, statistics: &mut Statistics| -> Result<()> {
-        let mut done = pass * samples;
         let mut states = States::new(graph)?;
-        for (at, sample) in sequences.iter().flat_map(|sequence| sequence.iter().enumerate()) {
+        let steps = sequences.iter().flat_map(|sequence| sequence.iter().enumerate());
+        for (done, (at, sample)) in (pass * samples..).zip(steps) {
             progress(done, runs);
-            done += 1;
             if at == 0 {
                 states = States::new(graph)?;
             }
