@@ -27,13 +27,15 @@ pub enum Stage {
     Accumulate,
     /// Active patches become rows of the input.
     Tokens,
-    /// The network runs, and its answer is taken.
+    /// The network runs.
     Network,
+    /// The caller takes the answer.
+    Answer,
 }
 
 impl Stage {
     /// All stages, in the order of the work.
-    pub const ALL: [Self; 4] = [Self::Decode, Self::Accumulate, Self::Tokens, Self::Network];
+    pub const ALL: [Self; 5] = [Self::Decode, Self::Accumulate, Self::Tokens, Self::Network, Self::Answer];
 }
 
 /// Hears when the work goes on to another stage.
@@ -175,6 +177,7 @@ impl<'p, 'a, 'm, O: OpSet> EventSession<'p, 'a, 'm, O> {
         self.seen.tokens += emitted.tokens as u64;
         self.seen.dropped_tokens += emitted.dropped_tokens as u64;
         self.seen.outside += u64::from(emitted.outside);
+        watch.enter(Stage::Answer);
         answer(Answer { window, emitted, session: &self.session });
     }
 }

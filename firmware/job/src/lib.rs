@@ -6,6 +6,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod events;
 mod observers;
 mod records;
 mod refused;
@@ -112,6 +113,10 @@ fn work<B: Board, W: Write>(
     let (arena, rest) = memory.split_at_mut_checked(plan.arena_bytes()).ok_or(too_small)?;
     let words = rest.get_mut(..ops * 4).ok_or(too_small)?;
     let mut session = AnySession::new(plan, arena).map_err(Refused::Session)?;
+    if job.samples().next().is_some_and(|sample| sample.kind == Kind::Events) {
+        records.hello::<B>(&plan, board.overhead()).map_err(Stop::Lost)?;
+        return events::work(session, &job, rest, board, records);
+    }
 
     let lost = Stop::Lost;
     records.hello::<B>(&plan, board.overhead()).map_err(lost)?;
@@ -177,6 +182,7 @@ fn load(session: &mut AnySession<'_, '_>, sample: &Sample<'_>, number: u32) -> R
             let text = sample.parts().next().unwrap_or_default();
             session.set_text(text).map_err(|error| Refused::Input { sample: number, error })?;
         }
+        Kind::Events => return Err(Refused::Mixed { sample: number }),
         Kind::Tensors => {
             let inputs = session.plan().inputs().count();
             if sample.len() != inputs {

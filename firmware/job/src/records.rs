@@ -6,7 +6,7 @@ use embedded_io::Write;
 use mixel_core::Plan;
 use mixel_wire::{
     VERSION,
-    record::{head, tag},
+    record::{Window, head, tag},
 };
 
 use crate::{Board, Refused};
@@ -46,6 +46,17 @@ impl<W: Write> Records<W> {
 
     pub fn stack(&mut self, bytes: u32) -> Result<(), W::Error> {
         self.send(tag::STACK, &[bytes], &[])
+    }
+
+    pub fn window(&mut self, window: &Window) -> Result<(), W::Error> {
+        let Window { sample, end, events, skipped, tokens, dropped, outside } = *window;
+        self.send(tag::WINDOW, &[sample, end, events, skipped, tokens, dropped, outside], &[])
+    }
+
+    pub fn stages(&mut self, sample: u32, events: u32, stages: &[u32]) -> Result<(), W::Error> {
+        let mut words = heapless::Vec::<u32, 17>::from_array([sample, events]);
+        words.extend(stages.iter().copied().take(15));
+        self.send(tag::STAGES, &words, &[])
     }
 
     pub fn refused(&mut self, refused: &Refused) -> Result<(), W::Error> {

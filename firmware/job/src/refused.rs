@@ -41,6 +41,16 @@ pub enum Refused {
         /// Bytes of the input.
         takes: usize,
     },
+    /// A job has recordings and other samples.
+    Mixed {
+        /// The sample that is of another kind than the first.
+        sample: u32,
+    },
+    /// A recording whose format is not known, or not read here.
+    Recording {
+        /// The sample.
+        sample: u32,
+    },
     /// The session does not take a sample's rows or text.
     Input {
         /// The sample's number.
@@ -58,7 +68,11 @@ impl Refused {
             Refused::Plan(_) => Refusal::Plan,
             Refused::Session(_) => Refusal::Session,
             Refused::Memory { .. } => Refusal::Memory,
-            Refused::Parts { .. } | Refused::Bytes { .. } | Refused::Input { .. } => Refusal::Sample,
+            Refused::Parts { .. }
+            | Refused::Bytes { .. }
+            | Refused::Mixed { .. }
+            | Refused::Recording { .. }
+            | Refused::Input { .. } => Refusal::Sample,
         }
     }
 }
@@ -77,6 +91,12 @@ impl fmt::Display for Refused {
             }
             Refused::Bytes { sample, index, found, takes } => {
                 write!(f, "sample {sample}: {found} bytes for input {index}, which takes {takes}")
+            }
+            Refused::Mixed { sample } => {
+                write!(f, "sample {sample}: a job has recordings only, or none")
+            }
+            Refused::Recording { sample } => {
+                write!(f, "sample {sample}: no decoder on the board reads this recording")
             }
             Refused::Input { sample, error } => write!(f, "sample {sample}: {error}"),
         }

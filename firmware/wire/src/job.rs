@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Every field is a u32. `kind` is 0 for tensors (one part for each input of the plan, raw
-//! little-endian elements) and 1 for text (one part, UTF-8). `rows` is the number of rows present
+//! little-endian elements), 1 for text (one part, UTF-8) and 2 for events (one part, the file of a
+//! recording). `rows` is the number of rows present
 //! of a plan with a bounded row axis, or [`ALL_ROWS`].
 
 use crate::{VERSION, take, take_word};
@@ -70,6 +71,8 @@ pub enum Kind {
     Tensors,
     /// One part: UTF-8 text for the text front end.
     Text,
+    /// One part: a recording for the event front end, header included. A job of events has no other samples.
+    Events,
 }
 
 impl Kind {
@@ -78,6 +81,7 @@ impl Kind {
         match self {
             Kind::Tensors => 0,
             Kind::Text => 1,
+            Kind::Events => 2,
         }
     }
 }
@@ -163,6 +167,7 @@ fn take_sample<'a>(bytes: &mut &'a [u8]) -> Result<Sample<'a>, JobError> {
     let kind = match kind {
         0 => Kind::Tensors,
         1 => Kind::Text,
+        2 => Kind::Events,
         other => return Err(JobError::Kind(other)),
     };
     let start = *bytes;
@@ -263,8 +268,8 @@ mod tests {
         bytes[4] = 9;
         assert_eq!(Job::new_checked(&bytes).unwrap_err(), JobError::Version(9));
         let mut bytes = two_samples();
-        bytes[HEAD_BYTES] = 2;
-        assert_eq!(Job::new_checked(&bytes).unwrap_err(), JobError::Kind(2));
+        bytes[HEAD_BYTES] = 3;
+        assert_eq!(Job::new_checked(&bytes).unwrap_err(), JobError::Kind(3));
         assert_eq!(Job::new_checked(b"MXLP....").unwrap_err(), JobError::Magic);
     }
 }

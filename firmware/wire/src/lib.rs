@@ -12,7 +12,7 @@ pub mod job;
 pub mod record;
 
 /// Version of both formats. It rises with every change of a field or of a meaning.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// CRC-32 (polynomial of IEEE 802.3, as in zip and PNG) of `bytes`.
 pub fn crc32(bytes: &[u8]) -> u32 {

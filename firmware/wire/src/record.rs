@@ -84,8 +84,39 @@ pub enum Record<'a> {
     Stack(u32),
     /// The job was refused: a [`Refusal`] and a sentence.
     Refused(u32, &'a [u8]),
+    /// A window of a recording was run; its outputs follow.
+    Window(Window),
+    /// Where the time went in a recording, after its last window.
+    Stages {
+        /// The sample.
+        sample: u32,
+        /// Events decoded.
+        events: u32,
+        /// For each stage (decode, accumulate, tokens, network, answer): ticks, low word first, and how often it was
+        /// entered, which is how many readings of the clock are in the ticks.
+        stages: Words<'a>,
+    },
     /// The job is done; number of samples.
     End(u32),
+}
+
+/// A window of a recording.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Window {
+    /// The sample.
+    pub sample: u32,
+    /// Its last microsecond.
+    pub end: u32,
+    /// Events in it.
+    pub events: u32,
+    /// Empty windows skipped before it.
+    pub skipped: u32,
+    /// Tokens.
+    pub tokens: u32,
+    /// Active patches beyond the bound.
+    pub dropped: u32,
+    /// Events outside of the grid.
+    pub outside: u32,
 }
 
 /// Little-endian words inside a record.
@@ -111,6 +142,8 @@ pub mod tag {
     pub const STACK: u32 = 6;
     pub const REFUSED: u32 = 7;
     pub const END: u32 = 8;
+    pub const WINDOW: u32 = 9;
+    pub const STAGES: u32 = 10;
 }
 
 /// The head of a record with `tag` whose payload is `words` and then `tail` bytes.
@@ -198,6 +231,19 @@ fn take_record<'a>(bytes: &mut &'a [u8]) -> Result<Record<'a>, RecordError> {
             Record::Refused(code, payload)
         }
         tag::END => Record::End(word()?),
+        tag::WINDOW => Record::Window(Window {
+            sample: word()?,
+            end: word()?,
+            events: word()?,
+            skipped: word()?,
+            tokens: word()?,
+            dropped: word()?,
+            outside: word()?,
+        }),
+        tag::STAGES => {
+            let (sample, events) = (word()?, word()?);
+            Record::Stages { sample, events, stages: Words(payload) }
+        }
         other => return Err(RecordError::Tag(other)),
     })
 }
@@ -223,6 +269,8 @@ mod tests {
             record(tag::TICKS, &[2, 90, 1, 40, 50], &[]),
             record(tag::REFUSED, &[Refusal::Plan as u32], b"checksum"),
             record(tag::END, &[1], &[]),
+            record(tag::WINDOW, &[0, 50_000, 700, 1, 20, 3, 2], &[]),
+            record(tag::STAGES, &[0, 700, 90, 1, 5], &[]),
         ]
         .concat();
         let records: Vec<_> = read(&bytes).map(Result::unwrap).collect();
@@ -233,6 +281,13 @@ mod tests {
         assert_eq!(records[1], Record::Output(0, 1, b"xyz"));
         assert_eq!(records[3], Record::Refused(2, b"checksum"));
         assert_eq!(records[4], Record::End(1));
+        let window =
+            Window { sample: 0, end: 50_000, events: 700, skipped: 1, tokens: 20, dropped: 3, outside: 2 };
+        assert_eq!(records[5], Record::Window(window));
+        let Record::Stages { sample: 0, events: 700, stages } = records[6] else {
+            panic!("{:?}", records[6])
+        };
+        assert_eq!(stages.iter().collect::<Vec<_>>(), [90, 1, 5]);
     }
 
     #[test]

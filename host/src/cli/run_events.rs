@@ -1,14 +1,15 @@
 //! `mixel run --events`: an answer a window, and what was left out.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use mixel_core::event_session::Seen;
+use mixel_core::event_session::{Seen, Stage};
 use mixel_core::plan::{FrontEnd, Plan};
 use serde_json::json;
 
 use super::run::best;
 use super::{Verdict, print, print_json};
-use crate::device::Board;
+use crate::device::{Board, EventRun, Unit, run_events};
 use crate::events::{Answered, Recording, answers};
 use crate::report::Align::{Left, Right};
 use crate::report::Table;
@@ -25,12 +26,16 @@ pub fn run(plan: Plan<'_>, recordings: &[PathBuf], board: Option<&Board>, json: 
         let recording = Recording::read(path, Some(front_end.histogram.geometry))?;
         let (answered, seen) = match board {
             Some(board) => {
-                return Err(Error::new(
-                    ErrorKind::Usage,
-                    board.name,
-                    "recordings are run on this machine only",
-                )
-                .hint("leave --board out"));
+                let bytes = std::fs::read(path).map_err(|error| {
+                    Error::new(ErrorKind::Io, path.display().to_string(), "cannot be read").caused_by(error)
+                })?;
+                let runs = run_events(board, plan.bytes(), &[bytes], Duration::from_secs(300))?;
+                let run = runs.into_iter().next();
+                let seen = run.as_ref().map(|run| run.seen()).unwrap_or_default();
+                if let Some(run) = run.as_ref().filter(|_| !json) {
+                    print(&stages(run))?;
+                }
+                (run.map(|run| run.answers).unwrap_or_default(), seen)
             }
             None => answers(plan, [&recording.plain()[..]])?,
         };
@@ -45,6 +50,21 @@ pub fn run(plan: Plan<'_>, recordings: &[PathBuf], board: Option<&Board>, json: 
         print_json(&json!({ "board": board.map(|board| board.name), "recordings": described }))?;
     }
     Ok(Verdict::Good)
+}
+
+/// Where the time goes on a board.
+fn stages(run: &EventRun) -> String {
+    let unit = if run.unit == Unit::Instructions { "instructions" } else { "cycles" };
+    let mut table = Table::new(&[("stage", Left), (unit, Right), ("a window", Right), ("an event", Right)]);
+    let windows = run.answers.len().max(1) as u64;
+    // Taking the answer is the runner's work.
+    for (stage, &count) in Stage::ALL.iter().zip(&run.stages).take(Stage::ALL.len() - 1) {
+        let event = count as f64 / f64::from(run.events.max(1));
+        let row =
+            [format!("{stage:?}"), count.to_string(), (count / windows).to_string(), format!("{event:.1}")];
+        table.row(row);
+    }
+    format!("{table}arena {} bytes\n", run.arena_bytes)
 }
 
 /// Scores of the first output.

@@ -10,6 +10,7 @@
 
 mod board;
 pub mod doctor;
+mod events;
 mod firmware;
 mod flash;
 mod log;
@@ -19,6 +20,7 @@ mod qemu;
 mod run;
 
 pub use board::{Board, Link, Unit, board, boards};
+pub use events::{EventRun, run_events};
 pub use flash::{FlashBytes, FlashProfile, flash_bytes};
 pub use qemu::{ProgramRun, run_program};
 pub use run::{DeviceRun, Options, Profile, Sample, Spread, run};

@@ -9,14 +9,14 @@ use mixel_wire::{
 
 use super::{
     Board, Link, Unit,
-    firmware::{Program, build},
+    firmware::{Built, Program, build},
     probe,
     qemu::{ICOUNT_SHIFT, emulate},
 };
 use crate::{Error, ErrorKind, Result};
 
 /// Samples of one job: the emulated boards have 16 MB for plan, job and arena together.
-const JOB_BYTES: usize = 4 << 20;
+pub(super) const JOB_BYTES: usize = 4 << 20;
 
 /// The input of one inference.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,25 +123,36 @@ pub fn run(board: &Board, plan: &[u8], samples: &[Sample], options: &Options) ->
             dump: options.dump,
         };
         let job = encode(&request, batch);
-        let (records, exit, log) = match board.link {
-            Link::Emulated { machine } => {
-                let folder = tempfile::tempdir()
-                    .map_err(|error| Error::new(ErrorKind::Io, "", "no temporary folder").caused_by(error))?;
-                let at = |name: &str| folder.path().join(name);
-                write(&at("plan.mxl"), plan)?;
-                write(&at("job"), &job)?;
-                let ran = emulate(machine, &built, folder.path(), options.timeout)?;
-                // A program that stopped before it made the file answered nothing.
-                (std::fs::read(at("records")).unwrap_or_default(), ran.exit, ran.log)
-            }
-            Link::Attached { chip, storage, storage_bytes } => {
-                probe::run(board, chip, (storage, storage_bytes), &built, plan, &job, options.timeout)?
-            }
-        };
+        let (records, exit, log) = exchange(board, &built, plan, &job, options.timeout)?;
         answer.log.extend(log);
         answer.take(board, &records, exit, options)?;
     }
     answer.finish(board, samples.len())
+}
+
+/// Gives plan and job to the runner: its records, exit code and log.
+pub(super) fn exchange(
+    board: &Board,
+    built: &Built,
+    plan: &[u8],
+    job: &[u8],
+    timeout: Duration,
+) -> Result<(Vec<u8>, Option<i32>, Vec<String>)> {
+    match board.link {
+        Link::Emulated { machine } => {
+            let folder = tempfile::tempdir()
+                .map_err(|error| Error::new(ErrorKind::Io, "", "no temporary folder").caused_by(error))?;
+            let at = |name: &str| folder.path().join(name);
+            write(&at("plan.mxl"), plan)?;
+            write(&at("job"), job)?;
+            let ran = emulate(machine, built, folder.path(), timeout)?;
+            // A program that stopped before it made the file answered nothing.
+            Ok((std::fs::read(at("records")).unwrap_or_default(), ran.exit, ran.log))
+        }
+        Link::Attached { chip, storage, storage_bytes } => {
+            probe::run(board, chip, (storage, storage_bytes), built, plan, job, timeout)
+        }
+    }
 }
 
 /// Splits the samples into jobs; states go from one sample to the next only inside one.
@@ -245,6 +256,8 @@ impl Answer {
                     return Err(refused(board, Refusal::from_code(code), text));
                 }
                 Ok(Record::End(_)) => ended = true,
+                // Of recordings, which are run elsewhere.
+                Ok(Record::Window(_) | Record::Stages { .. }) => {}
                 // What a stopped program left half written is told by its end below.
                 Err(_) if exit != Some(0) => break,
                 Err(error) => return Err(broken(error.to_string().into())),
@@ -301,7 +314,7 @@ impl Answer {
 }
 
 /// Instructions or cycles between two readings of the clock.
-fn count(hello: &Hello, ticks: u64) -> u64 {
+pub(super) fn count(hello: &Hello, ticks: u64) -> u64 {
     let ticks = ticks.saturating_sub(u64::from(hello.overhead));
     if hello.tick_picoseconds == 0 {
         return ticks;
@@ -311,7 +324,7 @@ fn count(hello: &Hello, ticks: u64) -> u64 {
     (picoseconds + instruction / 2) / instruction
 }
 
-fn refused(board: &Board, refusal: Option<Refusal>, text: &[u8]) -> Error {
+pub(super) fn refused(board: &Board, refusal: Option<Refusal>, text: &[u8]) -> Error {
     let text = String::from_utf8_lossy(text).into_owned();
     let kind = match refusal {
         Some(Refusal::Plan | Refusal::Session) => ErrorKind::Plan,
