@@ -27,3 +27,8 @@ pub mod samples;
 pub mod validate;
 
 pub use error::{Error, ErrorKind, Result};
+
+/// The code in the repository's front page compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

@@ -1,6 +1,6 @@
 //! One row of outputs of a depthwise convolution.
 //!
-//! [`line`] is what operators call. A layout with a body of its own for some filters gives it as [`Lane::line`]; everything
+//! [`line()`] is what operators call. A layout with a body of its own for some filters gives it as [`Lane::line`]; everything
 //! else goes the common way, pixel by pixel, a few channels at once.
 #![allow(unsafe_code)]
 

@@ -413,7 +413,7 @@ impl<'m, 'r> Bench<'m, 'r> {
         self.next.is_multiple_of(self.every.max(1))
     }
 
-    /// Runs `case` for every layout that the build accepts and reports it as "NAME LAYOUT".
+    /// Runs `case` for every layout that the build accepts and reports it as "NAME LAYOUT"; names begin with the operator.
     pub fn each_layout(
         &mut self,
         name: core::fmt::Arguments<'_>,

@@ -171,20 +171,20 @@ pub fn run(bench: &mut Bench<'_, '_>) {
     ];
     for (index, (name, case)) in cases.into_iter().enumerate() {
         let mut random = Random::new(index as u32 + 100);
-        bench.each_layout(format_args!("conv {name}"), |pool, layout| {
+        bench.each_layout(format_args!("Conv {name}"), |pool, layout| {
             check::<i8, i8>(case, OpKind::Conv, layout, pool, &mut random)
         });
-        bench.each_layout(format_args!("conv16 {name} i16->i8"), |pool, layout| {
+        bench.each_layout(format_args!("Conv16 {name} i16->i8"), |pool, layout| {
             check::<i16, i8>(case, OpKind::Conv16, layout, pool, &mut random)
         });
-        bench.each_layout(format_args!("transposed {name}"), |pool, layout| {
+        bench.each_layout(format_args!("ConvTranspose {name}"), |pool, layout| {
             check::<i8, i8>(case, OpKind::ConvTranspose, layout, pool, &mut random)
         });
     }
     for present in [0, 1, 4, 9] {
         let dynamic = Case { present: Some(present), ..Case::new([1, 1, 9, 5], 7, [1, 3], 1, [0, 1], 1) };
         let mut random = Random::new(present as u32 + 200);
-        bench.each_layout(format_args!("conv {present} of 9 columns"), |pool, layout| {
+        bench.each_layout(format_args!("Conv {present} of 9 columns"), |pool, layout| {
             check::<i8, i8>(dynamic, OpKind::Conv, layout, pool, &mut random)
         });
     }
@@ -206,10 +206,10 @@ pub fn run(bench: &mut Bench<'_, '_>) {
     ];
     for (index, (name, case)) in singles.into_iter().enumerate() {
         let mut random = Random::new(index as u32 + 300);
-        bench.each_layout(format_args!("depthwise {name}"), |pool, layout| {
+        bench.each_layout(format_args!("Depthwise {name}"), |pool, layout| {
             check::<i8, i8>(case, OpKind::Depthwise, layout, pool, &mut random)
         });
-        bench.each_layout(format_args!("depthwise16 {name} i8->i16"), |pool, layout| {
+        bench.each_layout(format_args!("Depthwise16 {name} i8->i16"), |pool, layout| {
             check::<i8, i16>(case, OpKind::Depthwise16, layout, pool, &mut random)
         });
     }

@@ -204,19 +204,19 @@ pub fn run(bench: &mut Bench<'_, '_>) {
         bench.once(format_args!("{wide:?} i8->i16"), |pool| check::<i8, i16>(case, wide, pool, &mut random));
     }
     let dims = [1, 2, 3, 50];
-    bench.once(format_args!("requantize i8->i8"), |pool| check_requantize::<i8, i8>(dims, pool, &mut random));
-    bench.once(format_args!("requantize i8->i16"), |pool| {
+    bench.once(format_args!("Requantize i8->i8"), |pool| check_requantize::<i8, i8>(dims, pool, &mut random));
+    bench.once(format_args!("Requantize i8->i16"), |pool| {
         check_requantize::<i8, i16>(dims, pool, &mut random)
     });
-    bench.once(format_args!("requantize i16->i8"), |pool| {
+    bench.once(format_args!("Requantize i16->i8"), |pool| {
         check_requantize::<i16, i8>(dims, pool, &mut random)
     });
-    bench.once(format_args!("requantize i16->i16"), |pool| {
+    bench.once(format_args!("Requantize i16->i16"), |pool| {
         check_requantize::<i16, i16>(dims, pool, &mut random)
     });
     for count in [1, 4, 255] {
-        bench.once(format_args!("lut {count}"), |pool| check_lut(count, pool, &mut random));
+        bench.once(format_args!("Lut {count}"), |pool| check_lut(count, pool, &mut random));
     }
-    bench.once(format_args!("lut16 i16->i16"), |pool| check_lut16::<i16>(0, pool, &mut random));
-    bench.once(format_args!("lut16 i16->i8"), |pool| check_lut16::<i8>(8, pool, &mut random));
+    bench.once(format_args!("Lut16 i16->i16"), |pool| check_lut16::<i16>(0, pool, &mut random));
+    bench.once(format_args!("Lut16 i16->i8"), |pool| check_lut16::<i8>(8, pool, &mut random));
 }

@@ -85,26 +85,26 @@ pub fn run(bench: &mut Bench<'_, '_>) {
     for (rows, depth, outputs) in sizes.into_iter().chain(more) {
         let case = Case { rows, present: None, depth, outputs };
         let mut random = Random::new((rows * 1000 + depth * 10 + outputs) as u32);
-        bench.each_layout(format_args!("linear {rows}x{depth}->{outputs}"), |pool, layout| {
+        bench.each_layout(format_args!("Linear {rows}x{depth}->{outputs}"), |pool, layout| {
             check::<i8, i8>(case, OpKind::Linear, layout, pool, &mut random)
         });
     }
     for present in [0, 1, 2, 3, 6, 7] {
         let case = Case { rows: 7, present: Some(present), depth: 12, outputs: 9 };
         let mut random = Random::new(present as u32);
-        bench.each_layout(format_args!("linear {present} of 7x12->9"), |pool, layout| {
+        bench.each_layout(format_args!("Linear {present} of 7x12->9"), |pool, layout| {
             check::<i8, i8>(case, OpKind::Linear, layout, pool, &mut random)
         });
     }
     let case = Case { rows: 5, present: None, depth: 11, outputs: 6 };
     let mut random = Random::new(16);
-    bench.each_layout(format_args!("linear16 i16->i8"), |pool, layout| {
+    bench.each_layout(format_args!("Linear16 i16->i8"), |pool, layout| {
         check::<i16, i8>(case, OpKind::Linear16, layout, pool, &mut random)
     });
-    bench.each_layout(format_args!("linear16 i8->i16"), |pool, layout| {
+    bench.each_layout(format_args!("Linear16 i8->i16"), |pool, layout| {
         check::<i8, i16>(case, OpKind::Linear16, layout, pool, &mut random)
     });
-    bench.each_layout(format_args!("linear16 i16->i16"), |pool, layout| {
+    bench.each_layout(format_args!("Linear16 i16->i16"), |pool, layout| {
         check::<i16, i16>(case, OpKind::Linear16, layout, pool, &mut random)
     });
 }

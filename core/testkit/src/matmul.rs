@@ -87,10 +87,10 @@ pub fn run(bench: &mut Bench<'_, '_>) {
         for sizes in [[1, 1, 1], [3, 5, 7], [8, 16, 16], [5, 16, 17], [2, 33, 4]] {
             let case = Case { batches: [1, 2], sizes, transposed, present: None };
             let [m, k, n] = sizes;
-            bench.once(format_args!("matmul {m}x{k}x{n} transposed {transposed}"), |pool| {
+            bench.once(format_args!("MatMul {m}x{k}x{n} transposed {transposed}"), |pool| {
                 check::<i8, i8>(case, OpKind::MatMul, pool, &mut random)
             });
-            bench.once(format_args!("matmul16 {m}x{k}x{n} transposed {transposed}"), |pool| {
+            bench.once(format_args!("MatMul16 {m}x{k}x{n} transposed {transposed}"), |pool| {
                 check::<i16, i8>(case, OpKind::MatMul16, pool, &mut random)
             });
         }
@@ -103,7 +103,7 @@ pub fn run(bench: &mut Bench<'_, '_>) {
             ];
             for (sizes, on) in rows {
                 let case = Case { batches: [2, 1], sizes, transposed, present: Some((on, present)) };
-                bench.once(format_args!("matmul {present} of 6 on {on:?} transposed {transposed}"), |pool| {
+                bench.once(format_args!("MatMul {present} of 6 on {on:?} transposed {transposed}"), |pool| {
                     check::<i8, i8>(case, OpKind::MatMul, pool, &mut random)
                 });
             }

@@ -164,10 +164,10 @@ pub fn run(bench: &mut Bench<'_, '_>) {
     for (axes, present) in (1..16).flat_map(|axes| [(axes, None), (axes, Some(0)), (axes, Some(3))]) {
         for combine in [Combine::Mean, Combine::Sum, Combine::Max] {
             let case = ([2, 3, 4, 3], axes, present);
-            bench.once(format_args!("{combine:?} {axes:04b} {present:?}"), |pool| {
+            bench.once(format_args!("Reduce {combine:?} {axes:04b} {present:?}"), |pool| {
                 check_reduce::<i8, i8>(case, combine, OpKind::Reduce, pool, &mut random)
             });
-            bench.once(format_args!("{combine:?}16 {axes:04b} {present:?}"), |pool| {
+            bench.once(format_args!("Reduce16 {combine:?} {axes:04b} {present:?}"), |pool| {
                 check_reduce::<i16, i16>(case, combine, OpKind::Reduce16, pool, &mut random)
             });
         }
@@ -189,18 +189,22 @@ pub fn run(bench: &mut Bench<'_, '_>) {
         ),
     ];
     for (name, shapes, params) in moves {
-        bench.once(format_args!("{name} i8"), |pool| check_move::<i8>(shapes, &params, pool, &mut random));
-        bench.once(format_args!("{name} i16"), |pool| check_move::<i16>(shapes, &params, pool, &mut random));
+        bench.once(format_args!("Move {name} i8"), |pool| {
+            check_move::<i8>(shapes, &params, pool, &mut random)
+        });
+        bench.once(format_args!("Move {name} i16"), |pool| {
+            check_move::<i16>(shapes, &params, pool, &mut random)
+        });
     }
     for axis in 0..4 {
-        bench.once(format_args!("gather {axis} i8"), |pool| check_gather::<i8>(axis, pool, &mut random));
-        bench.once(format_args!("gather {axis} i16"), |pool| check_gather::<i16>(axis, pool, &mut random));
+        bench.once(format_args!("Gather {axis} i8"), |pool| check_gather::<i8>(axis, pool, &mut random));
+        bench.once(format_args!("Gather {axis} i16"), |pool| check_gather::<i16>(axis, pool, &mut random));
     }
     for bits in [1, 4, 11] {
-        bench.once(format_args!("resize {bits}"), |pool| {
+        bench.once(format_args!("Resize {bits}"), |pool| {
             check_resize::<i8>(OpKind::Resize, bits, pool, &mut random)
         });
-        bench.once(format_args!("resize16 {bits}"), |pool| {
+        bench.once(format_args!("Resize16 {bits}"), |pool| {
             check_resize::<i16>(OpKind::Resize16, bits + 4, pool, &mut random)
         });
     }

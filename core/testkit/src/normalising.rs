@@ -218,45 +218,45 @@ pub fn run(bench: &mut Bench<'_, '_>) {
         .chain([0, 1, 5, 6].map(|present| Case { dims: [1, 2, 6, 4], axes: (2, 2), present: Some(present) }));
     for case in softmax {
         let Case { dims, axes: (axis, _), present } = case;
-        bench.once(format_args!("softmax {dims:?} axis {axis} {present:?}"), |pool| {
+        bench.once(format_args!("Softmax {dims:?} axis {axis} {present:?}"), |pool| {
             check_softmax::<i8, i8>(case, OpKind::Softmax, pool, &mut random)
         });
-        bench.once(format_args!("softmax16 {dims:?} axis {axis} {present:?}"), |pool| {
+        bench.once(format_args!("Softmax16 {dims:?} axis {axis} {present:?}"), |pool| {
             check_softmax::<i16, i16>(case, OpKind::Softmax16, pool, &mut random)
         });
     }
     let case = whole([1, 1, 4, 20], 3);
-    bench.once(format_args!("softmax16 i8->i16"), |pool| {
+    bench.once(format_args!("Softmax16 i8->i16"), |pool| {
         check_softmax::<i8, i16>(case, OpKind::Softmax16, pool, &mut random)
     });
-    bench.once(format_args!("softmax16 i16->i8"), |pool| {
+    bench.once(format_args!("Softmax16 i16->i8"), |pool| {
         check_softmax::<i16, i8>(case, OpKind::Softmax16, pool, &mut random)
     });
     for inner in [1, 2, 15, 64, 130] {
         let case = whole([1, 2, 3, inner], 3);
-        bench.once(format_args!("layer norm {inner}"), |pool| {
+        bench.once(format_args!("LayerNorm {inner}"), |pool| {
             check_norm::<i8, i8>(case, 1, OpKind::LayerNorm, pool, &mut random)
         });
-        bench.once(format_args!("layer norm16 {inner}"), |pool| {
+        bench.once(format_args!("LayerNorm16 {inner}"), |pool| {
             check_norm::<i16, i16>(case, 1, OpKind::LayerNorm16, pool, &mut random)
         });
     }
     for (present, groups) in [(None, 1), (None, 2), (None, 6), (Some(0), 2), (Some(1), 3), (Some(4), 2)] {
         let case = Case { dims: [1, 4, 5, 6], axes: (1, 3), present };
-        bench.once(format_args!("group norm {groups} {present:?}"), |pool| {
+        bench.once(format_args!("GroupNorm {groups} {present:?}"), |pool| {
             check_norm::<i8, i8>(case, groups, OpKind::GroupNorm, pool, &mut random)
         });
-        bench.once(format_args!("group norm16 {groups} {present:?}"), |pool| {
+        bench.once(format_args!("GroupNorm16 {groups} {present:?}"), |pool| {
             check_norm::<i16, i8>(case, groups, OpKind::GroupNorm16, pool, &mut random)
         });
     }
     for (axes, present) in [((3, 3), None), ((2, 2), None), ((1, 2), None), ((0, 3), None), ((1, 2), Some(2))]
     {
         let case = Case { dims: [2, 3, 4, 5], axes, present };
-        bench.once(format_args!("l2 norm {axes:?} {present:?}"), |pool| {
+        bench.once(format_args!("L2Norm {axes:?} {present:?}"), |pool| {
             check_l2::<i8, i8>(case, OpKind::L2Norm, pool, &mut random)
         });
-        bench.once(format_args!("l2 norm16 {axes:?} {present:?}"), |pool| {
+        bench.once(format_args!("L2Norm16 {axes:?} {present:?}"), |pool| {
             check_l2::<i16, i16>(case, OpKind::L2Norm16, pool, &mut random)
         });
     }

@@ -89,18 +89,18 @@ pub fn run(bench: &mut Bench<'_, '_>) {
     ];
     for (index, (name, case)) in cases.into_iter().enumerate() {
         let mut random = Random::new(index as u32 + 400);
-        bench.once(format_args!("max pool {name}"), |pool| {
+        bench.once(format_args!("MaxPool {name}"), |pool| {
             check_max::<i8>(case, OpKind::MaxPool, pool, &mut random)
         });
-        bench.once(format_args!("max pool16 {name}"), |pool| {
+        bench.once(format_args!("MaxPool16 {name}"), |pool| {
             check_max::<i16>(case, OpKind::MaxPool16, pool, &mut random)
         });
         for count_padding in [false, true] {
             let counting = if count_padding { " counting padding" } else { "" };
-            bench.once(format_args!("average pool {name}{counting}"), |pool| {
+            bench.once(format_args!("AveragePool {name}{counting}"), |pool| {
                 check_average::<i8, i8>(case, count_padding, OpKind::AveragePool, pool, &mut random)
             });
-            bench.once(format_args!("average pool16 {name}{counting}"), |pool| {
+            bench.once(format_args!("AveragePool16 {name}{counting}"), |pool| {
                 check_average::<i16, i16>(case, count_padding, OpKind::AveragePool16, pool, &mut random)
             });
         }

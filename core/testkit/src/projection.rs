@@ -82,10 +82,10 @@ pub fn run(bench: &mut Bench<'_, '_>) {
     ];
     for (index, case) in cases.into_iter().enumerate() {
         let mut random = Random::new(index as u32 + 600);
-        bench.once(format_args!("projection {index}"), |pool| {
+        bench.once(format_args!("Projection {index}"), |pool| {
             check::<i8>(case, OpKind::Projection, pool, &mut random)
         });
-        bench.once(format_args!("projection16 {index}"), |pool| {
+        bench.once(format_args!("Projection16 {index}"), |pool| {
             check::<i16>(case, OpKind::Projection16, pool, &mut random)
         });
     }

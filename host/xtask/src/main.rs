@@ -4,6 +4,7 @@ mod demo;
 mod golden;
 mod setup;
 mod step;
+mod support;
 mod tests;
 mod tools;
 
@@ -16,6 +17,7 @@ cargo xtask COMMAND
   test [--only NAME]...     everything that must hold; ends with a table and `N passed, N failed, N skipped`
   test --list               the steps of `test`
   golden [--renew]          instructions, memory and flash of models on boards against benches/golden
+  support [--renew]         the README's table of operators, from the conformance cases
   demo                      a trained model from ONNX to a profiled board
 ";
 
@@ -26,6 +28,8 @@ fn main() -> ExitCode {
         ["setup"] => setup::run(),
         ["test", ref rest @ ..] => tests::run(rest),
         ["demo"] => demo::run(),
+        ["support"] => support::run(false),
+        ["support", "--renew"] => support::run(true),
         ["golden"] => golden::run(false),
         ["golden", "--renew"] => golden::run(true),
         ["help" | "--help" | "-h"] | [] => {
