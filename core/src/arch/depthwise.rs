@@ -45,15 +45,6 @@ pub struct Filter<'a> {
     pub simple: bool,
 }
 
-/// Scratch bytes of the x86-64 layout for filters of one output a channel: for every 64 channels four taps at a time of
-/// weights, and three constants a channel.
-#[cfg(not(target_os = "none"))]
-pub(super) fn chunk_bytes(filter: &Filter<'_>) -> usize {
-    let [height, width] = filter.window.kernel.map(usize::from);
-    let single = filter.channels.bias.len() == filter.depth;
-    if single { filter.depth.div_ceil(64) * ((height * width).div_ceil(4) + 3) * 256 } else { 0 }
-}
-
 /// What one output pixel sees of its row.
 struct Taps {
     /// The first column of taps inside the image.
@@ -208,5 +199,61 @@ unsafe fn block<X: Quantized, Y: Quantized, const L: usize>(
         let value = if known { finish.apply(sum, full) } else { finish.apply(sum, filter.clamp) };
         // SAFETY: channel + lane is below the length of `y`.
         unsafe { to.add(lane).write(value) };
+    }
+}
+
+/// Most taps of filters with a body for rows with padding.
+#[cfg(not(target_os = "none"))]
+pub(super) const PADDED_TAPS: usize = 64;
+
+/// Bytes that [`padded_lines`] may read beyond the last tap of the last output.
+#[cfg(not(target_os = "none"))]
+pub const BEHIND: usize = 128;
+
+/// Scratch bytes for [`prepare`], whatever the machine: for every 64 channels four taps at a time of weights, and three
+/// constants a channel. None for filters that no backend computes from rows with padding.
+#[cfg(not(target_os = "none"))]
+pub fn prepared_bytes(filter: &Filter<'_>) -> Option<usize> {
+    let [height, width] = filter.window.kernel.map(usize::from);
+    let single = filter.layout == Layout::X86 && filter.channels.bias.len() == filter.depth;
+    let fits = single && height <= MAX_HEIGHT && height * width <= PADDED_TAPS;
+    fits.then(|| filter.depth.div_ceil(64) * ((height * width).div_ceil(4) + 3) * 256)
+}
+
+/// Brings weights and constants into the form that [`padded_lines`] wants, once for all rows; false when the backend has no
+/// body for them.
+#[cfg(not(target_os = "none"))]
+pub fn prepare(filter: &Filter<'_>, scratch: Out<'_, u8>) -> bool {
+    match filter.backend {
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        Backend::Avx512Vnni => super::x86::depthwise::prepare(filter, scratch),
+        _ => false,
+    }
+}
+
+/// Rows of outputs from images whose padding is there.
+#[cfg(not(target_os = "none"))]
+#[derive(Clone, Copy)]
+pub struct Lines<'a> {
+    /// The image, from the first tap of the first output on, as far as the outputs see and [`BEHIND`] bytes more.
+    pub image: In<'a, i8>,
+    /// Bytes of an image row.
+    pub row: usize,
+    /// Rows of outputs.
+    pub lines: usize,
+    /// Outputs in a row.
+    pub pixels: usize,
+    /// What [`prepare`] wrote.
+    pub prepared: In<'a, u8>,
+}
+
+/// Computes the outputs of `lines`, rows of which go to `y` `stride` elements apart. Nothing happens when something is too
+/// short.
+#[cfg(not(target_os = "none"))]
+pub fn padded_lines(filter: &Filter<'_>, lines: Lines<'_>, y: (Out<'_, i8>, usize)) {
+    match filter.backend {
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        Backend::Avx512Vnni => super::x86::depthwise::padded_lines(filter, lines, y),
+        _ => {}
     }
 }

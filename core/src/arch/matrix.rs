@@ -121,9 +121,6 @@ pub trait Lane: Quantized {
     /// To be called when all patches are staged.
     fn complete(_tile: &Staging<'_>) {}
 
-    /// Brings what [`Lane::line`] needs of a filter into its scratch memory, once for all rows.
-    fn prepare(_filter: &Filter<'_>, _scratch: Out<'_, u8>) {}
-
     /// Scratch bytes that [`Lane::line`] asks for, for `width` outputs a row.
     fn line_bytes(_filter: &Filter<'_>, _width: usize) -> usize {
         0
@@ -254,16 +251,7 @@ impl Lane for i8 {
         match filter.layout {
             Layout::ArmDsp => dsp_depthwise::line_bytes(filter, width),
             Layout::Helium => helium::line_bytes(filter, width),
-            #[cfg(not(target_os = "none"))]
-            Layout::X86 => super::depthwise::chunk_bytes(filter),
             _ => 0,
-        }
-    }
-
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
-    fn prepare(filter: &Filter<'_>, scratch: Out<'_, u8>) {
-        if filter.layout == Layout::X86 && filter.backend == Backend::Avx512Vnni {
-            super::x86::depthwise::prepare(filter, scratch);
         }
     }
 
@@ -277,14 +265,6 @@ impl Lane for i8 {
             #[cfg(mixel_dsp)]
             Layout::ArmDsp if size_of::<Y>() == 1 => dsp_depthwise::line(line, filter, scratch, y.cast()),
             Layout::Helium if helium::line(line, filter, scratch, y) => filter.channels.bias.len(),
-            #[cfg(all(target_arch = "x86_64", not(miri)))]
-            Layout::X86
-                if filter.backend == Backend::Avx512Vnni
-                    && size_of::<Y>() == 1
-                    && super::x86::depthwise::line(line, filter, scratch, y.cast()) =>
-            {
-                filter.channels.bias.len()
-            }
             _ => 0,
         }
     }
@@ -301,8 +281,9 @@ impl Lane for i8 {
         if layout.matrix().segmented {
             let Patches { bytes, rows: count, depth: len, .. } = patches;
             let (starts, step) = (In::new(&[0]), len.next_multiple_of(4));
-            let rows = super::rows::Rows { bytes: bytes.cast(), starts, len, step, count };
-            return super::rows::outputs((_backend, layout), rows, weights, channels, rounding.clamp, y);
+            let rows = super::rows::Rows { bytes: bytes.cast(), starts, len, step, count, lines: 1, line: 0 };
+            let (y, on) = ((y.0, [y.1, 0]), (_backend, layout));
+            return super::rows::outputs(on, rows, weights, channels, rounding.clamp, y);
         }
         match layout {
             Layout::ArmDsp if patches.staged => dsp::outputs(patches, weights, channels, rounding, y),

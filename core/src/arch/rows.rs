@@ -11,7 +11,7 @@ use super::view::{In, Out};
 use crate::kernels::requant::{Channel, Channels, Clamp, Quantized, Scale};
 use crate::pack::{Depth, Layout};
 
-/// Rows to multiply.
+/// Rows to multiply: lines of so many, as the outputs of an image.
 #[derive(Clone, Copy)]
 pub struct Rows<'a> {
     /// Their memory.
@@ -22,11 +22,16 @@ pub struct Rows<'a> {
     pub len: usize,
     /// Bytes from one row to the next.
     pub step: usize,
-    /// How many.
+    /// How many in a line.
     pub count: usize,
+    /// Lines.
+    pub lines: usize,
+    /// Bytes from one line to the next.
+    pub line: usize,
 }
 
 /// Rows, weights and outputs as micro-kernels take them; everything was checked.
+#[derive(Clone, Copy)]
 pub(super) struct Task<Y> {
     /// The first row.
     pub x: *const i8,
@@ -37,8 +42,11 @@ pub(super) struct Task<Y> {
     pub groups: usize,
     /// From one row to the next.
     pub step: usize,
-    /// How many, at least one.
+    /// How many in a line, at least one.
     pub rows: usize,
+    /// Lines, at least one, and bytes from one to the next.
+    pub lines: usize,
+    pub line: usize,
     /// The first block of weights, with its head.
     pub weights: *const i8,
     /// Bytes of a block.
@@ -52,11 +60,19 @@ pub(super) struct Task<Y> {
     pub clamp: Clamp,
     /// Output 0 of the first row.
     pub y: *mut Y,
-    /// From one row's outputs to the next.
+    /// From one row's outputs to the next, and from one line's.
     pub stride: usize,
+    pub line_stride: usize,
 }
 
 impl<Y: Quantized> Task<Y> {
+    /// Line `line` alone.
+    #[inline(always)]
+    pub fn at(&self, line: usize) -> Self {
+        let (x, y) = (self.x.wrapping_add(line * self.line), self.y.wrapping_add(line * self.line_stride));
+        Self { x, y, lines: 1, ..*self }
+    }
+
     /// Where segment `index` of the first row begins.
     ///
     /// # Safety
@@ -85,8 +101,8 @@ impl<Y: Quantized> Task<Y> {
     }
 }
 
-/// Computes all outputs of `rows`: output `c` of row `r` goes to `y` at `r * stride + c`. `weights` are one matrix in the
-/// layout's order. Nothing happens, and false comes back, when something is too short or the layout has another order.
+/// Computes all outputs of `rows`: output `c` of row `r` of line `l` goes to `y` at `l * line_stride + r * stride + c`.
+/// `weights` are one matrix in the layout's order. Nothing happens, and false comes back, when something is too short or the layout has another order.
 ///
 /// The outputs must not share memory with the rows.
 pub fn outputs<Y: Quantized>(
@@ -95,18 +111,20 @@ pub fn outputs<Y: Quantized>(
     weights: In<'_, i8>,
     channels: &Channels<'_>,
     clamp: Clamp,
-    (y, stride): (Out<'_, Y>, usize),
+    (y, [stride, line_stride]): (Out<'_, Y>, [usize; 2]),
 ) -> bool {
     let (order, count) = (layout.matrix(), channels.bias.len());
     let depth = Depth { segments: rows.starts.len(), len: rows.len };
-    let Some(before) = rows.count.checked_sub(1) else { return true };
+    let (Some(before), Some(lines_before)) = (rows.count.checked_sub(1), rows.lines.checked_sub(1)) else {
+        return true;
+    };
     let starts = (0..rows.starts.len()).map(|index| rows.starts.get(index)).max();
-    let last = starts.unwrap_or(0) as usize + before * rows.step;
+    let last = starts.unwrap_or(0) as usize + before * rows.step + lines_before * rows.line;
     let inputs = last + rows.len.next_multiple_of(order.depth) <= rows.bytes.len();
     let constants = weights.len() >= order.len(count, depth)
         && channels.multiplier.len() >= count
         && channels.shift.len() >= count;
-    let room = y.len() >= before * stride + count;
+    let room = y.len() >= lines_before * line_stride + before * stride + count;
     if !order.segmented || !inputs || !constants || !room {
         return false;
     }
@@ -117,6 +135,8 @@ pub fn outputs<Y: Quantized>(
         groups: rows.len.div_ceil(order.depth),
         step: rows.step,
         rows: rows.count,
+        lines: rows.lines,
+        line: rows.line,
         weights: weights.as_ptr(),
         block: order.block(depth, order.channels),
         bias: channels.bias.as_ptr(),
@@ -126,7 +146,9 @@ pub fn outputs<Y: Quantized>(
         clamp,
         y: y.as_mut_ptr(),
         stride,
+        line_stride,
     };
+    let lines = (0..task.lines).map(|line| task.at(line));
     // SAFETY: every row's segments, the weights of all outputs, their constants and the outputs were found long enough;
     // a backend is only there when the machine has its instructions.
     unsafe {
@@ -134,9 +156,9 @@ pub fn outputs<Y: Quantized>(
             #[cfg(all(target_arch = "x86_64", not(miri)))]
             (Layout::X86, Backend::Avx512Vnni) => super::x86::avx512::product(&task),
             #[cfg(all(target_arch = "x86_64", not(miri)))]
-            (Layout::X86, Backend::Avx2) => super::x86::avx2::product(&task),
-            (Layout::X86, _) => portable::product::<Y, 16>(&task, order.head),
-            _ => portable::product::<Y, 4>(&task, order.head),
+            (Layout::X86, Backend::Avx2) => lines.for_each(|task| super::x86::avx2::product(&task)),
+            (Layout::X86, _) => lines.for_each(|task| portable::product::<Y, 16>(&task, order.head)),
+            _ => lines.for_each(|task| portable::product::<Y, 4>(&task, order.head)),
         }
     }
     true

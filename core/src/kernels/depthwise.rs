@@ -106,8 +106,13 @@ fn scratch<X: Lane>(operator: &Operator<'_>) -> usize {
     let Some(filter) = Filter::read(operator, &output) else { return 0 };
     let kept = if overlap(&input, &output) { filter.window.kept() } else { 0 };
     let width = output.dims[2] as usize;
-    let line = X::line_bytes(&filter.with(operator, input.inner()), width).next_multiple_of(4);
-    line + kept * input.dims[2] as usize * input.inner() * size_of::<X>()
+    let full = filter.with(operator, input.inner());
+    let line = X::line_bytes(&full, width).next_multiple_of(4);
+    let bytes = line + kept * input.dims[2] as usize * input.inner() * size_of::<X>();
+    // Which way it goes is known when it runs.
+    #[cfg(not(target_os = "none"))]
+    let bytes = bytes.max(super::depthwise_rows::scratch(&full, &input, &output));
+    bytes
 }
 
 fn reach(operator: &Operator<'_>, _input: usize) -> Option<isize> {
@@ -133,10 +138,13 @@ fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
     let out_image = output.dims[1] as usize * out_length;
     let kept = if overlap(&input, &output) { window.kept() } else { 0 };
     let filter = depthwise::Filter { backend: run.backend(), ..filter.with(run.operator(), depth) };
+    #[cfg(not(target_os = "none"))]
+    if super::depthwise_rows::run(run, &filter, (&input, &output)) {
+        return;
+    }
     let line_bytes = X::line_bytes(&filter, output.dims[2] as usize);
     let scratch = run.scratch::<u8>(0, line_bytes);
     let ring = run.scratch::<X>(line_bytes.next_multiple_of(4), kept * length);
-    X::prepare(&filter, scratch);
     let mut table = [In::new(&[]); MAX_HEIGHT];
     for n in 0..images {
         let mut rows = Rows::new(x.window(n * image, image), height, length, ring, kept);

@@ -64,13 +64,14 @@ impl<'p> Matrix<'p> {
         })
     }
 
-    /// Outputs of rows that are read where they lie, for one group: row `r` goes to `y` from element `r * stride` on.
+    /// Outputs of rows that are read where they lie, for one group: row `r` of line `l` goes to `y` from element
+    /// `l * line_stride + r * stride` on.
     #[cfg(not(target_os = "none"))]
     pub fn apply_rows<Y: Quantized>(
         &self,
         group: usize,
         rows: crate::arch::rows::Rows<'_>,
-        y: (Out<'_, Y>, usize),
+        y: (Out<'_, Y>, [usize; 2]),
     ) {
         let (weights, channels) = self.group(group);
         let on = (self.backend, self.layout);

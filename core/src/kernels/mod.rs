@@ -12,6 +12,8 @@ pub mod conv;
 mod conv_rows;
 pub mod conv_transpose;
 pub mod depthwise;
+#[cfg(not(target_os = "none"))]
+mod depthwise_rows;
 pub mod div;
 pub mod fixed;
 pub mod gather;
@@ -25,6 +27,8 @@ mod matrix;
 pub mod movement;
 pub mod mul;
 pub mod nest;
+#[cfg(not(target_os = "none"))]
+mod padded_rows;
 pub mod pool;
 pub mod projection;
 pub mod reduce;

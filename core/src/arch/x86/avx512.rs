@@ -13,23 +13,22 @@ use crate::kernels::requant::Quantized;
 /// Outputs of a block.
 const LANES: usize = 16;
 
-/// Where the sums of a block begin, and how they become outputs.
+/// Where the sums of a block begin, and how they become outputs. With `SHORT` all shifts are 33 or more, as they are for
+/// factors up to 1/4.
 #[derive(Clone, Copy)]
-pub(super) struct Block {
+pub(super) struct Block<const SHORT: bool> {
     pub start: __m512i,
     /// Multipliers; those of odd lanes once more in even ones.
     multiplier: __m512i,
     odd: __m512i,
-    /// Half a step and the shift. In 32 bits and for the product's upper word when all shifts are 33 or more.
+    /// Half a step and the shift; with `SHORT` in 32 bits and for the product's upper word.
     half: __m512i,
     shift: __m512i,
     /// Lanes that are outputs.
     mask: __mmask16,
-    /// Whether all shifts are 33 or more.
-    short: bool,
 }
 
-impl Block {
+impl<const SHORT: bool> Block<SHORT> {
     /// The block of outputs `first ..`, at most 16, whose heads are at `head`.
     ///
     /// # Safety
@@ -59,41 +58,47 @@ impl Block {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
     pub fn of(start: __m512i, multiplier: __m512i, shift: __m512i, mask: __mmask16) -> Self {
-        let short = _mm512_mask_cmplt_epi32_mask(mask, shift, _mm512_set1_epi32(33)) == 0;
-        let (shift, half) = if short {
+        let (shift, half) = if SHORT {
             let shift = _mm512_sub_epi32(shift, _mm512_set1_epi32(32));
             let less = _mm512_sub_epi32(shift, _mm512_set1_epi32(1));
             (shift, _mm512_sllv_epi32(_mm512_set1_epi32(1), less))
         } else {
             (shift, _mm512_setzero_si512())
         };
-        Self { start, multiplier, odd: _mm512_srli_epi64::<32>(multiplier), half, shift, mask, short }
+        Self { start, multiplier, odd: _mm512_srli_epi64::<32>(multiplier), half, shift, mask }
     }
 
     /// Sums as steps of the output, without its zero point, within +-2^30.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
     pub fn scale(&self, sums: __m512i) -> __m512i {
-        if !self.short {
-            return self.scale_long(sums);
+        let even = _mm512_mul_epi32(sums, self.multiplier);
+        let odd = _mm512_mul_epi32(_mm512_srli_epi64::<32>(sums), self.odd);
+        if SHORT {
+            let high = _mm512_mask_shuffle_epi32::<0b11_11_01_01>(odd, 0x5555, even);
+            return _mm512_srav_epi32(_mm512_add_epi32(high, self.half), self.shift);
         }
-        let even = _mm512_mul_epi32(sums, self.multiplier);
-        let odd = _mm512_mul_epi32(_mm512_srli_epi64::<32>(sums), self.odd);
-        let high = _mm512_mask_shuffle_epi32::<0b11_11_01_01>(odd, 0x5555, even);
-        _mm512_srav_epi32(_mm512_add_epi32(high, self.half), self.shift)
-    }
-
-    /// Out of line: factors above 1/4 are rare.
-    #[cold]
-    #[inline(never)]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-    fn scale_long(&self, sums: __m512i) -> __m512i {
-        let even = _mm512_mul_epi32(sums, self.multiplier);
-        let odd = _mm512_mul_epi32(_mm512_srli_epi64::<32>(sums), self.odd);
         let even = long(even, _mm512_and_si512(self.shift, _mm512_set1_epi64(0xFFFF_FFFF)));
         let odd = long(odd, _mm512_srli_epi64::<32>(self.shift));
         _mm512_mask_blend_epi32(0xAAAA, even, _mm512_slli_epi64::<32>(odd))
     }
+}
+
+/// Whether `count` shifts are all 33 or more.
+///
+/// # Safety
+/// They are there.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(super) unsafe fn short(shift: *const u8, count: usize) -> bool {
+    let mut below = 0;
+    for at in (0..count).step_by(64) {
+        let mask = if count - at >= 64 { !0 } else { (1 << (count - at)) - 1 };
+        // SAFETY: masked bytes are not read.
+        let shift = unsafe { _mm512_maskz_loadu_epi8(mask, shift.add(at).cast()) };
+        below |= _mm512_mask_cmplt_epu8_mask(mask, shift, _mm512_set1_epi8(33));
+    }
+    below == 0
 }
 
 /// The rule in 64 bits, limited to +-2^30: beyond any output, and its zero point can still be added.
@@ -105,6 +110,45 @@ fn long(product: __m512i, shift: __m512i) -> __m512i {
     let value = _mm512_srav_epi64(_mm512_add_epi64(product, half), shift);
     let limit = 1 << 30;
     _mm512_min_epi64(_mm512_max_epi64(value, _mm512_set1_epi64(-limit)), _mm512_set1_epi64(limit))
+}
+
+/// Four inputs, unsigned, in every 32-bit lane. One instruction takes them from memory: written as a broadcast and a flip,
+/// the compiler spends two more, one of them where products could be made.
+///
+/// # Safety
+/// They are there.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn four(x: *const i8, flip: __m512i) -> __m512i {
+    let values;
+    // SAFETY: the caller's; nothing but the register is written.
+    unsafe {
+        core::arch::asm!(
+            "vpxord {}, {}, dword ptr [{}]{{1to16}}",
+            lateout(zmm_reg) values, in(zmm_reg) flip, in(reg) x,
+            options(pure, readonly, nostack, preserves_flags),
+        );
+    }
+    values
+}
+
+/// Eight inputs, unsigned, in every 64-bit lane, as [`four`].
+///
+/// # Safety
+/// They are there.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn eight(x: *const i8, flip: __m512i) -> __m512i {
+    let values;
+    // SAFETY: the caller's; nothing but the register is written.
+    unsafe {
+        core::arch::asm!(
+            "vpxorq {}, {}, qword ptr [{}]{{1to8}}",
+            lateout(zmm_reg) values, in(zmm_reg) flip, in(reg) x,
+            options(pure, readonly, nostack, preserves_flags),
+        );
+    }
+    values
 }
 
 /// The first `count` of 16 lanes.
@@ -215,33 +259,115 @@ pub(super) unsafe fn store<Y: Quantized>(
 /// The task was checked, and the machine has the instructions.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
 pub(in super::super) unsafe fn product<Y: Quantized>(task: &Task<Y>) {
+    // SAFETY: the caller's.
+    unsafe {
+        if short(task.shift, task.outputs) {
+            all::<Y, true>(task);
+        } else {
+            all::<Y, false>(task);
+        }
+    }
+}
+
+/// # Safety
+/// As for [`product`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn all<Y: Quantized, const SHORT: bool>(task: &Task<Y>) {
     let mut first = 0;
     while first < task.outputs {
-        // Several sums are always in flight: many rows of one block, few rows of many.
-        let blocks = (task.outputs - first).div_ceil(LANES);
         // SAFETY: the blocks are there.
         first += LANES
             * unsafe {
-                match (blocks, task.rows) {
-                    (8.., 1) => {
-                        some::<Y, 8>(task, first);
-                        8
-                    }
-                    (4.., _) => {
-                        some::<Y, 4>(task, first);
+                match (task.outputs - first).div_ceil(LANES) {
+                    _ if task.rows * task.lines == 1 => {
+                        single::<Y, SHORT>(task, first);
                         4
                     }
-                    (2.., _) => {
-                        some::<Y, 2>(task, first);
+                    4.. => {
+                        some::<Y, 4, SHORT>(task, first);
+                        4
+                    }
+                    2.. => {
+                        some::<Y, 2, SHORT>(task, first);
                         2
                     }
                     _ => {
-                        some::<Y, 1>(task, first);
+                        some::<Y, 1, SHORT>(task, first);
                         1
                     }
                 }
             };
     }
+}
+
+/// One row times up to four blocks, two at a time, each from its first group to its last: so memory is read in its order.
+///
+/// # Safety
+/// The task was checked and has a block at `first`; the machine has the instructions.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn single<Y: Quantized, const SHORT: bool>(task: &Task<Y>, first: usize) {
+    let constants = (task.bias, task.multiplier, task.shift);
+    let blocks = (task.outputs - first).div_ceil(LANES).min(4);
+    let (mut values, mut masks) = ([_mm512_setzero_si512(); 4], [0; 4]);
+    for index in (0..blocks).step_by(2) {
+        let first = first + index * LANES;
+        let weights = task.weights.wrapping_add(first / LANES * task.block);
+        // SAFETY: the blocks are there.
+        let sums = unsafe {
+            if index + 1 < blocks {
+                products::<Y, 2>(task, weights)
+            } else {
+                let [sum] = products::<Y, 1>(task, weights);
+                [sum; 2]
+            }
+        };
+        for (block, sum) in sums.into_iter().enumerate().take(blocks - index) {
+            let (head, first) = (weights.wrapping_add(block * task.block).cast(), first + block * LANES);
+            // SAFETY: the block is there.
+            let block_of = unsafe { Block::<SHORT>::new(head, constants, first, task.outputs) };
+            values[index + block] = block_of.scale(_mm512_add_epi32(sum, block_of.start));
+            masks[index + block] = block_of.mask;
+        }
+    }
+    let to = [0, 1, 2, 3].map(|block| task.y.wrapping_add(first + block * LANES));
+    // SAFETY: the lanes of the masks are outputs.
+    unsafe { store(Range::new::<Y>(task.clamp), values, to, masks, masks == [!0; 4]) };
+}
+
+/// Sums of products of the first row with the `B` blocks at `weights`.
+///
+/// # Safety
+/// The task has the blocks; the machine has the instructions.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn products<Y: Quantized, const B: usize>(task: &Task<Y>, weights: *const i8) -> [__m512i; B] {
+    let flip = _mm512_set1_epi8(-128);
+    // Four sums at a time, so that products need not wait for each other.
+    let mut sums = [[_mm512_setzero_si512(); B]; 4];
+    let mut w = weights.wrapping_add(4 * LANES);
+    for segment in 0..task.segments {
+        // SAFETY: segment < segments.
+        let mut x = unsafe { task.segment(segment) };
+        let mut add = |sums: &mut [__m512i; B]| {
+            // SAFETY: the group lies in the row.
+            let four = unsafe { four(x, flip) };
+            for (block, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: the group lies in the block.
+                let weights = unsafe { _mm512_loadu_si512(w.wrapping_add(block * task.block).cast()) };
+                *sum = _mm512_dpbusd_epi32(*sum, four, weights);
+            }
+            (x, w) = (x.wrapping_add(4), w.wrapping_add(4 * LANES));
+        };
+        for _ in 0..task.groups / 4 {
+            sums.iter_mut().for_each(&mut add);
+        }
+        sums.iter_mut().take(task.groups % 4).for_each(&mut add);
+    }
+    let [mut total, b, c, d] = sums;
+    for (total, ((b, c), d)) in total.iter_mut().zip(b.into_iter().zip(c).zip(d)) {
+        *total = _mm512_add_epi32(_mm512_add_epi32(*total, b), _mm512_add_epi32(c, d));
+    }
+    total
 }
 
 /// All rows times `B` blocks.
@@ -250,13 +376,13 @@ pub(in super::super) unsafe fn product<Y: Quantized>(task: &Task<Y>) {
 /// The task was checked and has the blocks; the machine has the instructions.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-unsafe fn some<Y: Quantized, const B: usize>(task: &Task<Y>, first: usize) {
+unsafe fn some<Y: Quantized, const B: usize, const SHORT: bool>(task: &Task<Y>, first: usize) {
     let weights = task.weights.wrapping_add(first / LANES * task.block);
     let constants = (task.bias, task.multiplier, task.shift);
     // SAFETY: the blocks are there.
     let block = |block: usize| unsafe {
         let head = weights.wrapping_add(block * task.block).cast();
-        Block::new(head, constants, first + block * LANES, task.outputs)
+        Block::<SHORT>::new(head, constants, first + block * LANES, task.outputs)
     };
     let mut blocks = [block(0); B];
     for (index, place) in blocks.iter_mut().enumerate().skip(1) {
@@ -264,43 +390,42 @@ unsafe fn some<Y: Quantized, const B: usize>(task: &Task<Y>, first: usize) {
     }
     let whole = first + B * LANES <= task.outputs;
     let tile = Tile { weights, first, blocks, whole, range: Range::new::<Y>(task.clamp) };
-    let most = match B {
-        1 | 2 => 8,
-        4 => 6,
-        _ => 1,
-    };
-    let (mut row, mut tiles) = (0, task.rows.div_ceil(most));
-    while row < task.rows {
-        let rows = (task.rows - row).div_ceil(tiles);
-        // SAFETY: the rows are there.
-        unsafe {
-            match rows {
-                1 => tile.run::<Y, 1>(task, row),
-                2 => tile.run::<Y, 2>(task, row),
-                3 => tile.run::<Y, 3>(task, row),
-                4 => tile.run::<Y, 4>(task, row),
-                5 => tile.run::<Y, 5>(task, row),
-                6 => tile.run::<Y, 6>(task, row),
-                7 => tile.run::<Y, 7>(task, row),
-                _ => tile.run::<Y, 8>(task, row),
+    let most = if B == 4 { 6 } else { 8 };
+    for line in 0..task.lines {
+        let task = &task.at(line);
+        let (mut row, mut tiles) = (0, task.rows.div_ceil(most));
+        while row < task.rows {
+            let rows = (task.rows - row).div_ceil(tiles);
+            // SAFETY: the rows are there.
+            unsafe {
+                match rows {
+                    1 => tile.run::<Y, 1>(task, row),
+                    2 => tile.run::<Y, 2>(task, row),
+                    3 => tile.run::<Y, 3>(task, row),
+                    4 => tile.run::<Y, 4>(task, row),
+                    5 => tile.run::<Y, 5>(task, row),
+                    6 => tile.run::<Y, 6>(task, row),
+                    7 => tile.run::<Y, 7>(task, row),
+                    _ => tile.run::<Y, 8>(task, row),
+                }
             }
+            row += rows;
+            tiles -= 1;
         }
-        row += rows;
-        tiles -= 1;
     }
 }
 
 /// `B` blocks of weights, the first output of which is `first`.
-struct Tile<const B: usize> {
+struct Tile<const B: usize, const SHORT: bool> {
     weights: *const i8,
     first: usize,
-    blocks: [Block; B],
+    blocks: [Block<SHORT>; B],
     /// Whether all lanes are outputs.
     whole: bool,
     range: Range,
 }
 
-impl<const B: usize> Tile<B> {
+impl<const B: usize, const SHORT: bool> Tile<B, SHORT> {
     /// `R` rows from `row` on.
     ///
     /// # Safety
@@ -332,8 +457,7 @@ impl<const B: usize> Tile<B> {
                     (_mm512_unpacklo_epi32(first, second), _mm512_unpackhi_epi32(first, second));
                 for (row, (sums, more)) in sums.iter_mut().zip(&mut more).enumerate() {
                     // SAFETY: both groups lie in the row.
-                    let eight = unsafe { x.wrapping_add(row * task.step).cast::<i64>().read_unaligned() };
-                    let eight = _mm512_xor_si512(_mm512_set1_epi64(eight), flip);
+                    let eight = unsafe { eight(x.wrapping_add(row * task.step), flip) };
                     sums[0] = _mm512_dpbusd_epi32(sums[0], eight, low);
                     *more = _mm512_dpbusd_epi32(*more, eight, high);
                 }
@@ -352,8 +476,7 @@ impl<const B: usize> Tile<B> {
                     (_mm512_unpacklo_epi32(weights[0], zero), _mm512_unpackhi_epi32(weights[0], zero));
                 for (row, sums) in sums.iter_mut().enumerate() {
                     // SAFETY: the group lies in the row.
-                    let four = unsafe { x.wrapping_add(row * task.step).cast::<i32>().read_unaligned() };
-                    let four = _mm512_xor_si512(_mm512_set1_epi32(four), flip);
+                    let four = unsafe { four(x.wrapping_add(row * task.step), flip) };
                     if B == 1 {
                         sums[0] = _mm512_dpbusd_epi32(sums[0], four, low);
                         more[row] = _mm512_dpbusd_epi32(more[row], four, high);

@@ -3,188 +3,249 @@
 //! A lane is a channel of a pixel. Bytes of four taps are interleaved by unpacking, which leaves lanes in an order of their
 //! own: vector `j` of four has lanes `16 l + 4 j ..` in its 128-bit part `l`. Weights and constants are brought into that order
 //! too, and packing the outputs undoes it. Where 64 is a multiple of the channels, the lanes are several pixels.
+//!
+//! Four taps are those of a column where windows of three columns slide by one: then every column is interleaved once for
+//! the three outputs that see it. Otherwise they are the next four of the window.
 #![allow(unsafe_code)]
 
 use core::arch::x86_64::*;
-use core::mem::MaybeUninit;
 
-use super::super::depthwise::{Filter, Line, MAX_HEIGHT, chunk_bytes};
+use super::super::depthwise::{BEHIND, Filter, Lines, PADDED_TAPS as TAPS, prepared_bytes};
 use super::super::view::Out;
-use super::avx512::{Block, Range};
+use super::avx512::{Block, Range, short};
 
 /// Lanes of a chunk.
 const LANES: usize = 64;
-/// Most taps.
-const TAPS: usize = 64;
 
-/// One tap of every lane: where it is read for the first pixel, and whether that moves with the pixels.
-#[derive(Clone, Copy)]
-struct Tap {
-    at: *const i8,
-    moves: usize,
-}
-
-/// How lanes are used for a filter.
+/// How lanes and taps are used for a filter.
 #[derive(Clone, Copy)]
 struct Ways {
     /// Lanes are pixels too: a load of 64 bytes, or every second part of two, has those of several.
     flat: bool,
+    /// Four taps are a column.
+    slide: bool,
     stride: usize,
     /// Groups of four taps.
     quads: usize,
-    /// Bytes of a chunk's weights and constants.
-    bytes: usize,
 }
 
 impl Ways {
-    /// None when the filter is not one for this file.
-    fn of(filter: &Filter<'_>, scratch: Out<'_, u8>) -> Option<Self> {
-        let [height, width] = filter.window.kernel.map(usize::from);
-        let (count, stride, taps) = (filter.depth, filter.window.stride[1] as usize, height * width);
+    fn of(filter: &Filter<'_>) -> Self {
+        let window = &filter.window;
+        let [height, width] = window.kernel.map(usize::from);
+        let (count, stride) = (filter.depth, window.stride[1] as usize);
         let flat = (8..LANES).contains(&count) && LANES.is_multiple_of(count) && stride <= 2;
-        let (quads, bytes) = (taps.div_ceil(4), chunk_bytes(filter));
-        let fits = filter.channels.bias.len() == count && taps <= TAPS && height <= MAX_HEIGHT;
-        let ways = Self { flat, stride, quads, bytes: bytes.checked_div(count.div_ceil(LANES)).unwrap_or(0) };
-        (fits && bytes > 0 && scratch.len() >= bytes).then_some(ways)
+        let slide =
+            !flat && width == 3 && (3..=4).contains(&height) && stride == 1 && window.dilation[1] == 1;
+        // Three or four rows of three columns are three groups either way.
+        Self { flat, slide, stride, quads: (height * width).div_ceil(4) }
+    }
+
+    /// Bytes of a chunk's weights and constants.
+    fn bytes(self) -> usize {
+        (self.quads + 3) * 4 * LANES
+    }
+
+    /// The tap (row by row) that is number `tap` of group `quad`; none where the group is filled up.
+    fn tap(self, quad: usize, tap: usize, [height, width]: [usize; 2]) -> Option<usize> {
+        let (tap, there) = if self.slide {
+            (tap * width + quad, tap < height)
+        } else {
+            (4 * quad + tap, 4 * quad + tap < height * width)
+        };
+        there.then_some(tap)
     }
 }
 
-/// Writes weights and constants of all chunks, interleaved, to `scratch`.
-pub(in super::super) fn prepare(filter: &Filter<'_>, scratch: Out<'_, u8>) {
-    let Some(ways) = Ways::of(filter, scratch) else { return };
+/// Writes weights and constants of all chunks, interleaved, to `scratch`; false when something is too short.
+pub(in super::super) fn prepare(filter: &Filter<'_>, scratch: Out<'_, u8>) -> bool {
+    let ways = Ways::of(filter);
     let [height, width] = filter.window.kernel.map(usize::from);
-    let needed = [filter.weights.len() / (height * width), filter.channels.multiplier.len()];
-    if needed.into_iter().chain([filter.channels.shift.len()]).any(|len| len < filter.depth) {
-        return;
+    let constants = [filter.channels.multiplier.len(), filter.channels.shift.len()];
+    let short = constants.into_iter().any(|len| len < filter.depth);
+    let room = prepared_bytes(filter).is_some_and(|bytes| scratch.len() >= bytes);
+    if short || !room || filter.weights.len() < height * width * filter.depth {
+        return false;
     }
-    for (chunk, first) in (0..filter.depth).step_by(LANES).enumerate() {
+    for chunk in 0..filter.depth.div_ceil(LANES) {
+        let (first, to) = (chunk * LANES, scratch.as_mut_ptr().wrapping_add(chunk * ways.bytes()).cast());
         let lanes = (filter.depth - first).min(LANES);
-        let to = scratch.as_mut_ptr().wrapping_add(chunk * ways.bytes).cast::<__m512i>();
         // SAFETY: weights and channels are there, the scratch memory has room for all chunks, and the backend says that
         // the machine has the instructions.
         unsafe {
             if ways.flat {
-                write::<true>(filter, (first, lanes), height * width, to);
+                write::<true>(filter, ways, (first, lanes), to);
             } else {
-                write::<false>(filter, (first, lanes), height * width, to);
+                write::<false>(filter, ways, (first, lanes), to);
             }
-        }
-    }
-}
-
-/// A row of outputs, from what [`prepare`] wrote; false when the filter is not one for this way.
-pub(in super::super) fn line(
-    line: &Line<'_, i8>,
-    filter: &Filter<'_>,
-    scratch: Out<'_, u8>,
-    y: Out<'_, i8>,
-) -> bool {
-    let Some(ways) = Ways::of(filter, scratch) else { return false };
-    let prepared = scratch.as_mut_ptr().cast_const();
-    // SAFETY: rows are as long as `depthwise::line` found them, for the pixels of `y`; the scratch memory has all chunks,
-    // and the backend says that the machine has the instructions.
-    unsafe {
-        match (ways.flat, ways.stride) {
-            (true, 2) => run::<true, true>(line, filter, ways, prepared, y),
-            (true, _) => run::<true, false>(line, filter, ways, prepared, y),
-            _ => run::<false, false>(line, filter, ways, prepared, y),
         }
     }
     true
 }
 
-/// # Safety
-/// As in [`line`]; with `FLAT` the channels divide 64 and the stride is 2 with `EVERY_SECOND`, otherwise 1.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-unsafe fn run<const FLAT: bool, const EVERY_SECOND: bool>(
-    line: &Line<'_, i8>,
+/// See [`super::super::depthwise::padded_lines`].
+pub(in super::super) fn padded_lines(
     filter: &Filter<'_>,
-    ways: Ways,
-    prepared: *const u8,
-    y: Out<'_, i8>,
+    lines: Lines<'_>,
+    (y, stride): (Out<'_, i8>, usize),
 ) {
-    let window = &filter.window;
+    let ways = Ways::of(filter);
+    let Filter { window, depth, .. } = filter;
     let [height, width] = window.kernel.map(usize::from);
-    let [_, dilation] = window.dilation.map(usize::from);
-    let (count, Ways { stride, quads, .. }) = (filter.depth, ways);
-    let pixels = y.len().checked_div(count).unwrap_or(0);
-    // Pixels that see no column outside of the image.
-    let inside = |pixel: usize| {
-        let left = window.start(1, pixel);
-        left >= 0 && left as usize + window.extent(1) <= line.width
+    let [down, right] = window.dilation.map(usize::from);
+    let step = window.stride[0] as usize * lines.row;
+    let (Some(below), Some(before)) = (lines.lines.checked_sub(1), lines.pixels.checked_sub(1)) else {
+        return;
     };
-    let begin = (0..pixels).find(|&pixel| inside(pixel)).unwrap_or(pixels);
-    let mut end = pixels;
-    while end > begin && !inside(end - 1) {
-        end -= 1;
+    let last = below * step + (height - 1) * down * lines.row;
+    let seen = last + (before * ways.stride + (width - 1) * right + 1) * depth + BEHIND;
+    let room = below * stride + lines.pixels * depth;
+    let prepared = prepared_bytes(filter).is_some_and(|bytes| lines.prepared.len() >= bytes);
+    if !prepared || lines.image.len() < seen || y.len() < room || filter.channels.shift.len() < *depth {
+        return;
     }
-    // What taps outside hold, for as much as two loads read.
-    let outside = [line.outside; 2 * LANES];
-    let range = Range::new::<i8>(filter.clamp);
-    let nothing = Tap { at: outside.as_ptr(), moves: 0 };
-    let mut table = [const { MaybeUninit::<Tap>::uninit() }; TAPS];
-    // Quads are filled up; the weights of those taps are zero.
-    table.iter_mut().take(4 * quads).for_each(|place| {
-        place.write(nothing);
-    });
-    // SAFETY: the first `4 * quads` are there.
-    let table = unsafe { core::slice::from_raw_parts_mut(table.as_mut_ptr().cast::<Tap>(), 4 * quads) };
-    for (chunk, first) in (0..count).step_by(LANES).enumerate() {
-        let lanes = (count - first).min(LANES);
-        let at = prepared.wrapping_add(chunk * ways.bytes).cast::<__m512i>();
-        // SAFETY: the chunk is there.
-        let chunk = unsafe { Chunk::read(at, quads, count, range) };
-        // SAFETY: every tap of a pixel inside lies in its row or is `outside`; every output in `y`.
-        unsafe {
-            let fill = |table: &mut [Tap], pixel: usize| {
-                let left = window.start(1, pixel);
-                for ky in 0..height {
-                    let row = line.rows.get(ky).copied().unwrap_or(super::super::view::In::new(&[]));
-                    for kx in 0..width {
-                        let column = left + (kx * dilation) as isize;
-                        let there = !row.is_empty() && (0..line.width as isize).contains(&column);
-                        let tap = if there {
-                            let at = row.as_ptr().wrapping_add(column as usize * count + first);
-                            Tap { at, moves: !0 }
-                        } else {
-                            nothing
-                        };
-                        if let Some(place) = table.get_mut(ky * width + kx) {
-                            *place = tap;
-                        }
+    // Groups of four are filled up with the first tap, whose weights there are zero.
+    let mut taps = [0; TAPS];
+    for (index, place) in taps.iter_mut().enumerate().take(4 * ways.quads) {
+        if let Some(tap) = ways.tap(index / 4, index % 4, [height, width]) {
+            *place = tap / width * down * lines.row + tap % width * right * depth;
+        }
+    }
+    let run = Image { ways, taps: &taps, step, stride, lines, filter, y: y.as_mut_ptr() };
+    // SAFETY: image, outputs and what was prepared were found long enough, and the backend says that the machine has the
+    // instructions.
+    unsafe {
+        match (ways.slide, ways.flat && ways.stride == 2, short(filter.channels.shift.as_ptr(), *depth)) {
+            (true, _, true) => run.slide::<true>(),
+            (true, _, false) => run.slide::<false>(),
+            (_, true, true) => run.gather::<true, true>(),
+            (_, true, false) => run.gather::<true, false>(),
+            (_, false, true) => run.gather::<false, true>(),
+            (_, false, false) => run.gather::<false, false>(),
+        }
+    }
+}
+
+/// Lines of outputs to compute; everything was checked.
+struct Image<'a> {
+    ways: Ways,
+    /// Where taps lie, from the first one of an output on.
+    taps: &'a [usize; TAPS],
+    /// Bytes of the image from one line to the next, and of the outputs.
+    step: usize,
+    stride: usize,
+    lines: Lines<'a>,
+    filter: &'a Filter<'a>,
+    y: *mut i8,
+}
+
+impl Image<'_> {
+    /// Weights and constants of the chunk that begins with channel `first`.
+    ///
+    /// # Safety
+    /// It is there.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    unsafe fn chunk<const SHORT: bool>(&self, first: usize) -> Chunk<SHORT> {
+        let at = self.lines.prepared.as_ptr().wrapping_add(first / LANES * self.ways.bytes());
+        // SAFETY: the caller's.
+        unsafe { Chunk::read(at.cast(), self.ways, Range::new::<i8>(self.filter.clamp)) }
+    }
+
+    /// Windows of three columns, one further on for every output: the first four taps are those of a column.
+    ///
+    /// # Safety
+    /// The machine has the instructions.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    unsafe fn slide<const SHORT: bool>(&self) {
+        let (count, flip) = (self.filter.depth, _mm512_set1_epi8(-128));
+        for first in (0..count).step_by(LANES) {
+            let lanes = mask(count - first);
+            // SAFETY: the chunk is there.
+            let chunk = unsafe { self.chunk::<SHORT>(first) };
+            for line in 0..self.lines.lines {
+                let x = self.lines.image.as_ptr().wrapping_add(line * self.step + first);
+                let y = self.y.wrapping_add(line * self.stride + first);
+                let rows = [0, 1, 2, 3].map(|row| x.wrapping_add(self.taps[row]));
+                // SAFETY: all columns that outputs see are there, and the bytes behind them.
+                let column = |column: usize| unsafe {
+                    let at = |row: usize| rows[row].wrapping_add(column * count).cast();
+                    let read = |row: usize| _mm512_xor_si512(_mm512_loadu_si512(at(row)), flip);
+                    interleave([read(0), read(1), read(2), read(3)])
+                };
+                let (mut left, mut middle) = (column(0), column(1));
+                for pixel in 0..self.lines.pixels {
+                    let right = column(pixel + 2);
+                    let mut sums = chunk.start();
+                    for (quad, values) in [left, middle, right].into_iter().enumerate() {
+                        // SAFETY: three groups of four taps.
+                        unsafe { chunk.add(&mut sums, quad, values) };
                     }
+                    let to = y.wrapping_add(pixel * count);
+                    // SAFETY: the lanes of the mask are outputs of the pixel.
+                    unsafe { _mm512_mask_storeu_epi8(to, lanes, chunk.finish(sums)) };
+                    (left, middle) = (middle, right);
                 }
-            };
-            for pixel in (0..begin).chain(end..pixels) {
-                fill(table, pixel);
-                let to = y.as_mut_ptr().add(pixel * count + first);
-                chunk.outputs::<false>(table, 0, lanes, lanes, to);
             }
-            if begin == end {
-                continue;
-            }
-            fill(table, begin);
-            let together = if FLAT { LANES / count } else { 1 };
-            let mut pixel = begin;
-            while pixel < end {
-                let now = together.min(end - pixel);
-                let (from, to) = ((pixel - begin) * stride * count, pixel * count + first);
-                let (lanes, span) = (now * lanes, (now - 1) * stride * count + lanes);
-                let to = y.as_mut_ptr().add(to);
-                chunk.outputs::<EVERY_SECOND>(table, from, lanes, span, to);
-                pixel += now;
+        }
+    }
+
+    /// Any window: four of its taps at a time. With `EVERY_SECOND` lanes are pixels, and every second part of two loads is
+    /// one's.
+    ///
+    /// # Safety
+    /// The machine has the instructions.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    unsafe fn gather<const EVERY_SECOND: bool, const SHORT: bool>(&self) {
+        let (ways, count, flip) = (self.ways, self.filter.depth, _mm512_set1_epi8(-128));
+        let taps = self.taps.as_chunks::<4>().0.get(..ways.quads).unwrap_or(&[]);
+        let pick = match count {
+            8 => _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14),
+            16 => _mm512_setr_epi64(0, 1, 4, 5, 8, 9, 12, 13),
+            _ => _mm512_setr_epi64(0, 1, 2, 3, 8, 9, 10, 11),
+        };
+        let (together, pixels) = (if ways.flat { LANES / count } else { 1 }, self.lines.pixels);
+        for first in (0..count).step_by(LANES) {
+            // SAFETY: the chunk is there.
+            let chunk = unsafe { self.chunk::<SHORT>(first) };
+            for line in 0..self.lines.lines {
+                let x = self.lines.image.as_ptr().wrapping_add(line * self.step + first);
+                let y = self.y.wrapping_add(line * self.stride + first);
+                for pixel in (0..pixels).step_by(together) {
+                    let x = x.wrapping_add(pixel * ways.stride * count);
+                    // SAFETY: the taps of the first pixel are there, and the bytes behind them.
+                    let read = |tap: usize| unsafe {
+                        let at = x.wrapping_add(tap);
+                        let read = _mm512_loadu_si512(at.cast());
+                        let read = if EVERY_SECOND {
+                            let more = _mm512_loadu_si512(at.wrapping_add(LANES).cast());
+                            _mm512_permutex2var_epi64(read, pick, more)
+                        } else {
+                            read
+                        };
+                        _mm512_xor_si512(read, flip)
+                    };
+                    let mut sums = chunk.start();
+                    for (quad, &[a, b, c, d]) in taps.iter().enumerate() {
+                        let values = interleave([read(a), read(b), read(c), read(d)]);
+                        // SAFETY: as many groups of four taps.
+                        unsafe { chunk.add(&mut sums, quad, values) };
+                    }
+                    let lanes = mask(if ways.flat { (pixels - pixel) * count } else { count - first });
+                    let to = y.wrapping_add(pixel * count);
+                    // SAFETY: the lanes of the mask are outputs.
+                    unsafe { _mm512_mask_storeu_epi8(to, lanes, chunk.finish(sums)) };
+                }
             }
         }
     }
 }
 
 /// Weights and constants of 64 lanes.
-struct Chunk {
+struct Chunk<const SHORT: bool> {
     /// Four vectors for every four taps.
     weights: *const __m512i,
-    blocks: [Block; 4],
-    /// Which 8 bytes of two loads are lanes when every second pixel is.
-    pick: __m512i,
+    blocks: [Block<SHORT>; 4],
     range: Range,
 }
 
@@ -265,16 +326,16 @@ unsafe fn words<const FLAT: bool>(at: *const i32, lanes: usize) -> [__m512i; 4] 
 /// Writes a chunk's weights, starts of sums, multipliers and shifts, for `lanes` channels from `first` on.
 ///
 /// # Safety
-/// Weights and channels reach that far; `to` has room for `4 * quads + 12` vectors at any alignment.
+/// Weights and channels reach that far; `to` has room for [`Ways::bytes`] at any alignment.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
 unsafe fn write<const FLAT: bool>(
     filter: &Filter<'_>,
+    ways: Ways,
     (first, lanes): (usize, usize),
-    taps: usize,
     mut to: *mut __m512i,
 ) {
+    let [height, width] = filter.window.kernel.map(usize::from);
     let (zero, ones) = (_mm512_setzero_si512(), _mm512_set1_epi8(1));
-    let mut sums = [zero; 4];
     let mut put = |vectors: [__m512i; 4]| {
         for vector in vectors {
             // SAFETY: the caller's.
@@ -282,12 +343,15 @@ unsafe fn write<const FLAT: bool>(
             to = to.wrapping_add(1);
         }
     };
-    for quad in 0..taps.div_ceil(4) {
+    let mut sums = [zero; 4];
+    for quad in 0..ways.quads {
         let mut four = [zero; 4];
-        for (tap, place) in (4 * quad..taps).zip(&mut four) {
-            let at = filter.weights.as_ptr().wrapping_add(tap * filter.depth + first);
-            // SAFETY: the caller's.
-            *place = unsafe { bytes::<FLAT>(at, lanes, 0) };
+        for (tap, place) in four.iter_mut().enumerate() {
+            if let Some(tap) = ways.tap(quad, tap, [height, width]) {
+                let at = filter.weights.as_ptr().wrapping_add(tap * filter.depth + first);
+                // SAFETY: the caller's.
+                *place = unsafe { bytes::<FLAT>(at, lanes, 0) };
+            }
         }
         let weights = interleave(four);
         for (sum, weights) in sums.iter_mut().zip(weights) {
@@ -317,16 +381,16 @@ unsafe fn write<const FLAT: bool>(
     ]));
 }
 
-impl Chunk {
+impl<const SHORT: bool> Chunk<SHORT> {
     /// What [`write`] wrote to `at`.
     ///
     /// # Safety
-    /// It did, for so many groups of four taps.
+    /// It did, for the same ways.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-    unsafe fn read(at: *const __m512i, quads: usize, channels: usize, range: Range) -> Self {
+    unsafe fn read(at: *const __m512i, ways: Ways, range: Range) -> Self {
         let block = |index: usize| {
-            let at = at.wrapping_add(4 * quads + index);
+            let at = at.wrapping_add(4 * ways.quads + index);
             // SAFETY: the caller's.
             unsafe {
                 let start = _mm512_loadu_si512(at);
@@ -335,56 +399,35 @@ impl Chunk {
                 Block::of(start, multiplier, shift, !0)
             }
         };
-        let pick = match channels {
-            8 => _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14),
-            16 => _mm512_setr_epi64(0, 1, 4, 5, 8, 9, 12, 13),
-            _ => _mm512_setr_epi64(0, 1, 2, 3, 8, 9, 10, 11),
-        };
-        Self { weights: at, blocks: [block(0), block(1), block(2), block(3)], pick, range }
+        Self { weights: at, blocks: [block(0), block(1), block(2), block(3)], range }
     }
 
-    /// The outputs of `lanes` lanes, whose taps are `from` bytes further on than `taps` say and take `span` bytes.
-    ///
-    /// # Safety
-    /// Taps are valid for that, `to` for the lanes.
+    /// The sums without a product.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-    unsafe fn outputs<const EVERY_SECOND: bool>(
-        &self,
-        taps: &[Tap],
-        from: usize,
-        lanes: usize,
-        span: usize,
-        to: *mut i8,
-    ) {
-        let flip = _mm512_set1_epi8(-128);
-        let mut sums =
-            [self.blocks[0].start, self.blocks[1].start, self.blocks[2].start, self.blocks[3].start];
-        let (near, far) = (mask(span), if span > LANES { mask(span - LANES) } else { 0 });
-        let read = |tap: &Tap| {
-            let at = tap.at.wrapping_add(from & tap.moves);
-            // SAFETY: the bytes of the mask are there.
-            let read = unsafe { _mm512_maskz_loadu_epi8(near, at) };
-            let read = if EVERY_SECOND {
-                // SAFETY: as above.
-                let more = unsafe { _mm512_maskz_loadu_epi8(far, at.wrapping_add(LANES)) };
-                _mm512_permutex2var_epi64(read, self.pick, more)
-            } else {
-                read
-            };
-            _mm512_xor_si512(read, flip)
-        };
-        for (quad, [a, b, c, d]) in taps.as_chunks::<4>().0.iter().enumerate() {
-            let values = interleave([read(a), read(b), read(c), read(d)]);
-            for (index, (sum, values)) in sums.iter_mut().zip(values).enumerate() {
-                // SAFETY: four vectors for every four taps.
-                let weights = unsafe { _mm512_loadu_si512(self.weights.wrapping_add(4 * quad + index)) };
-                *sum = _mm512_dpbusd_epi32(*sum, values, weights);
-            }
+    fn start(&self) -> [__m512i; 4] {
+        [self.blocks[0].start, self.blocks[1].start, self.blocks[2].start, self.blocks[3].start]
+    }
+
+    /// Adds the products of four taps.
+    ///
+    /// # Safety
+    /// The chunk has so many groups of four.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    unsafe fn add(&self, sums: &mut [__m512i; 4], quad: usize, values: [__m512i; 4]) {
+        for (index, (sum, values)) in sums.iter_mut().zip(values).enumerate() {
+            // SAFETY: four vectors for every four taps.
+            let weights = unsafe { _mm512_loadu_si512(self.weights.wrapping_add(4 * quad + index)) };
+            *sum = _mm512_dpbusd_epi32(*sum, values, weights);
         }
+    }
+
+    /// The outputs of all lanes.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    fn finish(&self, sums: [__m512i; 4]) -> __m512i {
         let scaled = |index: usize| self.blocks[index].scale(sums[index]);
-        let bytes = self.range.bytes([scaled(0), scaled(1), scaled(2), scaled(3)]);
-        // SAFETY: the lanes of the mask are there.
-        unsafe { _mm512_mask_storeu_epi8(to, mask(lanes), bytes) };
+        self.range.bytes([scaled(0), scaled(1), scaled(2), scaled(3)])
     }
 }
