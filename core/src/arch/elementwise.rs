@@ -1,5 +1,7 @@
 //! Operators that take their elements one by one, for machines with a shorter way than one by one.
+#![allow(unsafe_code)]
 
+use super::Backend;
 use super::view::{In, Out};
 use crate::kernels::requant::Clamp;
 
@@ -19,13 +21,20 @@ pub struct Sum {
 
 /// Sums of the elements of `a` and `b`, as many as `y` takes; false, with nothing done, when this machine has no shorter way
 /// or the lengths differ. `y` may lie on top of an operand, or begin in front of it.
-pub fn add(a: In<'_, i8>, b: In<'_, i8>, y: Out<'_, i8>, sum: &Sum) -> bool {
+pub fn add(backend: Backend, a: In<'_, i8>, b: In<'_, i8>, y: Out<'_, i8>, sum: &Sum) -> bool {
+    let whole = a.len() == y.len() && b.len() == y.len();
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    if whole && backend == Backend::Avx512Vnni {
+        // SAFETY: a backend is only there when the machine has its instructions.
+        unsafe { super::x86::elementwise::add(a, b, y, sum) };
+        return true;
+    }
     #[cfg(mixel_helium)]
-    if a.len() == y.len() && b.len() == y.len() {
+    if whole {
         super::helium::add(a, b, y, sum);
         return true;
     }
     #[cfg(not(mixel_helium))]
-    let _ = (a, b, y, sum);
+    let _ = (backend, whole, sum);
     false
 }

@@ -98,7 +98,7 @@ impl<W: Width> Kernel for AddOf<W> {
             let zero = 0i32.wrapping_sub(a_share).wrapping_sub(b_share);
             if a.dims == y.dims && b.dims == y.dims && y.dynamic == 0 {
                 let sum = Sum { zero, factors: [params.a, params.b], shift: params.shift, clamp };
-                if elementwise::add(run.read(&a), run.read(&b), run.write(&y), &sum) {
+                if elementwise::add(run.backend(), run.read(&a), run.read(&b), run.write(&y), &sum) {
                     return;
                 }
             }

@@ -388,8 +388,8 @@ unsafe fn some<Y: Quantized, const B: usize, const SHORT: bool>(task: &Task<Y>, 
     for (index, place) in blocks.iter_mut().enumerate().skip(1) {
         *place = block(index);
     }
-    let whole = first + B * LANES <= task.outputs;
-    let tile = Tile { weights, first, blocks, whole, range: Range::new::<Y>(task.clamp) };
+    let adjacent = first + B * LANES <= task.outputs && (B == 4 || task.stride == B * LANES);
+    let tile = Tile { weights, first, blocks, adjacent, range: Range::new::<Y>(task.clamp) };
     let most = if B == 4 { 6 } else { 8 };
     for line in 0..task.lines {
         let task = &task.at(line);
@@ -420,8 +420,8 @@ struct Tile<const B: usize, const SHORT: bool> {
     weights: *const i8,
     first: usize,
     blocks: [Block<SHORT>; B],
-    /// Whether all lanes are outputs.
-    whole: bool,
+    /// Whether all lanes are outputs, and those of a row lie right behind those of the row before.
+    adjacent: bool,
     range: Range,
 }
 
@@ -517,7 +517,7 @@ impl<const B: usize, const SHORT: bool> Tile<B, SHORT> {
                     let to = [to($at), to($at + 1), to($at + 2), to($at + 3)];
                     let masks = [mask($at), mask($at + 1), mask($at + 2), mask($at + 3)];
                     // SAFETY: outputs of the row, as many as there are.
-                    unsafe { store(self.range, values, to, masks, B.is_multiple_of(4) && self.whole) };
+                    unsafe { store(self.range, values, to, masks, self.adjacent && $at + 4 <= R * B) };
                 })*
             };
         }
