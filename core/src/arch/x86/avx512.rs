@@ -300,62 +300,50 @@ unsafe fn all<Y: Quantized, const SHORT: bool>(task: &Task<Y>) {
     }
 }
 
-/// One row times up to four blocks, two at a time, each from its first group to its last: so memory is read in its order.
+/// One row times up to four blocks, one after the other, so that memory is read in its order.
 ///
 /// # Safety
 /// The task was checked and has a block at `first`; the machine has the instructions.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
 unsafe fn single<Y: Quantized, const SHORT: bool>(task: &Task<Y>, first: usize) {
     let constants = (task.bias, task.multiplier, task.shift);
-    let blocks = (task.outputs - first).div_ceil(LANES).min(4);
     let (mut values, mut masks) = ([_mm512_setzero_si512(); 4], [0; 4]);
-    for index in (0..blocks).step_by(2) {
+    for (index, (value, mask)) in values.iter_mut().zip(&mut masks).enumerate() {
         let first = first + index * LANES;
-        let weights = task.weights.wrapping_add(first / LANES * task.block);
-        // SAFETY: the blocks are there.
-        let sums = unsafe {
-            if index + 1 < blocks {
-                products::<Y, 2>(task, weights)
-            } else {
-                let [sum] = products::<Y, 1>(task, weights);
-                [sum; 2]
-            }
-        };
-        for (block, sum) in sums.into_iter().enumerate().take(blocks - index) {
-            let (head, first) = (weights.wrapping_add(block * task.block).cast(), first + block * LANES);
-            // SAFETY: the block is there.
-            let block_of = unsafe { Block::<SHORT>::new(head, constants, first, task.outputs) };
-            values[index + block] = block_of.scale(_mm512_add_epi32(sum, block_of.start));
-            masks[index + block] = block_of.mask;
+        if first >= task.outputs {
+            break;
         }
+        let weights = task.weights.wrapping_add(first / LANES * task.block);
+        // SAFETY: the block is there.
+        let (block, sum) = unsafe {
+            let block = Block::<SHORT>::new(weights.cast(), constants, first, task.outputs);
+            (block, products(task, weights.wrapping_add(4 * LANES)))
+        };
+        (*value, *mask) = (block.scale(_mm512_add_epi32(sum, block.start)), block.mask);
     }
     let to = [0, 1, 2, 3].map(|block| task.y.wrapping_add(first + block * LANES));
     // SAFETY: the lanes of the masks are outputs.
     unsafe { store(Range::new::<Y>(task.clamp), values, to, masks, masks == [!0; 4]) };
 }
 
-/// Sums of products of the first row with the `B` blocks at `weights`.
+/// Sums of products of the first row with the weights of a block from `w` on.
 ///
 /// # Safety
-/// The task has the blocks; the machine has the instructions.
+/// The task has the block; the machine has the instructions.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-unsafe fn products<Y: Quantized, const B: usize>(task: &Task<Y>, weights: *const i8) -> [__m512i; B] {
+unsafe fn products<Y: Quantized>(task: &Task<Y>, mut w: *const i8) -> __m512i {
     let flip = _mm512_set1_epi8(-128);
-    // Four sums at a time, so that products need not wait for each other.
-    let mut sums = [[_mm512_setzero_si512(); B]; 4];
-    let mut w = weights.wrapping_add(4 * LANES);
+    // Four sums, so that products need not wait for each other. Inputs by [`four`] would be slower here: where every product
+    // waits for memory, a vector load more counts.
+    let mut sums = [_mm512_setzero_si512(); 4];
     for segment in 0..task.segments {
         // SAFETY: segment < segments.
         let mut x = unsafe { task.segment(segment) };
-        let mut add = |sums: &mut [__m512i; B]| {
-            // SAFETY: the group lies in the row.
-            let four = unsafe { four(x, flip) };
-            for (block, sum) in sums.iter_mut().enumerate() {
-                // SAFETY: the group lies in the block.
-                let weights = unsafe { _mm512_loadu_si512(w.wrapping_add(block * task.block).cast()) };
-                *sum = _mm512_dpbusd_epi32(*sum, four, weights);
-            }
+        let mut add = |sum: &mut __m512i| {
+            // SAFETY: the group lies in the row and in the block.
+            let (four, weights) = unsafe { (x.cast::<i32>().read_unaligned(), _mm512_loadu_si512(w.cast())) };
+            *sum = _mm512_dpbusd_epi32(*sum, _mm512_xor_si512(_mm512_set1_epi32(four), flip), weights);
             (x, w) = (x.wrapping_add(4), w.wrapping_add(4 * LANES));
         };
         for _ in 0..task.groups / 4 {
@@ -363,11 +351,8 @@ unsafe fn products<Y: Quantized, const B: usize>(task: &Task<Y>, weights: *const
         }
         sums.iter_mut().take(task.groups % 4).for_each(&mut add);
     }
-    let [mut total, b, c, d] = sums;
-    for (total, ((b, c), d)) in total.iter_mut().zip(b.into_iter().zip(c).zip(d)) {
-        *total = _mm512_add_epi32(_mm512_add_epi32(*total, b), _mm512_add_epi32(c, d));
-    }
-    total
+    let [a, b, c, d] = sums;
+    _mm512_add_epi32(_mm512_add_epi32(a, b), _mm512_add_epi32(c, d))
 }
 
 /// All rows times `B` blocks.
