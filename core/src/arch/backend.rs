@@ -13,6 +13,12 @@ pub enum Backend {
     /// AVX-512 (F, BW, DQ, VL) with VNNI.
     #[cfg(not(target_os = "none"))]
     Avx512Vnni,
+    /// NEON, which every 64-bit Arm has.
+    #[cfg(not(target_os = "none"))]
+    Neon,
+    /// NEON with dot products.
+    #[cfg(not(target_os = "none"))]
+    NeonDotProduct,
 }
 
 impl Backend {
@@ -23,6 +29,10 @@ impl Backend {
         Self::Avx2,
         #[cfg(not(target_os = "none"))]
         Self::Avx512Vnni,
+        #[cfg(not(target_os = "none"))]
+        Self::Neon,
+        #[cfg(not(target_os = "none"))]
+        Self::NeonDotProduct,
     ];
 
     /// Its name on command lines.
@@ -33,6 +43,10 @@ impl Backend {
             Self::Avx2 => "avx2",
             #[cfg(not(target_os = "none"))]
             Self::Avx512Vnni => "avx512-vnni",
+            #[cfg(not(target_os = "none"))]
+            Self::Neon => "neon",
+            #[cfg(not(target_os = "none"))]
+            Self::NeonDotProduct => "neon-dotprod",
         }
     }
 
@@ -44,6 +58,10 @@ impl Backend {
             Self::Avx2 => super::x86::has_avx2(),
             #[cfg(all(target_arch = "x86_64", not(miri)))]
             Self::Avx512Vnni => super::x86::has_avx512_vnni(),
+            #[cfg(all(target_arch = "aarch64", not(target_os = "none")))]
+            Self::Neon => true,
+            #[cfg(all(target_arch = "aarch64", not(target_os = "none")))]
+            Self::NeonDotProduct => super::aarch64::has_dot_product(),
             #[allow(unreachable_patterns)]
             _ => false,
         }

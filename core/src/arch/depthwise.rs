@@ -210,23 +210,32 @@ pub(super) const PADDED_TAPS: usize = 64;
 #[cfg(not(target_os = "none"))]
 pub const BEHIND: usize = 128;
 
-/// Scratch bytes for [`prepare`], whatever the machine: for every 64 channels four taps at a time of weights, and three
-/// constants a channel. None for filters that no backend computes from rows with padding.
+/// Scratch bytes for [`prepare`], whatever the machine: for x86-64, and every 64 channels, four taps at a time of weights
+/// and three constants a channel. None for filters that no backend computes from rows with padding.
 #[cfg(not(target_os = "none"))]
 pub fn prepared_bytes(filter: &Filter<'_>) -> Option<usize> {
     let [height, width] = filter.window.kernel.map(usize::from);
-    let single = filter.layout == Layout::X86 && filter.channels.bias.len() == filter.depth;
-    let fits = single && height <= MAX_HEIGHT && height * width <= PADDED_TAPS;
-    fits.then(|| filter.depth.div_ceil(64) * ((height * width).div_ceil(4) + 3) * 256)
+    let single = filter.channels.bias.len() == filter.depth;
+    match filter.layout {
+        Layout::X86 if single && height <= MAX_HEIGHT && height * width <= PADDED_TAPS => {
+            Some(filter.depth.div_ceil(64) * ((height * width).div_ceil(4) + 3) * 256)
+        }
+        Layout::Aarch64 if single => Some(0),
+        _ => None,
+    }
 }
 
 /// Brings weights and constants into the form that [`padded_lines`] wants, once for all rows; false when the backend has no
 /// body for them.
 #[cfg(not(target_os = "none"))]
-pub fn prepare(filter: &Filter<'_>, scratch: Out<'_, u8>) -> bool {
+pub fn prepare(filter: &Filter<'_>, _scratch: Out<'_, u8>) -> bool {
     match filter.backend {
         #[cfg(all(target_arch = "x86_64", not(miri)))]
-        Backend::Avx512Vnni => super::x86::depthwise::prepare(filter, scratch),
+        Backend::Avx512Vnni if filter.layout == Layout::X86 => {
+            super::x86::depthwise::prepare(filter, _scratch)
+        }
+        #[cfg(target_arch = "aarch64")]
+        Backend::Neon | Backend::NeonDotProduct => filter.layout == Layout::Aarch64,
         _ => false,
     }
 }
@@ -247,6 +256,22 @@ pub struct Lines<'a> {
     pub prepared: In<'a, u8>,
 }
 
+#[cfg(not(target_os = "none"))]
+impl Lines<'_> {
+    /// Whether the image reaches as far as the outputs see, and outputs of `len` elements, rows `stride` apart, have room.
+    pub(super) fn holds(&self, filter: &Filter<'_>, (len, stride): (usize, usize)) -> bool {
+        let Filter { window, depth, .. } = filter;
+        let [height, width] = window.kernel.map(usize::from);
+        let [down, right] = window.dilation.map(usize::from);
+        let (Some(below), Some(before)) = (self.lines.checked_sub(1), self.pixels.checked_sub(1)) else {
+            return false;
+        };
+        let last = (below * window.stride[0] as usize + (height - 1) * down) * self.row;
+        let seen = last + (before * window.stride[1] as usize + (width - 1) * right + 1) * depth + BEHIND;
+        self.image.len() >= seen && len >= below * stride + self.pixels * depth
+    }
+}
+
 /// Computes the outputs of `lines`, rows of which go to `y` `stride` elements apart. Nothing happens when something is too
 /// short.
 #[cfg(not(target_os = "none"))]
@@ -254,6 +279,8 @@ pub fn padded_lines(filter: &Filter<'_>, lines: Lines<'_>, y: (Out<'_, i8>, usiz
     match filter.backend {
         #[cfg(all(target_arch = "x86_64", not(miri)))]
         Backend::Avx512Vnni => super::x86::depthwise::padded_lines(filter, lines, y),
+        #[cfg(target_arch = "aarch64")]
+        Backend::Neon | Backend::NeonDotProduct => super::aarch64::depthwise::padded_lines(filter, lines, y),
         _ => {}
     }
 }

@@ -3,6 +3,8 @@
 //! [`view`] gives operators their windows into the arena; the other files hold the micro-kernels of one
 //! instruction set each. All unsafe code of the crate is in this folder.
 
+#[cfg(all(target_arch = "aarch64", not(target_os = "none")))]
+mod aarch64;
 #[cfg(mixel_dsp)]
 mod armv7em;
 #[cfg(mixel_helium)]

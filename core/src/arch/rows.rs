@@ -157,6 +157,14 @@ pub fn outputs<Y: Quantized>(
             (Layout::X86, Backend::Avx512Vnni) => super::x86::avx512::product(&task),
             #[cfg(all(target_arch = "x86_64", not(miri)))]
             (Layout::X86, Backend::Avx2) => lines.for_each(|task| super::x86::avx2::product(&task)),
+            #[cfg(target_arch = "aarch64")]
+            (Layout::Aarch64, Backend::NeonDotProduct) => {
+                lines.for_each(|task| super::aarch64::matrix::product::<Y, true>(&task));
+            }
+            #[cfg(target_arch = "aarch64")]
+            (Layout::Aarch64, Backend::Neon) => {
+                lines.for_each(|task| super::aarch64::matrix::product::<Y, false>(&task));
+            }
             (Layout::X86, _) => lines.for_each(|task| portable::product::<Y, 16>(&task, order.head)),
             _ => lines.for_each(|task| portable::product::<Y, 4>(&task, order.head)),
         }

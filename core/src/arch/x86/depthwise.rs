@@ -10,7 +10,7 @@
 
 use core::arch::x86_64::*;
 
-use super::super::depthwise::{BEHIND, Filter, Lines, PADDED_TAPS as TAPS, prepared_bytes};
+use super::super::depthwise::{Filter, Lines, PADDED_TAPS as TAPS, prepared_bytes};
 use super::super::view::Out;
 use super::avx512::{Block, Range, short};
 
@@ -94,14 +94,8 @@ pub(in super::super) fn padded_lines(
     let [height, width] = window.kernel.map(usize::from);
     let [down, right] = window.dilation.map(usize::from);
     let step = window.stride[0] as usize * lines.row;
-    let (Some(below), Some(before)) = (lines.lines.checked_sub(1), lines.pixels.checked_sub(1)) else {
-        return;
-    };
-    let last = below * step + (height - 1) * down * lines.row;
-    let seen = last + (before * ways.stride + (width - 1) * right + 1) * depth + BEHIND;
-    let room = below * stride + lines.pixels * depth;
     let prepared = prepared_bytes(filter).is_some_and(|bytes| lines.prepared.len() >= bytes);
-    if !prepared || lines.image.len() < seen || y.len() < room || filter.channels.shift.len() < *depth {
+    if !prepared || !lines.holds(filter, (y.len(), stride)) || filter.channels.shift.len() < *depth {
         return;
     }
     // Groups of four are filled up with the first tap, whose weights there are zero.
