@@ -10,6 +10,9 @@ pub enum Backend {
     /// AVX2.
     #[cfg(not(target_os = "none"))]
     Avx2,
+    /// AVX2 with VNNI.
+    #[cfg(not(target_os = "none"))]
+    AvxVnni,
     /// AVX-512 (F, BW, DQ, VL) with VNNI.
     #[cfg(not(target_os = "none"))]
     Avx512Vnni,
@@ -28,6 +31,8 @@ impl Backend {
         #[cfg(not(target_os = "none"))]
         Self::Avx2,
         #[cfg(not(target_os = "none"))]
+        Self::AvxVnni,
+        #[cfg(not(target_os = "none"))]
         Self::Avx512Vnni,
         #[cfg(not(target_os = "none"))]
         Self::Neon,
@@ -41,6 +46,8 @@ impl Backend {
             Self::Portable => "portable",
             #[cfg(not(target_os = "none"))]
             Self::Avx2 => "avx2",
+            #[cfg(not(target_os = "none"))]
+            Self::AvxVnni => "avx-vnni",
             #[cfg(not(target_os = "none"))]
             Self::Avx512Vnni => "avx512-vnni",
             #[cfg(not(target_os = "none"))]
@@ -56,6 +63,8 @@ impl Backend {
             Self::Portable => true,
             #[cfg(all(target_arch = "x86_64", not(miri)))]
             Self::Avx2 => super::x86::has_avx2(),
+            #[cfg(all(target_arch = "x86_64", not(miri)))]
+            Self::AvxVnni => super::x86::has_avx_vnni(),
             #[cfg(all(target_arch = "x86_64", not(miri)))]
             Self::Avx512Vnni => super::x86::has_avx512_vnni(),
             #[cfg(all(target_arch = "aarch64", not(target_os = "none")))]

@@ -234,6 +234,10 @@ pub fn prepare(filter: &Filter<'_>, _scratch: Out<'_, u8>) -> bool {
         Backend::Avx512Vnni if filter.layout == Layout::X86 => {
             super::x86::depthwise::prepare(filter, _scratch)
         }
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        Backend::Avx2 | Backend::AvxVnni => {
+            filter.layout == Layout::X86 && super::x86::depthwise_avx2::takes(filter)
+        }
         #[cfg(target_arch = "aarch64")]
         Backend::Neon | Backend::NeonDotProduct => filter.layout == Layout::Aarch64,
         _ => false,
@@ -279,6 +283,8 @@ pub fn padded_lines(filter: &Filter<'_>, lines: Lines<'_>, y: (Out<'_, i8>, usiz
     match filter.backend {
         #[cfg(all(target_arch = "x86_64", not(miri)))]
         Backend::Avx512Vnni => super::x86::depthwise::padded_lines(filter, lines, y),
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        Backend::Avx2 | Backend::AvxVnni => super::x86::depthwise_avx2::padded_lines(filter, lines, y),
         #[cfg(target_arch = "aarch64")]
         Backend::Neon | Backend::NeonDotProduct => super::aarch64::depthwise::padded_lines(filter, lines, y),
         _ => {}

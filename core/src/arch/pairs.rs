@@ -27,7 +27,7 @@ pub fn each_pair(
             #[cfg(all(target_arch = "x86_64", not(miri)))]
             Backend::Avx512Vnni => avx512(a, b, y, len, function),
             #[cfg(all(target_arch = "x86_64", not(miri)))]
-            Backend::Avx2 => avx2(a, b, y, len, function),
+            Backend::Avx2 | Backend::AvxVnni => avx2(a, b, y, len, function),
             _ => each(a, b, y, len, function),
         }
     }

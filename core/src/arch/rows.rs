@@ -156,6 +156,8 @@ pub fn outputs<Y: Quantized>(
             #[cfg(all(target_arch = "x86_64", not(miri)))]
             (Layout::X86, Backend::Avx512Vnni) => super::x86::avx512::product(&task),
             #[cfg(all(target_arch = "x86_64", not(miri)))]
+            (Layout::X86, Backend::AvxVnni) => lines.for_each(|task| super::x86::avx_vnni::product(&task)),
+            #[cfg(all(target_arch = "x86_64", not(miri)))]
             (Layout::X86, Backend::Avx2) => lines.for_each(|task| super::x86::avx2::product(&task)),
             #[cfg(target_arch = "aarch64")]
             (Layout::Aarch64, Backend::NeonDotProduct) => {

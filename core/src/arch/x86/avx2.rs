@@ -89,7 +89,7 @@ unsafe fn tile<Y: Quantized, const R: usize>(
 /// The task has the row and output `first`; the machine has AVX2.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn finish<Y: Quantized>(task: &Task<Y>, row: usize, first: usize, sums: [__m256i; 2]) {
+pub(super) unsafe fn finish<Y: Quantized>(task: &Task<Y>, row: usize, first: usize, sums: [__m256i; 2]) {
     if size_of::<Y>() == 1 && first + LANES <= task.outputs {
         let mut parts = [_mm256_setzero_si256(); 2];
         let mut exact = true;

@@ -2,7 +2,9 @@
 
 pub(super) mod avx2;
 pub(super) mod avx512;
+pub(super) mod avx_vnni;
 pub(super) mod depthwise;
+pub(super) mod depthwise_avx2;
 pub(super) mod elementwise;
 
 use core::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
@@ -40,6 +42,11 @@ unsafe fn xcr0() -> u64 {
 /// AVX2.
 pub(super) fn has_avx2() -> bool {
     features().0 & 1 << 5 != 0 && saved(YMM)
+}
+
+/// AVX-VNNI, besides AVX2.
+pub(super) fn has_avx_vnni() -> bool {
+    has_avx2() && __cpuid_count(7, 0).eax >= 1 && __cpuid_count(7, 1).eax & 1 << 4 != 0
 }
 
 /// AVX-512 F, DQ, BW, VL and VNNI, besides AVX2.
