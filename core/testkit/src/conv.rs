@@ -180,6 +180,9 @@ pub fn run(bench: &mut Bench<'_, '_>) {
         bench.each_layout(format_args!("ConvTranspose {name}"), |pool, layout| {
             check::<i8, i8>(case, OpKind::ConvTranspose, layout, pool, &mut random)
         });
+        bench.each_layout(format_args!("ConvTranspose16 {name} i8->i16"), |pool, layout| {
+            check::<i8, i16>(case, OpKind::ConvTranspose16, layout, pool, &mut random)
+        });
     }
     for present in [0, 1, 4, 9] {
         let dynamic = Case { present: Some(present), ..Case::new([1, 1, 9, 5], 7, [1, 3], 1, [0, 1], 1) };
@@ -202,6 +205,10 @@ pub fn run(bench: &mut Bench<'_, '_>) {
         ("3x3 wide s2", Case::new([2, 6, 16, 8], 8, [3, 3], 2, [0, 0], 1)),
         ("3x3 even s2", Case::new([1, 5, 9, 12], 12, [3, 3], 2, [1, 1], 1)),
         ("3x3 one column", Case::new([1, 4, 1, 4], 4, [3, 3], 1, [1, 1], 1)),
+        ("3x3 80 channels", Case::new([1, 4, 3, 80], 80, [3, 3], 1, [1, 1], 1)),
+        ("3x3 130 channels s2", Case::new([1, 4, 3, 130], 130, [3, 3], 2, [1, 1], 1)),
+        ("4x3", Case::new([1, 6, 4, 65], 65, [4, 3], 1, [1, 1], 1)),
+        ("15x1", Case::new([1, 17, 1, 70], 70, [15, 1], 1, [0, 0], 1)),
         ("3x3 two columns", Case::new([1, 2, 2, 4], 4, [3, 3], 1, [1, 1], 1)),
     ];
     for (index, (name, case)) in singles.into_iter().enumerate() {
