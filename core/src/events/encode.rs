@@ -1,16 +1,16 @@
 //! Encoders: events in time order to the bytes of a format, for transcoding and for tests.
 //!
 //! Bytes go to a closure as they arise. The time encoders repeat TIME_HIGH at most every 16 us of event time, as sensors do, so that a
-//! reader can join anywhere, and in pauses send what a reader needs to follow the wraps. An event that goes back in time, or does
-//! not fit the format's fields, is refused: [`EncodeError`].
+//! reader can join anywhere, and in pauses send what a reader needs to follow the wraps. An event or trigger that goes back in time,
+//! or does not fit the format's fields, is refused: [`EncodeError`].
 
 use core::fmt;
 
 use super::evt21::WordOrder;
 use super::header::Encoding;
-use super::{Event, Geometry};
+use super::{Event, Geometry, Trigger};
 
-/// Why an event cannot be written.
+/// Why an event or trigger cannot be written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum EncodeError {
@@ -20,6 +20,8 @@ pub enum EncodeError {
     Place,
     /// The pause before it is longer than the format's clock can tell.
     Pause,
+    /// The format has no triggers, or none of this channel.
+    Channel,
 }
 
 impl fmt::Display for EncodeError {
@@ -28,6 +30,7 @@ impl fmt::Display for EncodeError {
             Self::TimeBack => "the event is earlier than the one before it",
             Self::Place => "the place of the event does not fit the format",
             Self::Pause => "the pause before the event is longer than the format can tell",
+            Self::Channel => "the format has no triggers of this channel",
         })
     }
 }
@@ -57,10 +60,15 @@ pub fn header(encoding: Encoding, geometry: Geometry, out: &mut impl fmt::Write)
     )
 }
 
-/// Writes events of one format.
+/// Writes events and triggers of one format.
 pub trait Encoder {
     /// Takes the next event; its bytes may come later, with the event that ends a vector.
     fn event(&mut self, event: Event, put: &mut impl FnMut(&[u8])) -> Result<(), EncodeError>;
+
+    /// Takes the next trigger, in time order with the events. Refused by formats that do not mix both.
+    fn trigger(&mut self, _trigger: Trigger, _put: &mut impl FnMut(&[u8])) -> Result<(), EncodeError> {
+        Err(EncodeError::Channel)
+    }
 
     /// Writes what is held back.
     fn finish(&mut self, put: &mut impl FnMut(&[u8]));
@@ -149,20 +157,41 @@ fn fits(event: Event, width: u16, height: u16) -> Result<(), EncodeError> {
     if event.x() < width && event.y() < height { Ok(()) } else { Err(EncodeError::Place) }
 }
 
+/// The trigger word of EVT2, which is the upper half of that of EVT2.1.
+fn trigger_word(trigger: Trigger) -> Result<u32, EncodeError> {
+    if trigger.id > 0x1F {
+        return Err(EncodeError::Channel);
+    }
+    Ok(0xA << 28 | (trigger.t & 0x3F) << 22 | u32::from(trigger.id) << 8 | u32::from(trigger.value))
+}
+
 /// EVT2.0.
 #[derive(Clone, Debug, Default)]
 pub struct Evt2Encoder {
     time: TimeHigh,
 }
 
+impl Evt2Encoder {
+    fn advance(&mut self, t: u32, put: &mut impl FnMut(&[u8])) -> Result<u64, EncodeError> {
+        self.time.advance(t, 28, 6, |high| put(&(0x8 << 28 | high).to_le_bytes()))
+    }
+}
+
 impl Encoder for Evt2Encoder {
     fn event(&mut self, event: Event, put: &mut impl FnMut(&[u8])) -> Result<(), EncodeError> {
         fits(event, 2048, 2048)?;
-        let t = self.time.advance(event.t, 28, 6, |high| put(&(0x8 << 28 | high).to_le_bytes()))?;
+        let t = self.advance(event.t, put)?;
         let word = u32::from(event.on()) << 28
             | (t as u32 & 0x3F) << 22
             | u32::from(event.x()) << 11
             | u32::from(event.y());
+        put(&word.to_le_bytes());
+        Ok(())
+    }
+
+    fn trigger(&mut self, trigger: Trigger, put: &mut impl FnMut(&[u8])) -> Result<(), EncodeError> {
+        let word = trigger_word(trigger)?;
+        self.advance(trigger.t, put)?;
         put(&word.to_le_bytes());
         Ok(())
     }
@@ -184,6 +213,11 @@ impl Evt21Encoder {
         Self { order, ..Self::default() }
     }
 
+    fn advance(&mut self, t: u32, put: &mut impl FnMut(&[u8])) -> Result<u64, EncodeError> {
+        let order = self.order;
+        self.time.advance(t, 28, 6, |high| Self::put(order, 0x8 << 60 | u64::from(high) << 32, put))
+    }
+
     fn put(order: WordOrder, word: u64, put: &mut impl FnMut(&[u8])) {
         let word = match order {
             WordOrder::Little => word,
@@ -201,11 +235,16 @@ impl Encoder for Evt21Encoder {
             return Ok(());
         }
         self.finish(put);
-        let order = self.order;
-        let t = self
-            .time
-            .advance(event.t, 28, 6, |high| Self::put(order, 0x8 << 60 | u64::from(high) << 32, put))?;
+        let t = self.advance(event.t, put)?;
         self.vector = Some(Vector::of(t, event));
+        Ok(())
+    }
+
+    fn trigger(&mut self, trigger: Trigger, put: &mut impl FnMut(&[u8])) -> Result<(), EncodeError> {
+        let word = trigger_word(trigger)?;
+        self.finish(put);
+        self.advance(trigger.t, put)?;
+        Self::put(self.order, u64::from(word) << 32, put);
         Ok(())
     }
 
@@ -228,6 +267,22 @@ pub struct Evt3Encoder {
     vector: Option<Vector>,
 }
 
+impl Evt3Encoder {
+    fn advance(&mut self, t: u32, put: &mut impl FnMut(&[u8])) -> Result<u64, EncodeError> {
+        let written = self.time.written;
+        let t = self.time.advance(t, 12, 12, |high| put(&(0x8000 | high as u16).to_le_bytes()))?;
+        if written != self.time.written {
+            // The row comes again with each TIME_HIGH, for readers that join here.
+            self.row = None;
+        }
+        if self.low != Some(t) {
+            put(&(0x6000 | t as u16 & 0xFFF).to_le_bytes());
+            self.low = Some(t);
+        }
+        Ok(t)
+    }
+}
+
 impl Encoder for Evt3Encoder {
     fn event(&mut self, event: Event, put: &mut impl FnMut(&[u8])) -> Result<(), EncodeError> {
         fits(event, 2048, 2048)?;
@@ -236,18 +291,22 @@ impl Encoder for Evt3Encoder {
             return Ok(());
         }
         self.finish(put);
-        let written = self.time.written;
-        let t = self.time.advance(event.t, 12, 12, |high| put(&(0x8000 | high as u16).to_le_bytes()))?;
-        if self.low != Some(t) {
-            put(&(0x6000 | t as u16 & 0xFFF).to_le_bytes());
-            self.low = Some(t);
-        }
-        // With each TIME_HIGH, for readers that join here.
-        if self.row != Some(event.y()) || written != self.time.written {
+        let t = self.advance(event.t, put)?;
+        if self.row != Some(event.y()) {
             put(&event.y().to_le_bytes());
             self.row = Some(event.y());
         }
         self.vector = Some(Vector::of(t, event));
+        Ok(())
+    }
+
+    fn trigger(&mut self, trigger: Trigger, put: &mut impl FnMut(&[u8])) -> Result<(), EncodeError> {
+        if trigger.id > 0xF {
+            return Err(EncodeError::Channel);
+        }
+        self.finish(put);
+        self.advance(trigger.t, put)?;
+        put(&(0xA000 | u16::from(trigger.id) << 8 | u16::from(trigger.value)).to_le_bytes());
         Ok(())
     }
 

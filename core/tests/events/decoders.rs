@@ -444,6 +444,50 @@ fn encoders_use_vectors_where_they_are_shorter() {
     assert_eq!(decode(Encoding::Evt3, HD, &encode(Evt3Encoder::default(), &falling)).0.plain(), falling);
 }
 
+/// Events with a trigger after every seventh, at its time, and a late one after a pause.
+fn with_triggers<E: Encoder>(mut encoder: E, events: &[Event], triggers: &[Trigger]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut put = |b: &[u8]| bytes.extend_from_slice(b);
+    let mut next = triggers.iter();
+    for (index, &event) in events.iter().enumerate() {
+        encoder.event(event, &mut put).unwrap();
+        if index % 7 == 6 {
+            encoder.trigger(*next.next().unwrap(), &mut put).unwrap();
+        }
+    }
+    for &trigger in next {
+        encoder.trigger(trigger, &mut put).unwrap();
+    }
+    encoder.finish(&mut put);
+    bytes
+}
+
+#[test]
+fn triggers_are_written_among_the_events() {
+    for seed in 0..10 {
+        let events = stream(seed, 700, HD, 4_000, 1_000_000);
+        let mut random = Random(seed);
+        let mut trigger = |t: u32| Trigger { t, id: random.below(16) as u8, value: random.below(2) == 1 };
+        let mut triggers: Vec<Trigger> = events.iter().skip(6).step_by(7).map(|e| trigger(e.t)).collect();
+        triggers.push(trigger(events.last().unwrap().t + 30_000_000));
+        let evt2 = with_triggers(Evt2Encoder::default(), &events, &triggers);
+        let evt21 = with_triggers(Evt21Encoder::default(), &events, &triggers);
+        let legacy = with_triggers(Evt21Encoder::new(WordOrder::Legacy), &events, &triggers);
+        let evt3 = with_triggers(Evt3Encoder::default(), &events, &triggers);
+        for (encoding, bytes) in [
+            (Encoding::Evt2, evt2),
+            (Encoding::Evt21(WordOrder::Little), evt21),
+            (Encoding::Evt21(WordOrder::Legacy), legacy),
+            (Encoding::Evt3, evt3),
+        ] {
+            let (log, counts) = decode(encoding, HD, &bytes);
+            assert!(log.plain() == events, "{encoding:?}");
+            assert_eq!(log.triggers, triggers, "{encoding:?}");
+            assert_eq!(counts.violations(), 0, "{encoding:?}");
+        }
+    }
+}
+
 #[test]
 fn what_a_format_cannot_hold_is_refused() {
     let mut none = |_: &[u8]| {};
@@ -468,6 +512,14 @@ fn what_a_format_cannot_hold_is_refused() {
         "a wrap that would not show"
     );
     assert_eq!(record.event(after(8_000_000), &mut none), Ok(()));
+    let edge = |id: u8| Trigger { t: 20, id, value: true };
+    assert_eq!(evt2.trigger(edge(31), &mut none), Ok(()));
+    assert_eq!(evt2.trigger(edge(32), &mut none), Err(EncodeError::Channel));
+    assert_eq!(evt2.trigger(Trigger { t: 19, ..edge(0) }, &mut none), Err(EncodeError::TimeBack));
+    assert_eq!(Evt21Encoder::default().trigger(edge(32), &mut none), Err(EncodeError::Channel));
+    assert_eq!(Evt3Encoder::default().trigger(edge(16), &mut none), Err(EncodeError::Channel));
+    assert_eq!(DatEncoder::default().trigger(edge(0), &mut none), Err(EncodeError::Channel));
+    assert_eq!(record.trigger(edge(0), &mut none), Err(EncodeError::Channel));
 }
 
 // Bytes that no sensor sent.
