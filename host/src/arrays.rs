@@ -3,7 +3,7 @@
 //! Formats: NumPy enhancement proposal 1 (`.npy` 1.0 to 3.0); an `.npz` is a zip archive of them, stored or deflated.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 use std::path::Path;
 
 use crate::{Error, ErrorKind, Result};
@@ -132,9 +132,17 @@ pub fn read_npz(path: &Path) -> Result<Vec<(String, Array)>> {
     let file = File::open(path).map_err(|error| {
         Error::new(ErrorKind::Io, &shown, "cannot be opened").hint("check the path").caused_by(error)
     })?;
+    read_npz_from(file, &shown)
+}
+
+/// Reads all arrays of an `.npz` file that is called `shown` in errors.
+///
+/// # Errors
+/// [`ErrorKind::Format`], as [`read_npz`].
+pub fn read_npz_from(file: impl Read + Seek, shown: &str) -> Result<Vec<(String, Array)>> {
     let broken = |error: Box<dyn std::error::Error + Send + Sync>| {
         let hint = "write it with numpy.savez or numpy.savez_compressed";
-        Error::new(ErrorKind::Format, &shown, "is not a readable .npz archive").hint(hint).caused_by(error)
+        Error::new(ErrorKind::Format, shown, "is not a readable .npz archive").hint(hint).caused_by(error)
     };
     let mut archive = zip::ZipArchive::new(file).map_err(|error| broken(error.into()))?;
     let mut arrays = Vec::with_capacity(archive.len());
@@ -153,19 +161,30 @@ pub fn read_npz(path: &Path) -> Result<Vec<(String, Array)>> {
 /// # Errors
 /// [`ErrorKind::Io`].
 pub fn write_npz(path: &Path, arrays: &[(String, Array)]) -> Result<()> {
-    let fail = |error: Box<dyn std::error::Error + Send + Sync>| {
-        Error::new(ErrorKind::Io, path.display().to_string(), "cannot be written")
-            .hint("check that the folder exists and has space")
-            .caused_by(error)
-    };
-    let mut archive = zip::ZipWriter::new(File::create(path).map_err(|error| fail(error.into()))?);
+    let at = |error: Error| Error { path: path.display().to_string(), ..error };
+    let file = File::create(path).map_err(|error| at(unwritable(error)))?;
+    write_npz_to(file, arrays).map_err(at)
+}
+
+/// Writes an uncompressed `.npz` file.
+///
+/// # Errors
+/// [`ErrorKind::Io`].
+pub fn write_npz_to(file: impl Write + Seek, arrays: &[(String, Array)]) -> Result<()> {
+    let mut archive = zip::ZipWriter::new(file);
     let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
     for (name, array) in arrays {
-        archive.start_file(format!("{name}.npy"), options).map_err(|error| fail(error.into()))?;
-        archive.write_all(&npy(array)).map_err(|error| fail(error.into()))?;
+        archive.start_file(format!("{name}.npy"), options).map_err(unwritable)?;
+        archive.write_all(&npy(array)).map_err(unwritable)?;
     }
-    archive.finish().map_err(|error| fail(error.into()))?;
+    archive.finish().map_err(unwritable)?;
     Ok(())
+}
+
+fn unwritable(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(ErrorKind::Io, "", "cannot be written")
+        .hint("check that the folder exists and has space")
+        .caused_by(error)
 }
 
 const MAGIC: &[u8] = b"\x93NUMPY";

@@ -1,7 +1,17 @@
-//! Recordings of event cameras: reading them, and the windows that a model with an event front end makes of them.
+//! Recordings of event cameras: reading, writing and painting them, and the windows that a model with an event front end makes of
+//! them.
 
+pub mod aedat4;
+mod flat;
+mod image;
+mod npz;
+mod picture;
 mod recording;
 mod windows;
+mod write;
 
-pub use recording::{Edge, Recording, TimedEvent, list};
+pub use image::{Image, ImageWriter};
+pub use picture::{Picture, Style, paint};
+pub use recording::{Edge, Recording, TimedEvent, list, read_bytes};
 pub use windows::{Answered, Window, answers, windows};
+pub use write::{Format, encode};

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use mixel_core::events::any::AnyDecoder;
+use mixel_core::events::dat::Layout;
 use mixel_core::events::header::{self, Encoding};
 use mixel_core::events::{Counts, Event, Gap, Geometry, Sink, Trigger};
 
-use crate::arrays::{Array, ArrayData, read_npz};
+use super::{aedat4, npz};
 use crate::{Error, ErrorKind, Result};
 
 /// An event with its whole time.
@@ -28,18 +29,22 @@ pub struct Edge {
 }
 
 /// A whole recording.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Recording {
     /// The format's name.
     pub format: String,
-    /// How its bytes are encoded; none for what has no decoder in the core.
+    /// How its bytes are encoded; none for what has no decoder in the core (AEDAT4, `.npz`).
     pub encoding: Option<Encoding>,
     /// The sensor's pixels, if the recording says them.
     pub geometry: Option<Geometry>,
     /// Bytes of the file.
     pub file_bytes: usize,
-    /// Bytes in front of the first event.
+    /// Bytes of the text in front of the first event, and of the two numbers behind it in DAT; 0 in containers.
     pub header_bytes: usize,
+    /// Bytes of a word that is not finished at the end.
+    pub unfinished_bytes: usize,
+    /// What an AEDAT4 container holds.
+    pub aedat4: Option<aedat4::Contents>,
     /// All events in order.
     pub events: Vec<TimedEvent>,
     /// All edges in order.
@@ -54,31 +59,32 @@ impl Recording {
     /// Reads the recording at `path`, by its content. `geometry` is that of the sensor for formats that do not say it.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] when it cannot be read, [`ErrorKind::Format`] when no decoder finds events in it.
+    /// [`ErrorKind::Io`] when it cannot be read, [`ErrorKind::Format`] when it is no recording.
     pub fn read(path: &Path, geometry: Option<Geometry>) -> Result<Self> {
-        let shown = path.display().to_string();
-        if path.extension().is_some_and(|extension| extension == "npz") {
-            return Self::of_arrays(&read_npz(path)?, &shown);
-        }
-        let bytes = std::fs::read(path).map_err(|error| {
-            Error::new(ErrorKind::Io, &shown, "cannot be read").hint("check the path").caused_by(error)
-        })?;
-        Self::decode(&bytes, geometry).map_err(|error| Error { path: shown, ..error })
+        Self::decode(&read_bytes(path)?, geometry)
+            .map_err(|error| Error { path: path.display().to_string(), ..error })
     }
 
     /// Decodes the bytes of a recording, header included.
     ///
     /// # Errors
-    /// [`ErrorKind::Format`] when no decoder finds events in it.
+    /// [`ErrorKind::Format`] when no decoder finds events in it, or a container is damaged.
     pub fn decode(bytes: &[u8], geometry: Option<Geometry>) -> Result<Self> {
         let refuse = |message: String| {
             Error::new(ErrorKind::Format, "", message).hint("docs/events.md lists the formats that are read")
         };
+        if bytes.is_empty() {
+            return Err(refuse("is empty".into()));
+        }
+        if npz::is_npz(bytes) {
+            return Ok(Self { file_bytes: bytes.len(), ..npz::decode(bytes, geometry)? });
+        }
         let head = header::detect(bytes, bytes.len() as u64).map_err(|error| refuse(error.to_string()))?;
         let encoding = head.encoding.ok_or_else(|| refuse("is no recording of events".into()))?;
         let bounds = head.geometry.or(geometry).unwrap_or(Geometry::ANY);
-        let mut decoder = AnyDecoder::new(encoding, bounds)
-            .ok_or_else(|| refuse(format!("{} is not read here", name(encoding))))?;
+        let Some(mut decoder) = AnyDecoder::new(encoding, bounds) else {
+            return Ok(Self { file_bytes: bytes.len(), ..aedat4::read(bytes, geometry)? });
+        };
         let mut log = Log::default();
         decoder.decode(bytes.get(head.len..).unwrap_or(&[]), &mut log);
         Ok(Self {
@@ -87,6 +93,8 @@ impl Recording {
             geometry: head.geometry.or(geometry),
             file_bytes: bytes.len(),
             header_bytes: head.len,
+            unfinished_bytes: decoder.carried(),
+            aedat4: None,
             events: log.events,
             triggers: log.triggers,
             gaps: log.gaps,
@@ -94,47 +102,30 @@ impl Recording {
         })
     }
 
-    /// The events of arrays `t` (microseconds), `x`, `y` and `p` (1 where it got brighter).
-    ///
-    /// # Errors
-    /// [`ErrorKind::Input`] when they are not there or do not fit together.
-    pub fn of_arrays(arrays: &[(String, Array)], path: &str) -> Result<Self> {
-        let refuse = |message: String| {
-            Error::new(ErrorKind::Input, path, message)
-                .hint("a recording holds the whole numbers t, x, y and p of each event, as `mixel events convert` writes them")
-        };
-        let column = |name: &str| -> Result<Vec<i64>> {
-            let array = arrays.iter().find(|(own, _)| own == name).map(|(_, array)| &array.data);
-            array
-                .and_then(whole_numbers)
-                .ok_or_else(|| refuse(format!("there are no whole numbers `{name}`")))
-        };
-        let (t, x, y, p) = (column("t")?, column("x")?, column("y")?, column("p")?);
-        if [&x, &y, &p].iter().any(|other| other.len() != t.len()) {
-            return Err(refuse("t, x, y and p differ in length".into()));
+    /// Time of the earliest event or trigger in microseconds.
+    pub fn start(&self) -> Option<u64> {
+        // Triggers come from another source and may be out of order.
+        let edges = self.triggers.iter().map(|edge| edge.t);
+        self.events.first().map(|event| event.t).into_iter().chain(edges).min()
+    }
+
+    /// Lets everything happen `us` microseconds earlier, at most [`Self::start`].
+    pub fn move_back(&mut self, us: u64) {
+        for TimedEvent { t, event } in &mut self.events {
+            *t -= us;
+            *event = Event::new(*t as u32, event.x(), event.y(), event.on());
         }
-        let mut events = Vec::with_capacity(t.len());
-        let rows = t.iter().zip(&x).zip(y.iter().zip(&p));
-        for ((&t, &x), (&y, &p)) in rows {
-            let place = |at: i64| u16::try_from(at).ok().filter(|&at| at < 0x8000);
-            let (Ok(t), Some(x), Some(y)) = (u64::try_from(t), place(x), place(y)) else {
-                return Err(refuse(format!("event {} lies at ({x}, {y})", events.len())));
-            };
-            events.push(TimedEvent { t, event: Event::new(t as u32, x, y, p > 0) });
+        for Edge { t, trigger } in &mut self.triggers {
+            *t -= us;
+            trigger.t = *t as u32;
         }
-        if events.windows(2).any(|pair| pair[1].t < pair[0].t) {
-            return Err(refuse("time goes back".into()));
-        }
-        Ok(Self {
-            format: "npz".into(),
-            encoding: None,
-            geometry: None,
-            file_bytes: 0,
-            header_bytes: 0,
-            counts: Counts { events: events.len() as u64, ..Counts::default() },
-            events,
-            triggers: Vec::new(),
-            gaps: Vec::new(),
+    }
+
+    /// The sensor's pixels if they are known, else the fewest that hold all events.
+    pub fn extent(&self) -> Geometry {
+        self.geometry.unwrap_or_else(|| {
+            let side = |of: fn(Event) -> u16| self.events.iter().map(|event| of(event.event) + 1).max();
+            Geometry::new(side(Event::x).unwrap_or(1), side(Event::y).unwrap_or(1))
         })
     }
 
@@ -144,16 +135,17 @@ impl Recording {
     }
 }
 
-fn whole_numbers(data: &ArrayData) -> Option<Vec<i64>> {
-    Some(match data {
-        ArrayData::I8(data) => data.iter().map(|&x| x.into()).collect(),
-        ArrayData::U8(data) => data.iter().map(|&x| x.into()).collect(),
-        ArrayData::I16(data) => data.iter().map(|&x| x.into()).collect(),
-        ArrayData::U16(data) => data.iter().map(|&x| x.into()).collect(),
-        ArrayData::I32(data) => data.iter().map(|&x| x.into()).collect(),
-        ArrayData::I64(data) => data.clone(),
-        ArrayData::F32(_) | ArrayData::F64(_) => return None,
-    })
+/// The bytes of the recording at `path`.
+///
+/// # Errors
+/// [`ErrorKind::Io`].
+pub fn read_bytes(path: &Path) -> Result<Vec<u8>> {
+    let refuse =
+        |message: &str, hint: &str| Error::new(ErrorKind::Io, path.display().to_string(), message).hint(hint);
+    if path.is_dir() {
+        return Err(refuse("is a folder", "give one recording in it"));
+    }
+    std::fs::read(path).map_err(|error| refuse("cannot be read", "check the path").caused_by(error))
 }
 
 /// The name of a format, as in the table of docs/events.md.
@@ -162,7 +154,9 @@ fn name(encoding: Encoding) -> &'static str {
         Encoding::Evt2 => "EVT2.0",
         Encoding::Evt21(_) => "EVT2.1",
         Encoding::Evt3 => "EVT3.0",
-        Encoding::Dat(_) => "DAT",
+        Encoding::Dat(Layout::V1) => "DAT version 1",
+        Encoding::Dat(Layout::V2) => "DAT version 2",
+        Encoding::Dat(Layout::Trigger) => "DAT triggers",
         Encoding::Aedat2(_) => "AEDAT2",
         Encoding::Aedat3 => "AEDAT3.1",
         Encoding::Aedat4 => "AEDAT4",
