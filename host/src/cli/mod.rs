@@ -7,6 +7,7 @@ mod bench;
 mod boards;
 mod compile;
 mod doctor;
+mod events;
 mod inspect;
 mod model;
 mod profile;
@@ -40,6 +41,8 @@ enum Command {
     Validate(validate::Args),
     Profile(profile::Args),
     Bench(bench::Args),
+    #[command(subcommand)]
+    Events(events::Command),
     Boards(boards::Args),
     Doctor(doctor::Args),
 }
@@ -60,6 +63,7 @@ pub fn main() -> ExitCode {
         Command::Validate(args) => validate::run(&args, cli.json),
         Command::Profile(args) => profile::run(&args, cli.json),
         Command::Bench(args) => bench::run(&args, cli.json),
+        Command::Events(command) => events::run(&command, cli.json),
         Command::Boards(args) => boards::run(&args, cli.json),
         Command::Doctor(args) => doctor::run(&args, cli.json),
     };

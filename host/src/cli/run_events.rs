@@ -1,6 +1,6 @@
 //! `mixel run --events`: an answer a window, and what was left out.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mixel_core::event_session::{Seen, Stage};
@@ -10,7 +10,7 @@ use serde_json::json;
 use super::run::best;
 use super::{Verdict, print, print_json};
 use crate::device::{Board, EventRun, Unit, run_events};
-use crate::events::{Answered, Recording, answers};
+use crate::events::{Answered, Format, Recording, answers, encode, read_bytes};
 use crate::report::Align::{Left, Right};
 use crate::report::Table;
 use crate::samples::reals;
@@ -26,9 +26,7 @@ pub fn run(plan: Plan<'_>, recordings: &[PathBuf], board: Option<&Board>, json: 
         let recording = Recording::read(path, Some(front_end.histogram.geometry))?;
         let (answered, seen) = match board {
             Some(board) => {
-                let bytes = std::fs::read(path).map_err(|error| {
-                    Error::new(ErrorKind::Io, path.display().to_string(), "cannot be read").caused_by(error)
-                })?;
+                let bytes = for_board(path, &recording)?;
                 let runs = run_events(board, plan.bytes(), &[bytes], Duration::from_secs(300))?;
                 let run = runs.into_iter().next();
                 let seen = run.as_ref().map(|run| run.seen()).unwrap_or_default();
@@ -50,6 +48,18 @@ pub fn run(plan: Plan<'_>, recordings: &[PathBuf], board: Option<&Board>, json: 
         print_json(&json!({ "board": board.map(|board| board.name), "recordings": described }))?;
     }
     Ok(Verdict::Good)
+}
+
+/// What a board gets: the file itself, or its events as DAT where the core has no decoder for it.
+fn for_board(path: &Path, recording: &Recording) -> Result<Vec<u8>> {
+    if recording.encoding.is_some() {
+        return read_bytes(path);
+    }
+    let mut recording = recording.clone();
+    // Events carry the lower 32 bits of the time, and DAT begins with them: whole turns of these are taken away.
+    let start = recording.start().unwrap_or(0);
+    recording.move_back(start & !u64::from(u32::MAX));
+    encode(&recording, Format::Dat).map_err(|error| Error { path: path.display().to_string(), ..error })
 }
 
 /// Where the time goes on a board.
