@@ -31,6 +31,6 @@ pub use decode::Decode;
 pub use exchange::{Consumer, Exchange, Producer};
 #[cfg(feature = "defmt")]
 pub use log::{Log, log_report};
-pub use memory::{TooSmall, event_memory};
+pub use memory::{TooSmall, event_memory, event_memory_len};
 pub use report::{Report, Sum};
 pub use source::{Chunk, EventSource, Reader, Stored};

@@ -11,6 +11,11 @@ pub struct TooSmall {
     pub needs: usize,
 }
 
+/// Bytes that [`event_memory`] takes for `config`.
+pub const fn event_memory_len(config: &HistogramConfig) -> usize {
+    4 * Grid::lookup_len(config.geometry) + 2 * config.grid.patches() + config.counts_len()
+}
+
 /// Lays tables and counts of `config` into `memory`, which begins at a multiple of 4.
 ///
 /// # Errors
@@ -19,13 +24,10 @@ pub fn event_memory<'m>(
     config: &HistogramConfig,
     memory: &'m mut [u8],
 ) -> Result<HistogramMemory<'m>, TooSmall> {
-    let (lookup, patches) = (4 * Grid::lookup_len(config.geometry), 2 * config.grid.patches());
-    let too_small = TooSmall { needs: lookup + patches + config.counts_len() };
-    if memory.len() < too_small.needs {
-        return Err(too_small);
-    }
-    let (lookup, rest) = memory.split_at_mut(lookup);
-    let (patches, counts) = rest.split_at_mut(patches);
+    let too_small = TooSmall { needs: event_memory_len(config) };
+    let memory = memory.get_mut(..too_small.needs).ok_or(too_small)?;
+    let (lookup, rest) = memory.split_at_mut(4 * Grid::lookup_len(config.geometry));
+    let (patches, counts) = rest.split_at_mut(2 * config.grid.patches());
     Ok(HistogramMemory {
         lookup: bytemuck::try_cast_slice_mut(lookup).map_err(|_| too_small)?,
         patches: bytemuck::try_cast_slice_mut(patches).map_err(|_| too_small)?,

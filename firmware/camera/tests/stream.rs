@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 use std::convert::Infallible;
 
-use mixel_camera::{Application, Chunk, Decode, EventSource, Exchange, Listen, Producer, Report, Stored, event_memory};
+use mixel_camera::{
+    Application, Chunk, Decode, EventSource, Exchange, Listen, Producer, Report, Stored, event_memory, event_memory_len,
+};
 use mixel_core::event_session::Answer;
 use mixel_core::events::encode::{Encoder, Evt2Encoder, Record5Encoder};
 use mixel_core::events::evt2::Evt2;
@@ -283,7 +285,8 @@ fn stages_and_waiting_sum_up_to_all_of_the_time() {
 
 #[test]
 fn memory_that_is_too_small_says_what_it_should_be() {
-    let needs = 4 * Grid::lookup_len(SENSOR) + 2 * GRID.patches() + CONFIG.counts_len();
+    let needs = event_memory_len(&CONFIG);
+    assert_eq!(needs, 4 * 68 + 2 * 36 + 36 * 144);
     let mut words = vec![0u32; needs.div_ceil(4) + 1];
     let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
     assert!(event_memory(&CONFIG, &mut bytes[..needs]).is_ok());

@@ -4,7 +4,7 @@ use core::ffi::CStr;
 
 use semihosting::{
     fs::File,
-    io::{Read, Write},
+    io::{Read, Seek, SeekFrom, Write},
 };
 
 /// What went wrong with a file of the host.
@@ -45,11 +45,69 @@ impl embedded_io::Error for FileError {
 /// # Errors
 /// Any [`FileError`].
 pub fn read(path: &CStr, memory: &mut [u8]) -> Result<usize, FileError> {
-    let mut file = File::open(path).map_err(|_| FileError::Open)?;
-    let len = file.metadata().map_err(|_| FileError::Transfer)?.len();
-    let part = usize::try_from(len).ok().and_then(|len| memory.get_mut(..len)).ok_or(FileError::TooLarge)?;
-    file.read_exact(part).map_err(|_| FileError::Transfer)?;
+    let mut file = InputFile::open(path)?;
+    let len = usize::try_from(file.len()?).ok();
+    let part = len.and_then(|len| memory.get_mut(..len)).ok_or(FileError::TooLarge)?;
+    if file.read_up_to(part)? < part.len() {
+        return Err(FileError::Transfer);
+    }
     Ok(part.len())
+}
+
+/// A file that is read piece by piece.
+#[derive(Debug)]
+pub struct InputFile(File);
+
+impl InputFile {
+    /// Opens the file `path` at its beginning.
+    ///
+    /// # Errors
+    /// [`FileError::Open`].
+    pub fn open(path: &CStr) -> Result<Self, FileError> {
+        File::open(path).map(Self).map_err(|_| FileError::Open)
+    }
+
+    /// Its bytes.
+    ///
+    /// # Errors
+    /// [`FileError::Transfer`].
+    #[expect(clippy::len_without_is_empty, reason = "a question to the host, which may fail")]
+    pub fn len(&self) -> Result<u64, FileError> {
+        self.0.metadata().map(|metadata| metadata.len()).map_err(|_| FileError::Transfer)
+    }
+
+    /// Goes on reading at byte `place`.
+    ///
+    /// # Errors
+    /// [`FileError::Transfer`].
+    pub fn seek(&mut self, place: u64) -> Result<(), FileError> {
+        self.0.seek(SeekFrom::Start(place)).map(|_| ()).map_err(|_| FileError::Transfer)
+    }
+
+    /// Fills `memory` as far as the file reaches, and gives the number of bytes.
+    ///
+    /// # Errors
+    /// [`FileError::Transfer`].
+    pub fn read_up_to(&mut self, memory: &mut [u8]) -> Result<usize, FileError> {
+        let mut done = 0;
+        while let Some(rest) = memory.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match self.0.read(rest).map_err(|_| FileError::Transfer)? {
+                0 => break,
+                count => done += count,
+            }
+        }
+        Ok(done)
+    }
+}
+
+impl embedded_io::ErrorType for InputFile {
+    type Error = FileError;
+}
+
+impl embedded_io::Read for InputFile {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, FileError> {
+        self.read_up_to(buffer)
+    }
 }
 
 /// The file that takes the records.

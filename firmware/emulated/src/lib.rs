@@ -10,7 +10,7 @@ mod files;
 mod memory;
 
 pub use clock::{Clock, TICK_PICOSECONDS, unwrap};
-pub use files::{FileError, RecordFile, read};
+pub use files::{FileError, InputFile, RecordFile, read};
 pub use memory::bulk;
 
 use cortex_m_rt::{ExceptionFrame, exception};
