@@ -12,26 +12,12 @@ use mixel::run::open;
 use mixel_core::event_session::Stage;
 use mixel_core::events::record5::Record5;
 use mixel_core::events::{Event, Geometry};
-use support::data;
+use support::{data, untar};
 
 const SENSOR: Geometry = Geometry::new(34, 34);
 
 fn zoo() -> PathBuf {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/zoo/evt-nmnist.onnx")).to_owned()
-}
-
-/// The files of a tar archive: 512 bytes of header each, with an octal length, and contents filled up to 512.
-fn untar(path: &Path) -> Vec<Vec<u8>> {
-    let bytes = std::fs::read(path).unwrap();
-    let (mut files, mut rest) = (Vec::new(), &bytes[..]);
-    while rest.len() >= 512 && rest[0] != 0 {
-        let octal = std::str::from_utf8(&rest[124..135]).unwrap();
-        let len = usize::from_str_radix(octal.trim_matches(['\0', ' ']), 8).unwrap();
-        files.push(rest[512..512 + len].to_vec());
-        rest = &rest[(512 + len.next_multiple_of(512)).min(rest.len())..];
-    }
-    files.retain(|file| !file.is_empty());
-    files
 }
 
 /// The model, calibrated on some training recordings; none where the data are missing.
