@@ -128,7 +128,7 @@ fn assert_same(board: &Board, prepared: &Prepared, target: Target, recording: &[
     let log = watch(board, &plan, recording, None);
     let expected: Vec<String> = expected.iter().map(line).collect();
     assert_eq!(starting(&log, "info: answer"), expected.iter().collect::<Vec<_>>(), "{}", board.name);
-    assert_eq!(number(&log, "windows: "), seen.windows.into());
+    assert_eq!(number(&log, "windows: "), u64::from(seen.windows));
     assert_eq!(number(&log, " chunks, "), decoded.counts.events);
     assert_eq!(number(&log, "lost: "), 0);
     log
@@ -183,13 +183,13 @@ fn a_sensor_that_is_too_fast_is_cut_and_the_loss_told() {
         assert_eq!(starting(&slow, "info: answer"), lines.iter().collect::<Vec<_>>());
         assert_eq!(number(&slow, "lost: "), 0);
 
-        // A thousand bytes while 30,000 instructions run, of which a window takes a million.
-        let pace = 200_000;
+        // A thousand bytes while some 470,000 instructions run: four come while a window is worked on.
+        let pace = 3_000_000;
         let fast = watch(board, &plan, &recording, Some(pace));
         println!("{}:\n  {}", board.name, fast.join("\n  "));
         let (losses, lost) = (number(&fast, "lost: "), number(&fast, " times, "));
         let stream = decoded.file_bytes - decoded.header_bytes;
-        assert!(losses > 0 && lost > 0 && lost % 1000 == 0 || lost % 1000 == stream as u64 % 1000);
+        assert!(losses > 1 && lost >= 1000 * losses, "{losses} losses, {lost} bytes");
         assert_eq!(number(&fast, "stream: ") + lost, stream as u64, "every byte is accounted for");
         let gaps: Vec<(u64, u64, u64)> = starting(&fast, "warn: gap: Lost, ")
             .into_iter()
@@ -203,8 +203,11 @@ fn a_sensor_that_is_too_fast_is_cut_and_the_loss_told() {
         // A loss behind the last chunk has no time after it.
         let told: u64 = gaps.iter().map(|(bytes, ..)| bytes).sum();
         assert!(told == lost || losses == gaps.len() as u64 + 1);
-        // It is as exact as everything else: the same again.
-        assert_eq!(watch(board, &plan, &recording, Some(pace)), fast);
+        // Interrupts come by instructions, so all of it happens again; only the counter's rounding may be another.
+        let again = watch(board, &plan, &recording, Some(pace));
+        for start in ["info: answer", "warn: gap", "info: stream", "info: lost", "info: windows"] {
+            assert_eq!(starting(&again, start), starting(&fast, start), "{}", board.name);
+        }
     }
 }
 
@@ -219,7 +222,7 @@ fn what_cannot_be_watched_is_refused_with_a_reason() {
         ("pace", b"fast", "Pace"),
     ] {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("plan.mxl"), &plan).unwrap();
+        std::fs::write(folder.path().join("plan.mxl"), &plan[..]).unwrap();
         std::fs::write(folder.path().join("recording"), &recording).unwrap();
         std::fs::write(folder.path().join(name), bytes).unwrap();
         let ran = run_program(board, PROGRAM, folder.path(), Duration::from_secs(60)).unwrap();

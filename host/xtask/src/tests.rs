@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that must hold, step by step.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::{
@@ -108,6 +109,11 @@ fn plans() -> Result<Vec<Plan>, String> {
             step.run(cargo("test --locked -p mixel-core -p mixel-testkit -p mixel-wire -- --show-output"));
             step.run(cargo("test --locked -p mixel-core --features paper-hash -- --show-output"));
         }),
+        Plan::new("drivers", "sensors, buffers and loops of firmware/ against models, without std for a board", |step| {
+            let drivers = "--locked -p mixel-camera -p mixel-edvs -p mixel-genx320 -p mixel-intent";
+            step.run(cargo(&format!("test {drivers} -- --show-output")));
+            step.run(cargo(&format!("build {drivers} --target thumbv7em-none-eabihf")));
+        }),
         Plan::new("chores", "the tests of xtask and the benches", |step| {
             step.run(cargo("test --locked -p xtask -p mixel-benches"));
         }),
@@ -173,8 +179,8 @@ fn clippy_firmware(step: &mut Step) {
         ("mps3-an547", "thumbv8m.main-none-eabihf", "an547", "cortex-m55"),
     ];
     for (board, target, feature, cpu) in machines {
-        let mut clippy =
-            firmware("clippy --locked --release -p mixel-runner -p mixel-selftest -p mixel-conformance");
+        let programs = "-p mixel-runner -p mixel-selftest -p mixel-conformance -p mixel-event-camera";
+        let mut clippy = firmware(&format!("clippy --locked --release {programs}"));
         clippy
             .args(["--features", feature, "--target", target, "--target-dir", &format!("target/{board}")])
             .args(["--", "-D", "warnings"])
@@ -206,29 +212,49 @@ fn core_miri(step: &mut Step) {
     step.run(miri);
 }
 
-/// Programs for a Pico 2, and clippy for those that have a plan in them.
+/// Programs for real boards, and clippy for all that have a plan in them.
 fn firmware_apps(step: &mut Step) {
-    let folder = root().join("target/xtask");
-    let (plan, ops) = (folder.join("intent.mxl"), folder.join("intent.rs"));
-    let mut compile =
-        cargo("run --locked --quiet -p mixel -- compile models/zoo/pnlp-intent.onnx --target cortex-m33");
-    compile.args(["--calib", demo::SENTENCES, "-o"]).arg(&plan).arg("--ops-rs").arg(&ops);
-    if !step.run(compile) {
-        return;
-    }
-    let programs = [
-        ("build", "-p mixel-rp2350 -p mixel-rp2350-intent", ""),
-        ("clippy", "-p mixel-rp2350 -p mixel-rp2350-intent", "-- -D warnings"),
-        ("clippy", "-p mixel-single --features an505", "-- -D warnings"),
-    ];
-    for (command, packages, flags) in programs {
+    let sentences = ["--calib", demo::SENTENCES];
+    if let Some(intent) = Embedded::compile(step, "pnlp-intent", "cortex-m33", &sentences) {
         let target = "--target thumbv8m.main-none-eabihf --target-dir target/rp2350";
+        let cpu = "cortex-m33";
+        intent.cargo(step, "build", "-p mixel-rp2350 -p mixel-rp2350-intent", target, cpu);
+        intent.cargo(step, "clippy", "-p mixel-rp2350 -p mixel-rp2350-intent", target, cpu);
+        intent.cargo(step, "clippy", "-p mixel-single --features an505", target, cpu);
+    }
+    // Nobody runs it here, so noise does for its ranges.
+    if let Some(gesture) = Embedded::compile(step, "evt-gesture", "cortex-m7", &["--calib", "random"]) {
+        let target = "--target thumbv7em-none-eabihf --target-dir target/stm32h743";
+        gesture.cargo(step, "build", "-p mixel-stm32h743-genx320", target, "cortex-m7");
+        gesture.cargo(step, "clippy", "-p mixel-stm32h743-genx320", target, "cortex-m7");
+    }
+}
+
+/// A plan of the zoo and its operator set, for programs that have them in them.
+struct Embedded {
+    plan: PathBuf,
+    ops: PathBuf,
+}
+
+impl Embedded {
+    fn compile(step: &mut Step, model: &str, target: &str, calibration: &[&str]) -> Option<Self> {
+        let at = |extension: &str| root().join(format!("target/xtask/{model}.{extension}"));
+        let (plan, ops) = (at("mxl"), at("rs"));
+        let words = format!("run --locked --quiet -p mixel -- compile models/zoo/{model}.onnx --target {target}");
+        let mut compile = cargo(&words);
+        compile.args(calibration).arg("-o").arg(&plan).arg("--ops-rs").arg(&ops);
+        step.run(compile).then_some(Self { plan, ops })
+    }
+
+    /// Builds `packages` with the plan in them, or has clippy look at them.
+    fn cargo(&self, step: &mut Step, command: &str, packages: &str, target: &str, cpu: &str) {
+        let flags = if command == "clippy" { "-- -D warnings" } else { "" };
         let mut cargo = firmware(&format!("{command} --locked --release {packages} {target} {flags}"));
         cargo
-            .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-cpu=cortex-m33")
+            .env("CARGO_ENCODED_RUSTFLAGS", format!("-Ctarget-cpu={cpu}"))
             .env("DEFMT_LOG", "info")
-            .env("MIXEL_PLAN", &plan)
-            .env("MIXEL_OPS", &ops);
+            .env("MIXEL_PLAN", &self.plan)
+            .env("MIXEL_OPS", &self.ops);
         step.run(cargo);
     }
 }
