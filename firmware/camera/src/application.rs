@@ -86,7 +86,8 @@ impl<'c, D: Decode, C: Clock> Application<'c, D, C> {
         self.decoder.decode(bytes, &mut path);
         let first = path.first;
         if let Some(now) = self.decoder.now() {
-            self.first = self.first.or_else(|| Some(now.saturating_sub(u64::from((now as u32).wrapping_sub(first?)))));
+            self.first =
+                self.first.or_else(|| Some(now.saturating_sub(u64::from((now as u32).wrapping_sub(first?)))));
             session.advance(now as u32, &mut self.times, &mut |answer| listener.answer(&answer));
         }
         if let Some(filled) = filled {

@@ -120,7 +120,8 @@ fn every_order_of_interrupts_is_accounted_for() {
 fn three_buffers_lose_nothing_while_one_waits_and_then_the_oldest() {
     let exchange: Exchange<Buffer, 3> = Exchange::new();
     let mut all = buffers(3, LEN);
-    let (mut producer, mut consumer) = exchange.split(all.next().unwrap(), all, || panic!("there is always one"));
+    let (mut producer, mut consumer) =
+        exchange.split(all.next().unwrap(), all, || panic!("there is always one"));
     let mut fill = |number: u32| {
         producer.buffer().copy_from_slice(&number.to_le_bytes());
         producer.swap(LEN, number);
@@ -137,7 +138,8 @@ fn three_buffers_lose_nothing_while_one_waits_and_then_the_oldest() {
 fn losses_of_the_hardware_are_told_even_without_a_number() {
     let exchange: Exchange<Buffer, 3> = Exchange::new();
     let mut all = buffers(3, LEN);
-    let (mut producer, mut consumer) = exchange.split(all.next().unwrap(), all, || panic!("there is always one"));
+    let (mut producer, mut consumer) =
+        exchange.split(all.next().unwrap(), all, || panic!("there is always one"));
     producer.swap(2, 5);
     producer.lose(0);
     producer.swap(3, 6);
@@ -154,7 +156,8 @@ fn losses_of_the_hardware_are_told_even_without_a_number() {
 fn bytes_of_a_serial_port_are_gathered_and_flushed() {
     let exchange: Exchange<Buffer, 4> = Exchange::new();
     let mut all = buffers(4, 4);
-    let (mut producer, mut consumer) = exchange.split(all.next().unwrap(), all, || panic!("there is always one"));
+    let (mut producer, mut consumer) =
+        exchange.split(all.next().unwrap(), all, || panic!("there is always one"));
     producer.put(b"abc", 1);
     producer.put(b"defghi", 2);
     producer.flush(3);
@@ -208,7 +211,10 @@ fn two_threads_never_tear_a_buffer_and_account_for_every_byte() {
                 continue;
             }
             let words = chunk.bytes.as_chunks::<4>().0;
-            assert!(words.iter().all(|word| u32::from_le_bytes(*word) == expected), "{words:?} is not {expected}");
+            assert!(
+                words.iter().all(|word| u32::from_le_bytes(*word) == expected),
+                "{words:?} is not {expected}"
+            );
             expected += 1;
             read += 1;
         }

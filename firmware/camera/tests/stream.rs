@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 
 use mixel_camera::{
-    Application, Chunk, Decode, EventSource, Exchange, Listen, Producer, Report, Stored, event_memory, event_memory_len,
+    Application, Chunk, Decode, EventSource, Exchange, Listen, Producer, Report, Stored, event_memory,
+    event_memory_len,
 };
 use mixel_core::event_session::Answer;
 use mixel_core::events::encode::{Encoder, Evt2Encoder, Record5Encoder};
@@ -181,7 +182,12 @@ fn run<S: EventSource<Error = Infallible>>(
 
 /// Runs the stream through an [`Exchange`] of three buffers of `len` bytes. An interrupt delivers the next buffer while the
 /// program is idle, and `rate` times in a hundred readings of the clock, which it takes all the time while it works.
-fn overrun(stream: &[u8], len: usize, rate: u32, decoder: impl Decode) -> (Heard, Report, Vec<(usize, usize)>) {
+fn overrun(
+    stream: &[u8],
+    len: usize,
+    rate: u32,
+    decoder: impl Decode,
+) -> (Heard, Report, Vec<(usize, usize)>) {
     type Buffer = Box<[u8]>;
     let exchange: Exchange<Buffer, 3> = Exchange::new();
     let line: RefCell<Option<(Producer<'_, Buffer, 3>, std::slice::Chunks<'_, u8>)>> = RefCell::new(None);
@@ -232,10 +238,19 @@ fn an_interrupt_that_is_too_fast_leaves_gaps_that_are_all_told() {
     for rate in [2, 10, 40, 90] {
         let (heard, report, losses) = overrun(&stream, 400, rate, Evt2::new(SENSOR));
         let lost: usize = losses.iter().map(|(_, lost)| lost).sum();
-        println!("rate {rate}: {} losses, {lost} of {} bytes, {} gaps", losses.len(), stream.len(), heard.gaps.len());
+        println!(
+            "rate {rate}: {} losses, {lost} of {} bytes, {} gaps",
+            losses.len(),
+            stream.len(),
+            heard.gaps.len()
+        );
         assert!(lost > 0);
         assert_eq!((report.losses, report.lost_bytes), (losses.len() as u32, lost as u64));
-        assert_eq!(report.counts.bytes + report.lost_bytes, stream.len() as u64, "every byte is accounted for");
+        assert_eq!(
+            report.counts.bytes + report.lost_bytes,
+            stream.len() as u64,
+            "every byte is accounted for"
+        );
         assert_eq!(report.counts.gaps as usize, heard.gaps.len());
         // A loss at the very end has no time after it; a buffer has some time words, so every other one has.
         let inside: Vec<_> = losses.iter().filter(|(place, lost)| place + lost < stream.len()).collect();
@@ -243,14 +258,17 @@ fn an_interrupt_that_is_too_fast_leaves_gaps_that_are_all_told() {
         for (gap, (place, lost)) in heard.gaps.iter().zip(inside) {
             assert_eq!((gap.cause, gap.lost_bytes as usize), (GapCause::Lost, *lost));
             assert!(gap.before <= gap.after);
-            let inside = places.iter().zip(&events).filter(|(at, _)| (*place + 1..=place + lost).contains(*at));
+            let inside =
+                places.iter().zip(&events).filter(|(at, _)| (*place + 1..=place + lost).contains(*at));
             for (_, event) in inside {
                 // The decoder knows the time after a gap to the 64 us of a time word.
                 assert!(gap.before <= event.t && event.t <= gap.after + 63, "{event:?} is not in {gap:?}");
             }
         }
         // Buffers hold whole words, so what was not lost is decoded, but for events before the next time word.
-        let kept = places.iter().filter(|&&at| !losses.iter().any(|(place, lost)| (place + 1..=place + lost).contains(&&at)));
+        let kept = places
+            .iter()
+            .filter(|&&at| !losses.iter().any(|(place, lost)| (place + 1..=place + lost).contains(&&at)));
         let decoded = report.counts.events + u64::from(report.counts.before_sync);
         assert_eq!(decoded, kept.count() as u64);
         assert_eq!(report.counts.off_sensor, 0);

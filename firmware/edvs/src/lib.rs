@@ -90,7 +90,9 @@ impl<E: core::fmt::Debug> core::fmt::Display for Error<E> {
         match self {
             Self::Port(error) => write!(f, "the serial port does not work: {error:?}"),
             Self::Closed => f.write_str("the serial port is closed"),
-            Self::NotEdvs => f.write_str("no eDVS answers: check the baud rate and that RX and TX are crossed"),
+            Self::NotEdvs => {
+                f.write_str("no eDVS answers: check the baud rate and that RX and TX are crossed")
+            }
             Self::Range => f.write_str("a bias has 24 bits"),
         }
     }

@@ -13,7 +13,9 @@ mod line;
 use core::ffi::CStr;
 
 use cortex_m_rt::entry;
-use mixel_camera::{Application, EventSource, Log, Reader, TooSmall, event_memory, event_memory_len, log_report};
+use mixel_camera::{
+    Application, EventSource, Log, Reader, TooSmall, event_memory, event_memory_len, log_report,
+};
 use mixel_core::events::any::AnyDecoder;
 use mixel_core::events::header;
 use mixel_core::plan::FrontEnd;

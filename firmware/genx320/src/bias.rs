@@ -1,7 +1,7 @@
 //! Biases: the currents that set thresholds and bandwidths of the pixels.
 
-use crate::registers::Register;
 use crate::Silicon;
+use crate::registers::Register;
 
 /// A bias, by Prophesee's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

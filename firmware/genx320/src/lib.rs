@@ -29,8 +29,8 @@ use embedded_hal::delay::DelayNs;
 use embedded_hal::i2c::I2c;
 
 pub use bias::Bias;
-pub use region::Rectangle;
 use power_up::Step;
+pub use region::Rectangle;
 use registers::{BIAS_SINGLE, Register, cpi, pipeline, readout};
 
 /// The sensor's 7-bit address on the bus.
@@ -130,7 +130,9 @@ impl<E> From<E> for Error<E> {
 impl<E: core::fmt::Debug> core::fmt::Display for Error<E> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
-            Self::Bus(error) => write!(f, "the bus does not work: {error:?}; check wiring, pull-ups and clock"),
+            Self::Bus(error) => {
+                write!(f, "the bus does not work: {error:?}; check wiring, pull-ups and clock")
+            }
             Self::Chip(id) => write!(f, "chip {id:#010x} is no GENX320"),
             Self::Format => f.write_str("engineering samples do not know EVT3.0: take another format"),
             Self::Range => f.write_str("a number is out of its range"),
@@ -360,7 +362,11 @@ impl<I: I2c, D: DelayNs> Genx320<I, D> {
     fn write_checked(&mut self, register: Register, value: u32, mask: u32) -> Result<(), Error<I::Error>> {
         self.write(register, value)?;
         let read = self.read(register)?;
-        if (read ^ value) & mask == 0 { Ok(()) } else { Err(Error::Readback { register, wrote: value, read }) }
+        if (read ^ value) & mask == 0 {
+            Ok(())
+        } else {
+            Err(Error::Readback { register, wrote: value, read })
+        }
     }
 
     fn modify(&mut self, register: Register, clear: u32, set: u32) -> Result<(), Error<I::Error>> {

@@ -113,14 +113,21 @@ impl Fake {
         }
         self.asked = 0;
         match Register(register) {
-            Register::CHIP_ID | Register::CPI_PIPELINE_STATUS => panic!("register {register:#06x} is read only"),
+            Register::CHIP_ID | Register::CPI_PIPELINE_STATUS => {
+                panic!("register {register:#06x} is read only")
+            }
             Register::EDF_CONTROL
             | Register::CPI_PACKET_SIZE_CONTROL
             | Register::CPI_PACKET_TIME_CONTROL
             | Register::CPI_FRAME_SIZE_CONTROL
-            | Register::CPI_FRAME_TIME_CONTROL => assert!(!self.streams(), "{register:#06x} while events flow"),
+            | Register::CPI_FRAME_TIME_CONTROL => {
+                assert!(!self.streams(), "{register:#06x} while events flow")
+            }
             Register::CP_CTRL => {
-                assert!(self.has(Register::LDO_LV, 1) && self.has(Register::LDO_HV, 1), "pump before supplies");
+                assert!(
+                    self.has(Register::LDO_LV, 1) && self.has(Register::LDO_HV, 1),
+                    "pump before supplies"
+                );
                 assert!(self.has(Register::LDO_PMU, 1 << 15), "supplies before calibration");
             }
             Register::BGEN_CTRL if value & 0b101 == 0b101 => {
@@ -143,7 +150,10 @@ impl Fake {
             Register::AFK_INITIALIZATION => {
                 let memory = self.has(Register::SRAM_INITN, 1) && self.get(0x00BC) & 0x7FFF == 0;
                 assert!(memory, "the flicker filter clears memory that is off");
-                assert!(self.get(0xC000) & 0b100 != 0, "the flicker filter is set up while events go through it");
+                assert!(
+                    self.get(0xC000) & 0b100 != 0,
+                    "the flicker filter is set up while events go through it"
+                );
             }
             Register::AFK_PIPELINE_CONTROL if value == 1 => {
                 assert!(self.has(Register::AFK_INITIALIZATION, 1), "the flicker filter forgets nothing");
@@ -151,11 +161,20 @@ impl Fake {
             Register::ERC_PIPELINE_CONTROL if value == 1 => {
                 let memory = self.has(Register::SRAM_INITN, 1 << 2) && self.get(0x00C0) & 1 << 3 == 0;
                 assert!(memory, "the rate controller has no memory");
-                assert!(self.get(0x602C) > 0 && self.get(0x6020) & 0x3FF > 0, "the rate controller has no rate");
-                assert!(self.has(Register::ERC_AHVT_DROPPING_CONTROL, 1 << 2), "the rate controller drops nothing");
+                assert!(
+                    self.get(0x602C) > 0 && self.get(0x6020) & 0x3FF > 0,
+                    "the rate controller has no rate"
+                );
+                assert!(
+                    self.has(Register::ERC_AHVT_DROPPING_CONTROL, 1 << 2),
+                    "the rate controller drops nothing"
+                );
             }
             Register::RO_TIME_BASE_CTRL if value & 1 != 0 => {
-                assert!(self.has(Register::PLL_CTRL, 1) && self.has(Register::SYS_CLK_CTRL, 0b11), "no clock");
+                assert!(
+                    self.has(Register::PLL_CTRL, 1) && self.has(Register::SYS_CLK_CTRL, 0b11),
+                    "no clock"
+                );
                 assert_eq!(value >> 4 & 0x7F, 48, "microseconds of the wrong length");
             }
             Register(0x1000..=0x1144) if value & 1 << 28 != 0 => {

@@ -197,7 +197,9 @@ fn a_crop_has_first_and_last() {
 #[test]
 fn regions_off_the_sensor_are_refused() {
     let at = |left, top, width, height| Rectangle { left, top, width, height };
-    for wrong in [at(0, 0, 0, 1), at(0, 0, 1, 0), at(319, 0, 2, 1), at(0, 1, 1, 320), at(65_535, 0, 65_535, 1)] {
+    for wrong in
+        [at(0, 0, 0, 1), at(0, 0, 1, 0), at(319, 0, 2, 1), at(0, 1, 1, 320), at(65_535, 0, 65_535, 1)]
+    {
         assert_eq!(on_bus(MP, [], |sensor| sensor.set_region(&wrong)), Err(Error::Range), "{wrong:?}");
         assert_eq!(on_bus(MP, [], |sensor| sensor.set_crop(Some(&wrong))), Err(Error::Range), "{wrong:?}");
     }

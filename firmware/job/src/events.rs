@@ -86,8 +86,9 @@ impl<W: Write> Send<'_, W> {
             dropped: emitted.dropped_tokens as u32,
             outside: emitted.outside,
         })?;
-        (0..self.outputs)
-            .try_for_each(|output| self.records.output(self.sample, output as u32, answer.session.output(output)))
+        (0..self.outputs).try_for_each(|output| {
+            self.records.output(self.sample, output as u32, answer.session.output(output))
+        })
     }
 }
 

@@ -109,11 +109,15 @@ fn plans() -> Result<Vec<Plan>, String> {
             step.run(cargo("test --locked -p mixel-core -p mixel-testkit -p mixel-wire -- --show-output"));
             step.run(cargo("test --locked -p mixel-core --features paper-hash -- --show-output"));
         }),
-        Plan::new("drivers", "sensors, buffers and loops of firmware/ against models, without std for a board", |step| {
-            let drivers = "--locked -p mixel-camera -p mixel-edvs -p mixel-genx320 -p mixel-intent";
-            step.run(cargo(&format!("test {drivers} -- --show-output")));
-            step.run(cargo(&format!("build {drivers} --target thumbv7em-none-eabihf")));
-        }),
+        Plan::new(
+            "drivers",
+            "sensors, buffers and loops of firmware/ against models, without std for a board",
+            |step| {
+                let drivers = "--locked -p mixel-camera -p mixel-edvs -p mixel-genx320 -p mixel-intent";
+                step.run(cargo(&format!("test {drivers} -- --show-output")));
+                step.run(cargo(&format!("build {drivers} --target thumbv7em-none-eabihf")));
+            },
+        ),
         Plan::new("chores", "the tests of xtask and the benches", |step| {
             step.run(cargo("test --locked -p xtask -p mixel-benches"));
         }),
@@ -240,7 +244,8 @@ impl Embedded {
     fn compile(step: &mut Step, model: &str, target: &str, calibration: &[&str]) -> Option<Self> {
         let at = |extension: &str| root().join(format!("target/xtask/{model}.{extension}"));
         let (plan, ops) = (at("mxl"), at("rs"));
-        let words = format!("run --locked --quiet -p mixel -- compile models/zoo/{model}.onnx --target {target}");
+        let words =
+            format!("run --locked --quiet -p mixel -- compile models/zoo/{model}.onnx --target {target}");
         let mut compile = cargo(&words);
         compile.args(calibration).arg("-o").arg(&plan).arg("--ops-rs").arg(&ops);
         step.run(compile).then_some(Self { plan, ops })

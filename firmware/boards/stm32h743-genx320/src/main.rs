@@ -21,13 +21,13 @@ use defmt_rtt as _;
 use embassy_stm32::dcmi::{self, Dcmi, HSyncDataInvalidLevel, VSyncDataInvalidLevel};
 use embassy_stm32::i2c::{self, I2c};
 use embassy_stm32::rcc::{
-    AHBPrescaler, APBPrescaler, HSIPrescaler, Mco, Mco1Source, McoConfig, McoPrescaler, Pll, PllDiv, PllMul, PllPreDiv,
-    PllSource, Sysclk, VoltageScale,
+    AHBPrescaler, APBPrescaler, HSIPrescaler, Mco, Mco1Source, McoConfig, McoPrescaler, Pll, PllDiv, PllMul,
+    PllPreDiv, PllSource, Sysclk, VoltageScale,
 };
 use embassy_stm32::time::Hertz;
 use embassy_stm32::{Config, bind_interrupts, dma, peripherals};
 use embassy_time::Delay;
-use mixel_camera::{Application, EventSource as _, Exchange, Log, event_memory, log_report};
+use mixel_camera::{Application, Exchange, Log, event_memory, log_report};
 use mixel_core::events::evt2::Evt2;
 use mixel_core::plan::FrontEnd;
 use mixel_core::{EventSession, Plan, Session, profile};
@@ -139,8 +139,21 @@ fn main() -> ! {
     sync.vsync_level = VSyncDataInvalidLevel::Low;
     sync.hsync_level = HSyncDataInvalidLevel::Low;
     let interface = Dcmi::new_8bit(
-        chip.DCMI, chip.DMA1_CH0, Interrupts, chip.PC6, chip.PC7, chip.PE0, chip.PE1, chip.PE4, chip.PD3,
-        chip.PE5, chip.PE6, chip.PB7, chip.PA4, chip.PA6, sync,
+        chip.DCMI,
+        chip.DMA1_CH0,
+        Interrupts,
+        chip.PC6,
+        chip.PC7,
+        chip.PE0,
+        chip.PE1,
+        chip.PE4,
+        chip.PD3,
+        chip.PE5,
+        chip.PE6,
+        chip.PB7,
+        chip.PA4,
+        chip.PA6,
+        sync,
     );
     let [first, second, third] = WORDS.each_mut().map(Frame);
     // An interrupt between the question and the wait sets the event, so the wait ends at once.
