@@ -24,9 +24,9 @@ impl AsRef<[u8]> for Frame {
 /// Runs the capture above the program, on an interrupt that has no other use.
 static EXECUTOR: InterruptExecutor = InterruptExecutor::new();
 
-// SAFETY: this is the interrupt that the executor was started for, and nothing else calls it.
 #[embassy_stm32::interrupt]
-unsafe fn UART8() {
+fn UART8() {
+    // SAFETY: this is the interrupt that the executor is started for, and nothing else calls this.
     unsafe { EXECUTOR.on_interrupt() }
 }
 
