@@ -206,7 +206,11 @@ fn overrun(
     let (producer, consumer) = exchange.split(buffer(), [buffer(), buffer()], || interrupt(0));
     *line.borrow_mut() = Some((producer, stream.chunks(len)));
     let mut random = fastrand::Rng::with_seed(rate.into());
-    let meanwhile = |now| (random.u32(..100) < rate).then(|| interrupt(now)).unwrap_or_default();
+    let meanwhile = |now| {
+        if random.u32(..100) < rate {
+            interrupt(now);
+        }
+    };
     let mut source = Noted::new(consumer);
     let (heard, report) = run(&mut source, decoder, &mut Ticks { now: 0, meanwhile });
     (heard, report, source.losses)
@@ -268,7 +272,7 @@ fn an_interrupt_that_is_too_fast_leaves_gaps_that_are_all_told() {
         // Buffers hold whole words, so what was not lost is decoded, but for events before the next time word.
         let kept = places
             .iter()
-            .filter(|&&at| !losses.iter().any(|(place, lost)| (place + 1..=place + lost).contains(&&at)));
+            .filter(|at| !losses.iter().any(|(place, lost)| (place + 1..=place + lost).contains(at)));
         let decoded = report.counts.events + u64::from(report.counts.before_sync);
         assert_eq!(decoded, kept.count() as u64);
         assert_eq!(report.counts.off_sensor, 0);
