@@ -56,7 +56,7 @@ impl Words {
     fn block<S: Sink + ?Sized>(&mut self, block: &[[u8; 4]; BLOCK], out: &mut Out<'_, S>) -> bool {
         let Geometry { width, height } = out.geometry;
         // Added to a place, sets bit 15 if the column is off the sensor, bit 31 if the row is.
-        let limits = (0x8000 - u32::from(height.min(0x8000))) << 16 | (0x8000 - u32::from(width.min(0x8000)));
+        let limits = (0x4000 - u32::from(height.min(0x4000))) << 17 | (0x8000 - u32::from(width.min(0x8000)));
         let base = self.clock.base() as u32;
         let Some(room) = out.room::<BLOCK>() else { return false };
         let mut violation = 0;
@@ -67,11 +67,11 @@ impl Words {
             let t = base | w >> 22 & 0x3F;
             // Types 0 and 1 leave bits 29..31 clear.
             let kind = w | w << 1 | w << 2;
-            let place = y << 16 | x;
+            let place = y << 17 | x;
             let off = place.wrapping_add(limits);
             violation |= (kind | off | off << 16 | t.wrapping_sub(before)) as i32;
             before = t;
-            *slot = Event::packed(t, place | (w & 1 << 28) << 3);
+            *slot = Event::packed(t, place | (w & 1 << 28) >> 12);
         }
         if violation < 0 {
             return false;
@@ -94,7 +94,7 @@ impl Words {
                     return;
                 }
                 let t = self.low(w >> 22, out);
-                out.push(Event::packed(t, y << 16 | x | kind << 31));
+                out.push(Event::packed(t, y << 17 | kind << 16 | x));
             }
             0x8 => self.time_high(w, out),
             _ => self.other(w, out),

@@ -73,7 +73,7 @@ impl Words {
                 }
                 let limit =
                     if y < u32::from(out.geometry.height) { u32::from(out.geometry.width) } else { 0 };
-                out.push_mask(self.t as u32, x, kind << 31 | y << 16, data, limit);
+                out.push_mask(self.t as u32, x, y << 17 | kind << 16, data, limit);
             }
             0x8 => {
                 let before = self.t;

@@ -12,17 +12,13 @@
 //! ```
 
 use core::hint::select_unpredictable;
-use core::slice::Iter;
+use core::slice::{Iter, IterMut};
 
 use super::clock::{Clock, Step};
-use super::stream::columns;
-use super::{BATCH, Counts, Decoder, Event, Format, GapCause, Geometry, Out, Sink, Trigger};
+use super::{Counts, Decoder, Event, Format, GapCause, Geometry, Out, Sink, Trigger};
 
 /// EVT3.0 decoder.
 pub type Evt3 = Decoder<Words>;
-
-/// Words between two looks at the free places of the batch.
-const BLOCK: usize = BATCH / 2;
 
 /// Most events of a vector base.
 const VECTOR: usize = 32;
@@ -46,12 +42,11 @@ pub struct Words {
     seen_time: bool,
     /// A changed TIME_HIGH was seen and no TIME_LOW since, so that the low bits are 0: the events given until then.
     unsettled: Option<u64>,
-    /// The row, ready to be or-ed into an event; `None` until one is known.
-    row: Option<u32>,
+    /// A row was seen; it is in `run`.
+    row_known: bool,
     /// Columns from here on are dropped: the width, or 0 where nothing may pass (no time, no row, row off the sensor).
     limit: u32,
-    /// Next column of a vector and its polarity; `None` until a base is known.
-    base: Option<(u32, u32)>,
+    run: Run,
 }
 
 impl Evt3 {
@@ -66,9 +61,9 @@ impl Evt3 {
                 synced: false,
                 seen_time: false,
                 unsettled: None,
-                row: None,
+                row_known: false,
                 limit: 0,
-                base: None,
+                run: Run::CLOSED,
             },
             geometry,
         )
@@ -92,15 +87,13 @@ impl Evt3 {
 
 impl Words {
     fn set_limit(&mut self, geometry: Geometry) {
-        self.limit = match self.row {
-            Some(row) if self.synced && row >> 16 < u32::from(geometry.height) => u32::from(geometry.width),
-            _ => 0,
-        };
+        let passes = self.synced && self.row_known && self.run.row >> 17 < u32::from(geometry.height);
+        self.limit = if passes { geometry.width.into() } else { 0 };
     }
 
     /// Counts `n` events that were dropped because of time, row or base, or because they lie off the sensor.
     fn drop_events<S: Sink + ?Sized>(&self, n: u32, known: bool, out: &mut Out<'_, S>) {
-        let counter = if known && self.synced && self.row.is_some() {
+        let counter = if known && self.synced && self.row_known {
             &mut out.counts.off_sensor
         } else {
             &mut out.counts.before_sync
@@ -108,75 +101,52 @@ impl Words {
         *counter = counter.saturating_add(n);
     }
 
-    /// At most [`BLOCK`] words: what comes often in loops that keep their state in registers, the rest through
-    /// [`word`](Self::word).
-    #[inline]
-    fn block<S: Sink + ?Sized>(&mut self, block: &[[u8; 2]], out: &mut Out<'_, S>) {
-        let mut words = block.iter();
-        loop {
-            out.reserve(BLOCK + VECTOR);
-            // At most what 11 bits hold, so that no other kind of word passes the comparisons in the loops.
-            let (width, height) = match self.limit.min(0x800) {
-                0 => (0, 0),
-                width => (width, u32::from(out.geometry.height).min(0x800)),
-            };
-            let base = self.clock.base();
-            let start = self.t.saturating_sub(base).min(0xFFFF) as u32;
-            let mut run = Run {
-                width,
-                height,
-                limit: self.limit,
-                // Words 0xFFFF are neither low nor high times.
-                high_word: self.clock.settled().map_or(0xFFFF, |high| 0x8000 | high),
-                low: if self.synced && self.unsettled.is_none() { start } else { 0xFFFF },
-                clock_base: base as u32,
-                t: self.t as u32,
-                row: self.row.unwrap_or(0),
-                base: self.base,
-            };
-            let (free, counts) = out.free();
-            let (events, odd) = if PREDICTS {
-                run.selecting(&mut words, free, counts)
-            } else {
-                run.branching(&mut words, free, counts)
-            };
-            out.commit(events);
-            self.base = run.base;
-            if width > 0 {
-                self.row = Some(run.row);
-            }
-            if run.t != self.t as u32 {
-                self.low = run.low;
-                self.t = base | u64::from(run.low);
-            }
-            match odd {
-                Some(w) => self.word(w, out),
-                None => break,
-            }
+    /// Takes over the time that the loops have come to.
+    fn take_time(&mut self) {
+        if self.run.t != self.t as u32 {
+            self.low = self.run.low;
+            self.t = self.clock.base() | u64::from(self.low);
         }
+    }
+
+    /// Tells the loops what they may take.
+    fn open_run(&mut self, geometry: Geometry) {
+        let base = self.clock.base();
+        // At most what 11 bits hold, so that no other kind of word passes the comparisons in the loops.
+        self.run.width = self.limit.min(0x800);
+        self.run.height = if self.limit > 0 { u32::from(geometry.height).min(0x800) } else { 0 };
+        // Words 0xFFFF are neither low nor high times.
+        self.run.high_word = self.clock.settled().map_or(0xFFFF, |high| 0x8000 | high);
+        self.run.low = 0xFFFF;
+        if self.synced && self.unsettled.is_none() {
+            self.run.low = self.t.saturating_sub(base).min(0xFFFF) as u32;
+        }
+        self.run.clock_base = base as u32;
+        self.run.t = self.t as u32;
     }
 
     /// Any word, in any state.
     fn word<S: Sink + ?Sized>(&mut self, w: u32, out: &mut Out<'_, S>) {
         match w >> 12 {
             0x0 => {
-                self.row = Some((w & 0x7FF) << 16);
+                self.run.row = (w & 0x7FF) << 17;
+                self.row_known = true;
                 self.set_limit(out.geometry);
             }
             0x2 if w & 0x7FF < self.limit => {
-                out.push(Event::packed(self.t as u32, self.row.unwrap_or(0) | w & 0x7FF | (w & 0x800) << 20));
+                out.push(Event::packed(self.t as u32, self.run.row | w & 0x7FF | (w & 0x800) << 5));
             }
             0x2 => self.drop_events(1, true, out),
-            0x3 => self.base = Some((w & 0x7FF, w >> 11 & 1)),
+            0x3 => self.run.base = Some((w & 0x7FF, w >> 11 & 1)),
             kind @ 0x4..=0x5 => {
                 let (mask, width) = if kind == 4 { (w & 0xFFF, 12) } else { (w & 0xFF, 8) };
-                match self.base {
+                match self.run.base {
                     Some((x, on)) if self.limit > 0 => {
-                        out.push_mask(self.t as u32, x, on << 31 | self.row.unwrap_or(0), mask, self.limit);
+                        out.push_mask(self.t as u32, x, on << 16 | self.run.row, mask, self.limit);
                     }
                     base => self.drop_events(mask.count_ones(), base.is_some(), out),
                 }
-                if let Some((x, _)) = &mut self.base {
+                if let Some((x, _)) = &mut self.run.base {
                     // 2047 plus any number of vectors stays off the sensor.
                     *x = (*x + width).min(0xFFFF);
                 }
@@ -245,27 +215,32 @@ impl Words {
     }
 }
 
-/// What the loops over words need of [`Words`], in 32 bits.
+/// What the loops over words know, in 32 bits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Run {
     /// Bounds of single events and of rows; 0 while events do not pass.
     width: u32,
     height: u32,
-    /// Bound of the columns of vectors.
-    limit: u32,
     /// The time word that changes nothing.
     high_word: u32,
     /// The least low time that may be taken here.
     low: u32,
     clock_base: u32,
     t: u32,
+    /// The row, ready to be or-ed into an event.
     row: u32,
+    /// Next column of a vector and its polarity; `None` until a base is known.
     base: Option<(u32, u32)>,
 }
 
 impl Run {
+    /// Nothing may pass.
+    const CLOSED: Self =
+        Self { width: 0, height: 0, high_word: 0xFFFF, low: 0xFFFF, clock_base: 0, t: 0, row: 0, base: None };
+
     /// For machines that run ahead of their branches. Events and rows follow each other in no order that a branch could be predicted
     /// from: both take the same way, on which the word is written as if it were an event and kept if it was one, and the row is
-    /// selected. Gives the number of events and the first word that needs more.
+    /// selected. Gives the number of events, and the first word that needs more; none at the end of the words or of `free`.
     #[inline]
     fn selecting(
         &mut self,
@@ -273,25 +248,26 @@ impl Run {
         free: &mut [Event],
         counts: &mut Counts,
     ) -> (usize, Option<u32>) {
-        let Some(events) = free.first_chunk_mut::<{ BLOCK + VECTOR }>() else { return (0, None) };
         let (width, height, mut row) = (self.width, self.height, self.row);
         let mut end = 0;
         let odd = loop {
+            let Some(slots) = free.get_mut(end..end + VECTOR) else { break None };
             let Some(word) = words.next() else { break None };
             let w = u32::from(u16::from_le_bytes(*word));
             // Kinds 0 and 2 differ in this bit; without it, polarity and origin, they are the place alone.
             let is_event = w & 0x2000 != 0;
             if w & 0xD7FF < select_unpredictable(is_event, width, height) {
-                events[end % (BLOCK + VECTOR)] = Event::packed(self.t, row | w & 0x7FF | (w & 0x800) << 20);
+                slots[0] = Event::packed(self.t, row | w & 0x7FF | (w & 0x800) << 5);
                 end += usize::from(is_event);
-                row = select_unpredictable(is_event, row, (w & 0x7FF) << 16);
-            } else if w >> 12 == 3 && width > 0 && end + words.len() <= BLOCK {
-                self.row = row;
-                let mut mask = self.vectors(w, words, counts);
-                while mask != 0 {
-                    let x = (w & 0x7FF) + mask.trailing_zeros();
-                    events[end % (BLOCK + VECTOR)] = Event::packed(self.t, row | (w & 0x800) << 20 | x);
-                    end += 1;
+                row = select_unpredictable(is_event, row, (w & 0x7FF) << 17);
+            } else if let Some(mut mask) = self.triple(w, words) {
+                let first = row | (w & 0x800) << 5 | w & 0x7FF;
+                end += mask.count_ones() as usize;
+                for slot in slots {
+                    if mask == 0 {
+                        break;
+                    }
+                    *slot = Event::packed(self.t, first + mask.trailing_zeros());
                     mask &= mask - 1;
                 }
             } else if !self.small(w, counts) {
@@ -303,7 +279,7 @@ impl Run {
     }
 
     /// For machines without branch prediction to speak of, where the fewest instructions are best.
-    #[inline]
+    #[inline(never)]
     fn branching(
         &mut self,
         words: &mut Iter<'_, [u8; 2]>,
@@ -313,22 +289,20 @@ impl Run {
         let all = free.len();
         let mut slots = free.iter_mut();
         let odd = loop {
+            if words.as_slice().first().is_some_and(|&word| is_single(u16::from_le_bytes(word))) {
+                self.singles(words, &mut slots);
+            }
+            // The next word comes again when there is room for a vector.
+            if slots.len() < VECTOR {
+                break None;
+            }
             let Some(word) = words.next() else { break None };
             let w = u32::from(u16::from_le_bytes(*word));
-            // Kind and place in one number, without polarity and origin.
-            let place = w & 0xF7FF;
-            let x = place.wrapping_sub(0x2000);
-            if x < self.width {
-                let Some(slot) = slots.next() else { break Some(w) };
-                *slot = Event::packed(self.t, self.row | x | (w & 0x800) << 20);
-            } else if place < self.height {
-                self.row = place << 16;
-            } else if w >> 12 == 3 && self.width > 0 && slots.len() >= VECTOR + words.len() {
-                let mut mask = self.vectors(w, words, counts);
-                let first = self.row | (w & 0x800) << 20 | w & 0x7FF;
+            if let Some(mut mask) = self.triple(w, words) {
+                let (t, first) = (self.t, self.row | (w & 0x800) << 5 | w & 0x7FF);
                 while mask != 0 {
                     let Some(slot) = slots.next() else { break };
-                    *slot = Event::packed(self.t, first + mask.trailing_zeros());
+                    *slot = Event::packed(t, first + mask.trailing_zeros());
                     mask &= mask - 1;
                 }
             } else if !self.small(w, counts) {
@@ -336,6 +310,37 @@ impl Run {
             }
         };
         (all - slots.len(), odd)
+    }
+
+    /// Takes events and rows, up to the first other word or event that has no place.
+    #[inline(always)]
+    fn singles(&mut self, words: &mut Iter<'_, [u8; 2]>, slots: &mut IterMut<'_, Event>) {
+        // Copies, which the compiler keeps in registers.
+        let Self { t, width, height, mut row, .. } = *self;
+        let mut places = core::mem::take(slots);
+        let mut single = |word: &[u8; 2]| {
+            let w = u32::from(u16::from_le_bytes(*word));
+            // Kind and place in one number, without polarity and origin.
+            let place = w & 0xF7FF;
+            let x = place.wrapping_sub(0x2000);
+            if x < width {
+                let Some(slot) = places.next() else { return false };
+                *slot = Event::packed(t, row | x | (w & 0x800) << 5);
+                return true;
+            }
+            if place < height {
+                row = place << 17;
+            }
+            place < height
+        };
+        let mut left = words.as_slice();
+        while let Some((word, rest)) = left.split_first()
+            && single(word)
+        {
+            left = rest;
+        }
+        self.row = row;
+        (*words, *slots) = (left.iter(), places);
     }
 
     /// A low time that moves on, a repeated time word, a word to be skipped; false for others.
@@ -353,33 +358,29 @@ impl Run {
         }
     }
 
-    /// Takes the vectors that come after the base in `w`, as far as they fill the 32 pixels that sensors send together (12, 12, 8);
-    /// their events as a mask.
+    /// If `w` is a base and the 32 pixels that sensors send together come after it (VECT_12, VECT_12, VECT_8), takes them: their
+    /// events as a mask.
     #[inline(always)]
-    fn vectors(&mut self, w: u32, words: &mut Iter<'_, [u8; 2]>, counts: &mut Counts) -> u32 {
-        let (mut mask, mut width) = (0, 0);
-        while let Some(word) = words.as_slice().first() {
-            let w = u32::from(u16::from_le_bytes(*word));
-            let (more, n) = match w >> 12 {
-                4 => (w & 0xFFF, 12),
-                5 => (w & 0xFF, 8),
-                _ => break,
-            };
-            if width + n > VECTOR as u32 {
-                break;
-            }
-            mask |= more << width;
-            width += n;
-            words.next();
-        }
+    fn triple(&mut self, w: u32, words: &mut Iter<'_, [u8; 2]>) -> Option<u32> {
         let x = w & 0x7FF;
-        self.base = Some((x + width, w >> 11 & 1));
-        let kept = mask & columns(x, self.limit);
-        if kept != mask {
-            counts.off_sensor = counts.off_sensor.saturating_add((mask ^ kept).count_ones());
+        if w >> 12 != 3 || x + VECTOR as u32 > self.width {
+            return None;
         }
-        kept
+        let (&[a, b, c], rest) = words.as_slice().split_first_chunk()?;
+        let [a, b, c] = [a, b, c].map(|word| u32::from(u16::from_le_bytes(word)));
+        if (a | b << 16) & 0xF000_F000 != 0x4000_4000 || c >> 12 != 5 {
+            return None;
+        }
+        *words = rest.iter();
+        self.base = Some((x + VECTOR as u32, w >> 11 & 1));
+        Some(a & 0xFFF | (b & 0xFFF) << 12 | c << 24)
     }
+}
+
+/// Whether a word is a row or an event.
+#[inline(always)]
+fn is_single(w: u16) -> bool {
+    w & 0xD000 == 0
 }
 
 fn count_other(w: u32, counts: &mut Counts) {
@@ -392,16 +393,31 @@ impl Format for Words {
     const WORD: usize = 2;
 
     fn words<S: Sink + ?Sized>(&mut self, bytes: &[u8], out: &mut Out<'_, S>) {
-        for block in bytes.as_chunks::<2>().0.chunks(BLOCK) {
-            self.block(block, out);
+        let mut words = bytes.as_chunks::<2>().0.iter();
+        while !words.as_slice().is_empty() {
+            out.reserve(VECTOR);
+            let (free, counts) = out.free();
+            // What comes often in loops that keep their state in registers, the rest one by one.
+            let (events, odd) = if PREDICTS {
+                self.run.selecting(&mut words, free, counts)
+            } else {
+                self.run.branching(&mut words, free, counts)
+            };
+            out.commit(events);
+            if let Some(w) = odd {
+                self.take_time();
+                self.word(w, out);
+                self.open_run(out.geometry);
+            }
         }
     }
 
     fn desync(&mut self) {
+        self.take_time();
         self.synced = false;
-        self.row = None;
-        self.base = None;
+        self.row_known = false;
         self.limit = 0;
+        self.run = Run { t: self.run.t, ..Run::CLOSED };
     }
 
     fn now(&self) -> Option<u64> {
@@ -411,7 +427,32 @@ impl Format for Words {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+    use std::vec::Vec;
+
     use super::*;
+
+    /// All that a loop makes of words: its events, the first odd word, what is left, and what it knows then.
+    fn run_through(
+        mut run: Run,
+        block: &[[u8; 2]],
+        selecting: bool,
+    ) -> (Vec<Event>, Option<u32>, usize, Counts, Run) {
+        let (mut events, mut counts, mut words) = (Vec::new(), Counts::default(), block.iter());
+        loop {
+            let mut free = [Event::default(); 2 * VECTOR];
+            let (n, odd) = if selecting {
+                run.selecting(&mut words, &mut free, &mut counts)
+            } else {
+                run.branching(&mut words, &mut free, &mut counts)
+            };
+            events.extend_from_slice(&free[..n]);
+            if odd.is_some() || words.len() == 0 {
+                return (events, odd, words.len(), counts, run);
+            }
+            assert!(n > 0, "with so much room a loop comes forward");
+        }
+    }
 
     /// Only one of the two loops runs on a machine; both must read the same.
     #[test]
@@ -421,50 +462,43 @@ mod tests {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (state >> 33) % n
         };
+        let mut vectors = 0;
         for round in 0..20_000 {
-            let limit = if round % 5 == 0 { 0 } else { 1 + random(2000) as u32 };
-            let start = || Run {
-                width: limit.min(0x800),
-                height: if limit > 0 { 700 } else { 0 },
-                limit,
+            let width = if round % 5 == 0 { 0 } else { 1 + random(0x800) as u32 };
+            let run = Run {
+                width,
+                height: if width > 0 { 700 } else { 0 },
                 high_word: 0x8123,
                 low: 100,
                 clock_base: 0x12_3000,
                 t: 0x12_3064,
-                row: 5 << 16,
+                row: 5 << 17,
                 base: None,
             };
-            let mut block = [[0; 2]; BLOCK];
-            let len = random(BLOCK as u64 + 1) as usize;
-            for word in &mut block {
+            let mut block = Vec::new();
+            for _ in 0..random(130) {
                 let any = random(1 << 16) as u16;
-                let w = match random(40) {
+                let word = match random(40) {
                     0 => any,
                     1 => 0x8123,
                     2 => 0x6000 | any & 0x7F,
-                    3 | 4 => 0x3000 | any & 0xFFF,
-                    5..=12 => 0x4000 | any & 0xFFF,
-                    13..=16 => 0x5000 | any & 0xFFF,
-                    17..=25 => any & 0x3FF,
+                    3 => 0x7000 | any & 0xFFF,
+                    4 => 0x4000 | any & 0xFFF,
+                    5..=8 => {
+                        let more = [random(1 << 12), random(1 << 12), random(1 << 12)].map(|n| n as u16);
+                        let [a, b, c] = more;
+                        block.extend([0x3000 | any & 0xCFF, 0x4000 | a, 0x4000 | b].map(u16::to_le_bytes));
+                        0x5000 | c
+                    }
+                    9..=20 => any & 0x3FF,
                     _ => 0x2000 | any & 0xBFF,
                 };
-                *word = w.to_le_bytes();
+                block.push(word.to_le_bytes());
             }
-            let block = block.get(..len).unwrap_or(&[]);
-            let mut result = [false, true].map(|selecting| {
-                let mut run = start();
-                let (mut words, mut counts) = (block.iter(), Counts::default());
-                let mut free = [Event::default(); BLOCK + VECTOR];
-                let (n, odd) = if selecting {
-                    run.selecting(&mut words, &mut free, &mut counts)
-                } else {
-                    run.branching(&mut words, &mut free, &mut counts)
-                };
-                free.iter_mut().skip(n).for_each(|e| *e = Event::default());
-                (free, n, odd, words.len(), counts, (run.row, run.t, run.low, run.base))
-            });
-            let [branching, selecting] = &mut result;
-            assert!(branching == selecting, "{:?} {:?}", branching.2, selecting.2);
+            let [branching, selecting] = [false, true].map(|selecting| run_through(run, &block, selecting));
+            vectors += u32::from(selecting.4.base.is_some());
+            assert_eq!(branching, selecting);
         }
+        assert!(vectors > 1000, "{vectors}");
     }
 }

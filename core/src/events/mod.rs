@@ -86,7 +86,7 @@ pub use stream::{BATCH, Decoder, Format, Out};
 
 /// One change of brightness at one pixel, in 8 bytes.
 ///
-/// Bits of the second word: 31 polarity, 30..16 y, 14..0 x.
+/// Bits of the second word: 31..17 y, 16 polarity, 14..0 x. Either half is an index of a table as it stands ([`patch`]).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(C)]
@@ -100,7 +100,7 @@ impl Event {
     /// An event at `t` microseconds; only the low 15 bits of `x` and `y` are kept. `on` is true where it got brighter.
     #[inline]
     pub const fn new(t: u32, x: u16, y: u16, on: bool) -> Self {
-        Self { t, place: (on as u32) << 31 | ((y & 0x7FFF) as u32) << 16 | (x & 0x7FFF) as u32 }
+        Self { t, place: (y as u32) << 17 | (on as u32) << 16 | (x & 0x7FFF) as u32 }
     }
 
     /// From the packed word; bit 15 must be clear.
@@ -118,13 +118,19 @@ impl Event {
     /// Row, growing downwards from 0.
     #[inline]
     pub const fn y(self) -> u16 {
-        (self.place >> 16) as u16 & 0x7FFF
+        (self.place >> 17) as u16
+    }
+
+    /// Row and polarity in one number: 2 * y, and 1 more where it got brighter.
+    #[inline]
+    pub(crate) const fn signed_row(self) -> u16 {
+        (self.place >> 16) as u16
     }
 
     /// True where it got brighter (ON, positive), false where it got darker.
     #[inline]
     pub const fn on(self) -> bool {
-        self.place >> 31 != 0
+        self.place >> 16 & 1 != 0
     }
 }
 

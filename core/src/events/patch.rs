@@ -1,8 +1,8 @@
 //! Patches: which pixel belongs to which token, and which tokens of a window are kept.
 //!
-//! The values of a window lie patch by patch, \[patch\]\[y\]\[x\]\[channel\], so that the memory of a patch is its token. Where a pixel's
-//! values lie is the sum of two table entries, one by column and one by row, whatever the crop, padding and scaling: an event costs
-//! two loads and an addition, and one outside of the grid fails the bounds check that follows anyway.
+//! The values of a window lie patch by patch, \[patch\]\[y\]\[x\]\[channel\], so that the memory of a patch is its token. Where an event's
+//! values lie is the sum of two table entries, one by column, one by row and polarity, whatever the crop, padding and scaling: an
+//! event costs two loads and an addition, and one outside of the grid fails the bounds check that follows anyway.
 
 use super::{Event, Geometry};
 
@@ -66,7 +66,7 @@ impl Grid {
 
     /// Length of the lookup tables in `u32`.
     pub const fn lookup_len(geometry: Geometry) -> usize {
-        geometry.width as usize + geometry.height as usize
+        geometry.width as usize + 2 * geometry.height as usize
     }
 
     pub(super) fn check(&self) -> Result<(), PatchError> {
@@ -87,17 +87,18 @@ impl Grid {
 /// The filled lookup tables of a [`Grid`] on a sensor.
 #[derive(Debug)]
 pub(super) struct Lookup<'m> {
-    /// The columns, then the rows.
-    table: &'m [u32],
-    width: usize,
+    columns: &'m [u32],
+    /// Two entries a row: darker, brighter.
+    rows: &'m [u32],
 }
 
 impl<'m> Lookup<'m> {
-    /// Tables of offsets for `channels` values a pixel.
+    /// Tables of offsets for `channels` values a pixel; events that got brighter lie `on` values further.
     pub(super) fn fill(
         grid: &Grid,
         geometry: Geometry,
         channels: usize,
+        on: usize,
         memory: &'m mut [u32],
     ) -> Result<Self, PatchError> {
         grid.check()?;
@@ -110,22 +111,19 @@ impl<'m> Lookup<'m> {
             *entry = at.map_or(OUTSIDE, |(patch, pixel)| patch * size + pixel * channels);
         }
         let (line, side) = (u32::from(grid.columns), u32::from(grid.patch));
-        for (y, entry) in rows.iter_mut().enumerate() {
+        for (y, entries) in rows.as_chunks_mut::<2>().0.iter_mut().enumerate() {
             let at = grid.split(y, grid.top, grid.rows);
-            *entry = at.map_or(OUTSIDE, |(patch, pixel)| patch * line * size + pixel * side * channels);
+            let offset = at.map_or(OUTSIDE, |(patch, pixel)| patch * line * size + pixel * side * channels);
+            *entries = [offset, offset + on as u32];
         }
-        Ok(Self { table, width: geometry.width.into() })
+        Ok(Self { columns, rows })
     }
 
-    /// Where the values of the pixel lie: beyond all values, or `None`, for an event outside of the grid or of the sensor.
+    /// Where the values of the event lie: beyond all values, or `None`, for an event outside of the grid or of the sensor.
     #[inline(always)]
     pub(super) fn get(&self, event: Event) -> Option<usize> {
-        let x = usize::from(event.x());
-        if x >= self.width {
-            return None;
-        }
-        let column = *self.table.get(x)?;
-        let row = *self.table.get(self.width + usize::from(event.y()))?;
+        let column = *self.columns.get(usize::from(event.x()))?;
+        let row = *self.rows.get(usize::from(event.signed_row()))?;
         Some((column + row) as usize)
     }
 }

@@ -117,7 +117,7 @@ impl<'m> Surface<'m> {
             return Err(PatchError::Config("stamps"));
         }
         let lookup =
-            Lookup::fill(&config.grid, config.geometry, 2 * usize::from(config.stamps), memory.lookup)?;
+            Lookup::fill(&config.grid, config.geometry, 2 * usize::from(config.stamps), 0, memory.lookup)?;
         if config.tick == 0 || config.tick > 1 << 20 {
             return Err(PatchError::Config("tick"));
         }

@@ -11,6 +11,7 @@ pub mod elementwise;
 pub mod linear;
 pub mod matmul;
 pub mod moving;
+pub mod naive;
 pub mod normalising;
 pub mod pool;
 pub mod projection;

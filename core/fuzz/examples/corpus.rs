@@ -1,6 +1,6 @@
 //! Writes the first corpus of each target to `corpus/TARGET/`: short streams from the encoders, and headers.
 //!
-//! `cargo run --bin corpus` from the fuzz folder.
+//! `cargo run --example corpus` from the fuzz folder.
 use std::fs;
 use std::path::Path;
 

@@ -1,0 +1,7 @@
+//! Linker scripts of cortex-m-rt and defmt.
+
+fn main() {
+    for argument in ["--nmagic", "-Tlink.x", "-Tdefmt.x"] {
+        println!("cargo:rustc-link-arg-bins={argument}");
+    }
+}
