@@ -4,7 +4,10 @@
 //!
 //! Both add up columns, rows, polarities and times of all events; the sums must agree. The decoders check every word (time,
 //! geometry, type), keep their state for the next chunk and hand over batches. Inputs: generated streams, and the recordings
-//! when `MIXEL_DATA` (default `../shared/data`) has them. Medians of alternating runs.
+//! when `MIXEL_DATA` (default `../shared/data`) has them.
+//!
+//! Both read the input in the same pieces, in turns, piece by piece; the time of an input is the sum of the medians of its pieces. A
+//! piece takes some tenths of a millisecond, so that other load on the machine falls on few of them and not on the medians.
 use std::hint::black_box;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -13,106 +16,40 @@ use mixel_core::events::encode::{Encoder, Evt2Encoder, Evt3Encoder};
 use mixel_core::events::evt2::Evt2;
 use mixel_core::events::evt3::Evt3;
 use mixel_core::events::header::{self, Encoding, Header};
-use mixel_core::events::{Decoder, Event, Format, Geometry, Sink};
+use mixel_core::events::{Decoder, Event, Format, Geometry};
+use mixel_testkit::naive::{self, Sums};
 
 const RUNS: usize = 101;
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-struct Sums {
-    n: u64,
-    x: u64,
-    y: u64,
-    on: u64,
-    t: u64,
-}
+/// Bytes of a piece.
+const PIECE: usize = 1 << 16;
 
-impl Sums {
-    #[inline]
-    fn add(&mut self, x: u32, y: u32, on: u32, t: u64) {
-        self.n += 1;
-        self.x += u64::from(x);
-        self.y += u64::from(y);
-        self.on += u64::from(on);
-        self.t += t;
-    }
-}
-
-impl Sink for Sums {
-    #[inline]
-    fn events(&mut self, events: &[Event]) {
-        let (mut x, mut y, mut on, mut dt) = (0, 0, 0, 0u32);
-        let Some(&Event { t: first, .. }) = events.first() else { return };
-        for e in events {
-            x += u32::from(e.x());
-            y += u32::from(e.y());
-            on += u32::from(e.on());
-            dt += e.t.wrapping_sub(first);
-        }
-        self.n += events.len() as u64;
-        self.t += events.len() as u64 * u64::from(first) + u64::from(dt);
-        self.x += u64::from(x);
-        self.y += u64::from(y);
-        self.on += u64::from(on);
-    }
-}
-
-fn naive_evt2(bytes: &[u8]) -> Sums {
-    let mut sums = Sums::default();
-    let mut high = 0;
-    for word in bytes.chunks_exact(4) {
-        let w = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
-        match w >> 28 {
-            kind @ 0..=1 => sums.add(w >> 11 & 0x7FF, w & 0x7FF, kind, high | u64::from(w >> 22 & 0x3F)),
-            8 => high = u64::from(w & 0xFFF_FFFF) << 6,
-            _ => {}
-        }
-    }
-    sums
-}
-
-fn naive_evt3(bytes: &[u8]) -> Sums {
-    let mut sums = Sums::default();
-    let (mut high, mut low, mut y, mut base, mut base_on) = (0, 0, 0, 0, 0);
-    for word in bytes.chunks_exact(2) {
-        let w = u32::from(u16::from_le_bytes([word[0], word[1]]));
-        match w >> 12 {
-            0 => y = w & 0x7FF,
-            2 => sums.add(w & 0x7FF, y, w >> 11 & 1, high | low),
-            3 => (base, base_on) = (w & 0x7FF, w >> 11 & 1),
-            kind @ 4..=5 => {
-                let width = if kind == 4 { 12 } else { 8 };
-                for i in 0..width {
-                    if w >> i & 1 != 0 {
-                        sums.add(base + i, y, base_on, high | low);
-                    }
-                }
-                base += width;
-            }
-            6 => low = u64::from(w & 0xFFF),
-            8 => high = u64::from(w & 0xFFF) << 12,
-            _ => {}
-        }
-    }
-    sums
-}
-
-/// Median seconds of two functions whose runs alternate, so that other load falls on both.
-fn medians(mut f: impl FnMut() -> Sums, mut g: impl FnMut() -> Sums) -> ([f64; 2], [Sums; 2]) {
-    let sums = [f(), g()];
-    let mut times = [Vec::new(), Vec::new()];
+/// Seconds of two readers over the pieces of `bytes`, each made afresh for a run, and what they added up.
+fn medians<F: FnMut(&[u8], &mut Sums), G: FnMut(&[u8], &mut Sums)>(
+    bytes: &[u8],
+    f: impl Fn() -> F,
+    g: impl Fn() -> G,
+) -> ([f64; 2], [Sums; 2]) {
+    let mut times = vec![[const { Vec::new() }; 2]; bytes.len().div_ceil(PIECE)];
+    let mut sums = [Sums::default(); 2];
     for _ in 0..RUNS {
-        let start = Instant::now();
-        black_box(f());
-        times[0].push(start.elapsed().as_secs_f64());
-        let start = Instant::now();
-        black_box(g());
-        times[1].push(start.elapsed().as_secs_f64());
+        let (mut f, mut g) = (f(), g());
+        sums = [Sums::default(); 2];
+        for (piece, times) in bytes.chunks(PIECE).zip(&mut times) {
+            let start = Instant::now();
+            f(black_box(piece), &mut sums[0]);
+            times[0].push(start.elapsed().as_secs_f64());
+            let start = Instant::now();
+            g(black_box(piece), &mut sums[1]);
+            times[1].push(start.elapsed().as_secs_f64());
+        }
     }
-    let median = |mut t: Vec<f64>| {
-        t.sort_by(f64::total_cmp);
-        t[t.len() / 2]
+    let median = |times: &mut Vec<f64>| {
+        times.sort_by(f64::total_cmp);
+        times[times.len() / 2]
     };
-    (times.map(median), sums)
+    let seconds = [0, 1].map(|reader| times.iter_mut().map(|times| median(&mut times[reader])).sum());
+    (seconds, sums)
 }
 
 /// A file of the data folder.
@@ -179,9 +116,17 @@ fn main() {
     }
     for (name, encoding, geometry, bytes) in inputs {
         let (seconds, sums) = if encoding == Encoding::Evt2 {
-            medians(|| naive_evt2(black_box(&bytes)), || checked(Evt2::new(geometry), black_box(&bytes)))
+            let naive = || {
+                let mut naive = naive::Evt2::default();
+                move |piece: &[u8], sums: &mut Sums| naive.read(piece, |x, y, on, t| sums.add(x, y, on, t))
+            };
+            medians(&bytes, naive, || checked(Evt2::new(geometry)))
         } else {
-            medians(|| naive_evt3(black_box(&bytes)), || checked(Evt3::new(geometry), black_box(&bytes)))
+            let naive = || {
+                let mut naive = naive::Evt3::default();
+                move |piece: &[u8], sums: &mut Sums| naive.read(piece, |x, y, on, t| sums.add(x, y, on, t))
+            };
+            medians(&bytes, naive, || checked(Evt3::new(geometry)))
         };
         assert_eq!(sums[0], sums[1], "both saw the same events");
         let [naive, ours] = seconds.map(|s| sums[0].n as f64 / s / 1e6);
@@ -189,9 +134,9 @@ fn main() {
     }
 }
 
-fn checked<F: Format>(mut decoder: Decoder<F>, bytes: &[u8]) -> Sums {
-    let mut sums = Sums::default();
-    decoder.decode(bytes, &mut sums);
-    assert_eq!(decoder.counts().off_sensor, 0);
-    sums
+fn checked<F: Format>(mut decoder: Decoder<F>) -> impl FnMut(&[u8], &mut Sums) {
+    move |piece, sums| {
+        decoder.decode(piece, sums);
+        assert_eq!(decoder.counts().off_sensor, 0);
+    }
 }

@@ -49,19 +49,19 @@ impl Evt2 {
 }
 
 impl Words {
-    /// `BLOCK` words at once: true if all were events on the sensor in time order and are now in the batch.
+    /// Up to `BLOCK` words at once: as many as are events on the sensor in time order are put into the batch, and counted.
     ///
-    /// What may not be shows in the sign of one sum over all words, so that the loop has no branch and vectorises.
+    /// What may not be shows in the sign of a number for each word, so that the loop has no branch and vectorises.
     #[inline]
-    fn block<S: Sink + ?Sized>(&mut self, block: &[[u8; 4]; BLOCK], out: &mut Out<'_, S>) -> bool {
+    fn block<S: Sink + ?Sized>(&mut self, block: &[[u8; 4]; BLOCK], out: &mut Out<'_, S>) -> usize {
         let Geometry { width, height } = out.geometry;
         // Added to a place, sets bit 15 if the column is off the sensor, bit 31 if the row is.
         let limits = (0x4000 - u32::from(height.min(0x4000))) << 17 | (0x8000 - u32::from(width.min(0x8000)));
         let base = self.clock.base() as u32;
-        let Some(room) = out.room::<BLOCK>() else { return false };
-        let mut violation = 0;
+        let Some(room) = out.room::<BLOCK>() else { return 0 };
+        let mut violations = [0; BLOCK];
         let mut before = self.t as u32;
-        for (slot, word) in room.iter_mut().zip(block) {
+        for ((slot, word), violation) in room.iter_mut().zip(block).zip(&mut violations) {
             let w = u32::from_le_bytes(*word);
             let (x, y) = (w >> 11 & 0x7FF, w & 0x7FF);
             let t = base | w >> 22 & 0x3F;
@@ -69,16 +69,19 @@ impl Words {
             let kind = w | w << 1 | w << 2;
             let place = y << 17 | x;
             let off = place.wrapping_add(limits);
-            violation |= (kind | off | off << 16 | t.wrapping_sub(before)) as i32;
+            *violation = (kind | off | off << 16 | t.wrapping_sub(before)) as i32;
             before = t;
             *slot = Event::packed(t, place | (w & 1 << 28) >> 12);
         }
-        if violation < 0 {
-            return false;
+        let mut events = BLOCK;
+        if violations.iter().fold(0, |all, one| all | one) < 0 {
+            events = violations.iter().position(|&violation| violation < 0).unwrap_or(BLOCK);
         }
-        out.commit(BLOCK);
-        self.t = self.t & !0xFFFF_FFFF | u64::from(before);
-        true
+        if let Some(last) = events.checked_sub(1).and_then(|last| room.get(last)) {
+            self.t = self.t & !0xFFFF_FFFF | u64::from(last.t);
+        }
+        out.commit(events);
+        events
     }
 
     fn word<S: Sink + ?Sized>(&mut self, w: u32, out: &mut Out<'_, S>) {
@@ -155,23 +158,18 @@ impl Format for Words {
 
     fn words<S: Sink + ?Sized>(&mut self, bytes: &[u8], out: &mut Out<'_, S>) {
         let mut words = bytes.as_chunks::<4>().0;
-        loop {
-            while self.synced
-                && let Some((block, rest)) = words.split_first_chunk()
-                && self.block(block, out)
+        while let Some(block) = words.first_chunk() {
+            let events = if self.synced { self.block(block, out) } else { 0 };
+            words = words.get(events..).unwrap_or_default();
+            if events < BLOCK
+                && let Some((word, rest)) = words.split_first()
             {
+                self.word(u32::from_le_bytes(*word), out);
                 words = rest;
             }
-            // Something is in the way: one by one, to the next word that is no event.
-            loop {
-                let Some((word, rest)) = words.split_first() else { return };
-                words = rest;
-                let w = u32::from_le_bytes(*word);
-                self.word(w, out);
-                if w >> 29 != 0 {
-                    break;
-                }
-            }
+        }
+        for word in words {
+            self.word(u32::from_le_bytes(*word), out);
         }
     }
 

@@ -49,42 +49,64 @@ impl Sink for Sums {
     }
 }
 
-/// Gives column, row, polarity and time of every event of an EVT2.0 stream to `event`.
-#[inline]
-pub fn evt2(bytes: &[u8], mut event: impl FnMut(u32, u32, u32, u64)) {
-    let mut high = 0;
-    for word in bytes.as_chunks::<4>().0 {
-        let w = u32::from_le_bytes(*word);
-        match w >> 28 {
-            kind @ 0..=1 => event(w >> 11 & 0x7FF, w & 0x7FF, kind, high | u64::from(w >> 22 & 0x3F)),
-            8 => high = u64::from(w & 0xFFF_FFFF) << 6,
-            _ => {}
+/// State between the words of EVT2.0: the upper bits of the time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Evt2 {
+    high: u64,
+}
+
+impl Evt2 {
+    /// Gives column, row, polarity and time of every event in whole words to `event`.
+    #[inline]
+    pub fn read(&mut self, bytes: &[u8], mut event: impl FnMut(u32, u32, u32, u64)) {
+        let Self { mut high } = *self;
+        for word in bytes.as_chunks::<4>().0 {
+            let w = u32::from_le_bytes(*word);
+            match w >> 28 {
+                kind @ 0..=1 => event(w >> 11 & 0x7FF, w & 0x7FF, kind, high | u64::from(w >> 22 & 0x3F)),
+                8 => high = u64::from(w & 0xFFF_FFFF) << 6,
+                _ => {}
+            }
         }
+        *self = Self { high };
     }
 }
 
-/// Gives column, row, polarity and time of every event of an EVT3.0 stream to `event`.
-#[inline]
-pub fn evt3(bytes: &[u8], mut event: impl FnMut(u32, u32, u32, u64)) {
-    let (mut high, mut low, mut y, mut base, mut base_on) = (0, 0, 0, 0, 0);
-    for word in bytes.as_chunks::<2>().0 {
-        let w = u32::from(u16::from_le_bytes(*word));
-        match w >> 12 {
-            0 => y = w & 0x7FF,
-            2 => event(w & 0x7FF, y, w >> 11 & 1, high | low),
-            3 => (base, base_on) = (w & 0x7FF, w >> 11 & 1),
-            kind @ 4..=5 => {
-                let width = if kind == 4 { 12 } else { 8 };
-                for i in 0..width {
-                    if w >> i & 1 != 0 {
-                        event(base + i, y, base_on, high | low);
+/// State between the words of EVT3.0: upper and lower bits of the time, the row, column and polarity of vectors.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Evt3 {
+    high: u64,
+    low: u64,
+    y: u32,
+    base: u32,
+    on: u32,
+}
+
+impl Evt3 {
+    /// Gives column, row, polarity and time of every event in whole words to `event`.
+    #[inline]
+    pub fn read(&mut self, bytes: &[u8], mut event: impl FnMut(u32, u32, u32, u64)) {
+        let Self { mut high, mut low, mut y, mut base, mut on } = *self;
+        for word in bytes.as_chunks::<2>().0 {
+            let w = u32::from(u16::from_le_bytes(*word));
+            match w >> 12 {
+                0 => y = w & 0x7FF,
+                2 => event(w & 0x7FF, y, w >> 11 & 1, high | low),
+                3 => (base, on) = (w & 0x7FF, w >> 11 & 1),
+                kind @ 4..=5 => {
+                    let width = if kind == 4 { 12 } else { 8 };
+                    for i in 0..width {
+                        if w >> i & 1 != 0 {
+                            event(base + i, y, on, high | low);
+                        }
                     }
+                    base += width;
                 }
-                base += width;
+                6 => low = u64::from(w & 0xFFF),
+                8 => high = u64::from(w & 0xFFF) << 12,
+                _ => {}
             }
-            6 => low = u64::from(w & 0xFFF),
-            8 => high = u64::from(w & 0xFFF) << 12,
-            _ => {}
         }
+        *self = Self { high, low, y, base, on };
     }
 }

@@ -75,10 +75,10 @@ fn run() -> Result<(), Refused> {
     let (geometry, stream) = (head.geometry.unwrap_or(SENSOR), recording.get(head.len..).unwrap_or_default());
     match head.encoding {
         Some(Encoding::Evt2) => measure(stream, Evt2::new(geometry), |bytes, flat| {
-            naive::evt2(bytes, |x, y, on, _| flat.add(x, y, on));
+            naive::Evt2::default().read(bytes, |x, y, on, _| flat.add(x, y, on));
         }),
         Some(Encoding::Evt3) => measure(stream, Evt3::new(geometry), |bytes, flat| {
-            naive::evt3(bytes, |x, y, on, _| flat.add(x, y, on));
+            naive::Evt3::default().read(bytes, |x, y, on, _| flat.add(x, y, on));
         }),
         _ => Err(Refused::Format),
     }
