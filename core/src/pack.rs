@@ -1,6 +1,12 @@
 //! Weight orders of all targets. Everything here compiles and runs on every host: a plan is packed where it is compiled,
 //! and can be run anywhere.
 
+pub mod bitmap;
+pub mod int4;
+
+pub use bitmap::Bitmap;
+pub use int4::Int4Order;
+
 /// The target whose kernels the weights are packed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]

@@ -17,7 +17,7 @@ use crate::pack::{Depth, Layout};
 /// Rows of a tile: six sums, four weight and two input registers fill a Cortex-M's file.
 pub(super) const ROWS: usize = 3;
 
-mod lanes {
+pub(super) mod lanes {
     /// Bytes 0 and 2 of `word`, sign-extended to halves.
     #[inline(always)]
     pub fn even(word: u32) -> u32 {
@@ -75,7 +75,7 @@ mod lanes {
 }
 
 /// Bytes of the staged tile alone.
-fn staged_bytes(depth: usize) -> usize {
+pub(super) fn staged_bytes(depth: usize) -> usize {
     ROWS * 2 * depth.next_multiple_of(4)
 }
 

@@ -167,7 +167,7 @@ pub trait Lane: Quantized {
 }
 
 /// Bytes of a patch of plain int8 values.
-const fn patch_bytes(layout: Layout, depth: usize) -> usize {
+pub(super) const fn patch_bytes(layout: Layout, depth: usize) -> usize {
     if matches!(layout, Layout::Helium) { depth } else { depth.next_multiple_of(4) }
 }
 

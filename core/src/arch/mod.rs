@@ -6,15 +6,19 @@
 #[cfg(all(target_arch = "aarch64", not(target_os = "none")))]
 mod aarch64;
 #[cfg(mixel_dsp)]
+#[macro_use]
 mod armv7em;
 #[cfg(mixel_helium)]
 mod armv8_1m;
 mod backend;
+pub mod bitmap;
 pub mod depthwise;
 mod dsp;
 mod dsp_depthwise;
+mod dsp_int4;
 pub mod elementwise;
 mod helium;
+pub mod int4;
 pub mod matrix;
 #[cfg(not(target_os = "none"))]
 pub mod pairs;

@@ -7,9 +7,10 @@ use core::ops::Range;
 
 #[cfg(not(target_os = "none"))]
 use super::conv_rows;
-use super::matrix::Matrix;
+use super::matrix::{Dense, Matrix, Weights};
+use super::packed::{Int4, Sparse};
 use super::requant::{Channels, Clamp, Quantized};
-use super::wide::narrow_and_wide;
+use super::wide::{narrow, narrow_and_wide};
 use super::window::{Rows, Window, overlap};
 use super::{OpKind, Run};
 use crate::arch::depthwise::MAX_HEIGHT;
@@ -25,6 +26,12 @@ pub struct Conv;
 /// The operator with 16-bit input or output.
 pub struct Conv16;
 
+/// The operator with weights of four bits, int8 to int8.
+pub struct ConvInt4;
+
+/// The operator with a bitmap of the weights that are not zero, int8 to int8.
+pub struct ConvSparse;
+
 /// The parameters of [`super::OpKind::Conv`] and [`super::OpKind::ConvTranspose`] as the plan stores them.
 #[derive(Clone, Copy, Debug)]
 pub struct ConvParams {
@@ -34,7 +41,8 @@ pub struct ConvParams {
     pub groups: u16,
     /// One matrix a group, one after the other, each `[cout / groups][kh][kw][cin / groups]` i8 seen as
     /// `cout / groups` outputs of depth `kh * kw * (cin / groups)` in the layout's matrix order, with the segments of
-    /// [`Window::depth`] (one of a transposed convolution); the count is that of all.
+    /// [`Window::depth`] (one of a transposed convolution); of [`ConvInt4`] in the order of four-bit weights. Of
+    /// [`ConvSparse`] one [`crate::pack::Bitmap`] of all groups' outputs. The count is in bytes, that of all.
     pub weights: Constant,
     /// [`super::requant::Channels`] block of all output channels; the count is in bytes.
     pub channels: Constant,
@@ -58,12 +66,12 @@ impl ConvParams {
 }
 
 /// A convolution as it is run: geometry and matrices.
-pub(super) struct Filter<'p> {
+pub(super) struct Filter<'p, W = Dense> {
     pub window: Window,
-    pub matrix: Matrix<'p>,
+    pub matrix: Matrix<'p, W>,
 }
 
-impl<'p> Filter<'p> {
+impl<'p, W: Weights> Filter<'p, W> {
     /// What [`ConvParams::encode`] writes; none when it does not divide the channels into groups.
     pub fn read(operator: &Operator<'p>, input: &Tensor, output: &Tensor) -> Option<Self> {
         let mut cursor = operator.params();
@@ -120,17 +128,17 @@ pub(super) fn dynamic(window: &Window, input: &Tensor, output: &Tensor) -> Resul
     if same && single { Ok(()) } else { Err(Fault::Dynamic) }
 }
 
-fn check<Y: Quantized>(operator: &Operator<'_>) -> Result<(), Fault> {
+fn check<Y: Quantized, W: Weights>(operator: &Operator<'_>) -> Result<(), Fault> {
     let (input, output) = operator.unary()?;
-    let filter = Filter::read(operator, &input, &output).ok_or(Fault::Params)?;
+    let filter = Filter::<W>::read(operator, &input, &output).ok_or(Fault::Params)?;
     dynamic(&filter.window, &input, &output)?;
     filter.check::<Y>(&input, &output)
 }
 
 /// Patches, and behind them the rows that an output in the input's place would overwrite too early.
-fn scratch<X: Lane>(operator: &Operator<'_>) -> usize {
+fn scratch<X: Lane, W: Weights>(operator: &Operator<'_>) -> usize {
     let Ok((input, output)) = operator.unary() else { return 0 };
-    let Some(filter) = Filter::read(operator, &input, &output) else { return 0 };
+    let Some(filter) = Filter::<W>::read(operator, &input, &output) else { return 0 };
     #[cfg(not(target_os = "none"))]
     if filter.by_rows(&input) {
         return conv_rows::scratch(&filter, &input, &output);
@@ -140,24 +148,24 @@ fn scratch<X: Lane>(operator: &Operator<'_>) -> usize {
         + kept * input.dims[2] as usize * input.inner() * size_of::<X>()
 }
 
-fn reach(operator: &Operator<'_>, _input: usize) -> Option<isize> {
+fn reach<W: Weights>(operator: &Operator<'_>, _input: usize) -> Option<isize> {
     let (input, output) = operator.unary().ok()?;
-    let filter = Filter::read(operator, &input, &output)?;
+    let filter = Filter::<W>::read(operator, &input, &output)?;
     Some(filter.window.reach(&input, &output, filter.window.kept()))
 }
 
 fn macs(operator: &Operator<'_>) -> u64 {
     let Ok((input, output)) = operator.unary() else { return 0 };
-    Filter::read(operator, &input, &output).map_or(0, |filter| filter.macs(&output))
+    Filter::<Dense>::read(operator, &input, &output).map_or(0, |filter| filter.macs(&output))
 }
 
-fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
+fn run<X: Lane, Y: Quantized, W: Weights>(run: &Run<'_>) {
     let Ok((input, output)) = run.operator().unary() else { return };
-    let Some(mut filter) = Filter::read(run.operator(), &input, &output) else { return };
+    let Some(mut filter) = Filter::<W>::read(run.operator(), &input, &output) else { return };
     filter.matrix.backend = run.backend();
     #[cfg(not(target_os = "none"))]
     if filter.by_rows(&input) {
-        return conv_rows::run::<Y>(run, &filter, (&input, &output));
+        return conv_rows::run::<Y, W>(run, &filter, (&input, &output));
     }
     let Filter { window, matrix } = &filter;
     let (x, y) = (run.read::<X>(&input), run.write::<Y>(&output));
@@ -292,7 +300,9 @@ impl<X: Lane> Gather<'_, '_, X> {
     }
 }
 
-narrow_and_wide!(Conv, Conv16, scratch::<i8>, scratch::<i16>);
+narrow_and_wide!(Conv, Conv16, scratch::<i8, Dense>, scratch::<i16, Dense>; Dense);
+narrow!(ConvInt4, scratch::<i8, Int4>; Int4);
+narrow!(ConvSparse, scratch::<i8, Sparse>; Sparse);
 
 /// Shapes of a convolution for its [`reference()`]: (n, h, w, c) of input and output.
 #[derive(Clone, Copy, Debug)]

@@ -2,6 +2,7 @@
 
 use super::Run;
 use super::conv::Filter;
+use super::matrix::Weights;
 use super::padded_rows::PaddedRows;
 use super::requant::Quantized;
 use crate::arch::rows::Rows;
@@ -11,12 +12,16 @@ use crate::plan::Tensor;
 const BEHIND: usize = 4;
 
 /// Bytes of scratch memory: where the segments begin, and the rows.
-pub(super) fn scratch(filter: &Filter<'_>, input: &Tensor, output: &Tensor) -> usize {
+pub(super) fn scratch<W: Weights>(filter: &Filter<'_, W>, input: &Tensor, output: &Tensor) -> usize {
     4 * filter.matrix.segments + PaddedRows::bytes(&filter.window, input, output, BEHIND)
 }
 
 /// The operator on 8-bit images.
-pub(super) fn run<Y: Quantized>(run: &Run<'_>, filter: &Filter<'_>, (input, output): (&Tensor, &Tensor)) {
+pub(super) fn run<Y: Quantized, W: Weights>(
+    run: &Run<'_>,
+    filter: &Filter<'_, W>,
+    (input, output): (&Tensor, &Tensor),
+) {
     let Filter { window, matrix } = filter;
     let (x, y) = (run.read::<i8>(input), run.write::<Y>(output));
     let [images, height, width, channels] = input.dims_with(run.rows());

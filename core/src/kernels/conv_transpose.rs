@@ -7,6 +7,7 @@
 
 use super::Run;
 use super::conv::{Filter, Shapes};
+use super::matrix::Dense;
 use super::requant::{Channels, Clamp, Quantized};
 use super::wide::narrow_and_wide;
 use super::window::{Window, along};
@@ -30,7 +31,7 @@ fn source(window: &Window, axis: usize, output: usize, tap: usize, size: usize) 
 
 fn check<Y: Quantized>(operator: &Operator<'_>) -> Result<(), Fault> {
     let (input, output) = operator.unary()?;
-    let filter = Filter::read(operator, &input, &output).ok_or(Fault::Params)?;
+    let filter = Filter::<Dense>::read(operator, &input, &output).ok_or(Fault::Params)?;
     if input.dynamic | output.dynamic != 0 {
         return Err(Fault::Dynamic);
     }
@@ -39,7 +40,7 @@ fn check<Y: Quantized>(operator: &Operator<'_>) -> Result<(), Fault> {
 
 fn scratch<X: Lane>(operator: &Operator<'_>) -> usize {
     let Ok((input, output)) = operator.unary() else { return 0 };
-    Filter::read(operator, &input, &output).map_or(0, |filter| filter.tile_bytes::<X>())
+    Filter::<Dense>::read(operator, &input, &output).map_or(0, |filter| filter.tile_bytes::<X>())
 }
 
 /// Outputs need input rows from above and below: no sharing.
@@ -49,12 +50,14 @@ fn reach(_operator: &Operator<'_>, _input: usize) -> Option<isize> {
 
 fn macs(operator: &Operator<'_>) -> u64 {
     let Ok((input, output)) = operator.unary() else { return 0 };
-    Filter::read(operator, &input, &output).map_or(0, |filter| filter.macs(&output))
+    Filter::<Dense>::read(operator, &input, &output).map_or(0, |filter| filter.macs(&output))
 }
 
 fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
     let Ok((input, output)) = run.operator().unary() else { return };
-    let Some(Filter { window, mut matrix }) = Filter::read(run.operator(), &input, &output) else { return };
+    let Some(Filter { window, mut matrix }) = Filter::<Dense>::read(run.operator(), &input, &output) else {
+        return;
+    };
     matrix.backend = run.backend();
     let (x, y) = (run.read::<X>(&input), run.write::<Y>(&output));
     let [_, height, width, channels] = input.dims.map(|dim| dim as usize);

@@ -1,12 +1,13 @@
 //! Weights times every row: fully connected layers, projections and 1x1 convolutions.
 //!
-//! Input `[..., depth]`, output `[..., outputs]`, the same dimensions in front. Weights `[outputs][depth]` in the
-//! layout's matrix order.
+//! Input `[..., depth]`, output `[..., outputs]`, the same dimensions in front. Weights `[outputs][depth]`: a byte each in the
+//! layout's matrix order, four bits each, or as a bitmap with the values that are not zero.
 
 use super::Run;
-use super::matrix::Matrix;
+use super::matrix::{Dense, Matrix, Weights};
+use super::packed::{Int4, Sparse};
 use super::requant::{Channels, Clamp, Quantized};
-use super::wide::narrow_and_wide;
+use super::wide::{narrow, narrow_and_wide};
 use crate::arch::matrix::{self, Lane, Patches, Staging};
 use crate::pack::Depth;
 use crate::plan::write::{self, Constant};
@@ -18,10 +19,18 @@ pub struct Linear;
 /// The operator with 16-bit input or output.
 pub struct Linear16;
 
+/// The operator with weights of four bits, int8 to int8.
+pub struct LinearInt4;
+
+/// The operator with a bitmap of the weights that are not zero, int8 to int8.
+pub struct LinearSparse;
+
 /// The parameters as the plan stores them.
 #[derive(Clone, Copy, Debug)]
 pub struct LinearParams {
-    /// `[outputs][depth]` i8 in the layout's matrix order ([`crate::pack::MatrixOrder::pack`]).
+    /// `[outputs][depth]` i8 in the layout's matrix order ([`crate::pack::MatrixOrder::pack`]); of [`LinearInt4`] in its order
+    /// of four-bit weights ([`crate::pack::Int4Order::pack`]), of [`LinearSparse`] a [`crate::pack::Bitmap`]. The count is in
+    /// bytes.
     pub weights: Constant,
     /// [`Channels`] block of `outputs` channels; the count is in bytes ([`Channels::bytes`]).
     pub channels: Constant,
@@ -42,14 +51,14 @@ impl LinearParams {
     }
 }
 
-fn read<'p>(operator: &Operator<'p>, input: &Tensor, output: &Tensor) -> Option<Matrix<'p>> {
+fn read<'p, W: Weights>(operator: &Operator<'p>, input: &Tensor, output: &Tensor) -> Option<Matrix<'p, W>> {
     let mut cursor = operator.params();
     let sizes = (1, output.inner(), Depth::whole(input.inner()));
     let matrix = Matrix::read(operator, &mut cursor, sizes, output.zero_point);
     cursor.finished().then_some(matrix)
 }
 
-fn check<Y: Quantized>(operator: &Operator<'_>) -> Result<(), Fault> {
+fn check<Y: Quantized, W: Weights>(operator: &Operator<'_>) -> Result<(), Fault> {
     let (input, output) = operator.unary()?;
     if input.dims[..3] != output.dims[..3] {
         return Err(Fault::Shapes);
@@ -57,28 +66,28 @@ fn check<Y: Quantized>(operator: &Operator<'_>) -> Result<(), Fault> {
     if input.dynamic != output.dynamic || input.dynamic & 0b1000 != 0 {
         return Err(Fault::Dynamic);
     }
-    read(operator, &input, &output).ok_or(Fault::Params)?.check::<Y>()
+    read::<W>(operator, &input, &output).ok_or(Fault::Params)?.check::<Y>()
 }
 
 /// Several rows are staged in scratch memory before their outputs are written; a single one is read where it lies, if the
 /// layout can.
-fn scratch<X: Lane>(operator: &Operator<'_>) -> usize {
-    let layout = operator.plan().layout();
+fn scratch<X: Lane, W: Weights>(operator: &Operator<'_>) -> usize {
+    let layout = W::staging(operator.plan().layout());
     operator.unary().map_or(0, |(input, _)| {
-        let direct = input.outer() == 1 && X::direct(layout, 1, input.inner());
+        let direct = input.outer() == 1 && W::direct::<X>(layout, 1, input.inner());
         if direct { 0 } else { X::tile_bytes(layout, input.inner(), input.inner()) }
     })
 }
 
 /// After every chunk of staged rows but the last, what is written must end where the unread rows begin. That is linear in
 /// the rows done, so the first and the last such place decide.
-fn reach(operator: &Operator<'_>, _input: usize) -> Option<isize> {
+fn reach<W: Weights>(operator: &Operator<'_>, _input: usize) -> Option<isize> {
     let (input, output) = operator.unary().ok()?;
     let rows = input.outer();
     if rows <= 1 {
         return None;
     }
-    let chunk = matrix::rows(operator.plan().layout(), input.inner());
+    let chunk = matrix::rows(W::staging(operator.plan().layout()), input.inner());
     let (_, span) = input.row_spans(Rows::ALL).last()?;
     let last = rows - 1 - (span - 1) % chunk;
     let (from, to) = (input.inner() * input.dtype.size(), output.inner() * output.dtype.size());
@@ -91,16 +100,16 @@ fn macs(operator: &Operator<'_>) -> u64 {
     operator.unary().map_or(0, |(input, output)| input.elements() as u64 * output.inner() as u64)
 }
 
-fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
+fn run<X: Lane, Y: Quantized, W: Weights>(run: &Run<'_>) {
     let Ok((input, output)) = run.operator().unary() else { return };
-    let Some(mut matrix) = read(run.operator(), &input, &output) else { return };
+    let Some(mut matrix) = read::<W>(run.operator(), &input, &output) else { return };
     matrix.backend = run.backend();
     let (x, y) = (run.read::<X>(&input), run.write::<Y>(&output));
     let (layout, depth, outputs) = (matrix.layout, matrix.depth, matrix.outputs);
     let rounding = matrix.rounding();
     if input.outer() == 1 || !super::shared(&input, &output) {
         let mut spans = input.row_spans(run.rows());
-        if spans.all(|(_, count)| X::direct(layout, count, depth)) {
+        if spans.all(|(_, count)| W::direct::<X>(layout, count, depth)) {
             for (first, rows) in input.row_spans(run.rows()) {
                 let bytes = x.window(first * depth, rows * depth).cast();
                 let patches = Patches { bytes, rows, depth, staged: false };
@@ -130,7 +139,9 @@ fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
     }
 }
 
-narrow_and_wide!(Linear, Linear16, scratch::<i8>, scratch::<i16>);
+narrow_and_wide!(Linear, Linear16, scratch::<i8, Dense>, scratch::<i16, Dense>; Dense);
+narrow!(LinearInt4, scratch::<i8, Int4>; Int4);
+narrow!(LinearSparse, scratch::<i8, Sparse>; Sparse);
 
 /// The specification: `y[r][n] = clamp(zero + round(scale[n] * (bias[n] + sum_k x[r][k] * w[n][k])))`, with `weights` in
 /// plain order `[outputs][depth]`.

@@ -1,5 +1,7 @@
 //! Matrix, bias and output scale of linear layers and convolutions.
 
+use core::marker::PhantomData;
+
 use super::requant::{Channels, Clamp, Quantized};
 use crate::arch::Backend;
 use crate::arch::matrix::{Lane, MAX_CHANNELS, MAX_ROWS, Patches, Rounding, Staging, Sums, finish};
@@ -8,9 +10,34 @@ use crate::pack::{Depth, Layout};
 use crate::plan::cursor::Cursor;
 use crate::plan::{Fault, Operator};
 
+/// How the weights of a matrix are stored. A type, so that firmware links only the forms that its plan has.
+pub(super) trait Weights: Copy {
+    /// The layout in whose way patches are staged for them, in plans of `layout`.
+    fn staging(layout: Layout) -> Layout;
+
+    /// As [`Lane::direct`].
+    fn direct<X: Lane>(layout: Layout, rows: usize, depth: usize) -> bool;
+
+    /// Whether the weights of `matrix` are what its sizes ask for.
+    fn complete(matrix: &Matrix<'_, Self>) -> bool;
+
+    /// As [`Matrix::apply`].
+    fn apply<X: Lane, Y: Quantized>(
+        matrix: &Matrix<'_, Self>,
+        group: (usize, Rounding),
+        patches: Patches<'_>,
+        y: (Out<'_, Y>, usize),
+    );
+}
+
+/// A byte a weight, in the layout's matrix order.
+#[derive(Clone, Copy)]
+pub(super) struct Dense;
+
 /// `groups` matrices `[outputs][depth]` and the channels of all of them.
 #[derive(Clone, Copy)]
-pub(super) struct Matrix<'p> {
+pub(super) struct Matrix<'p, W = Dense> {
+    /// That of the staged patches.
     pub layout: Layout,
     pub groups: usize,
     pub outputs: usize,
@@ -19,12 +46,14 @@ pub(super) struct Matrix<'p> {
     pub segments: usize,
     /// The instructions to use.
     pub backend: Backend,
-    weights: In<'p, i8>,
+    /// In the form of `W`.
+    pub weights: In<'p, i8>,
     channels: Channels<'p>,
     clamp: Clamp,
+    form: PhantomData<W>,
 }
 
-impl<'p> Matrix<'p> {
+impl<'p, W: Weights> Matrix<'p, W> {
     /// weights (constant), channels (constant), min i32, max i32. `outputs` are those of one group. Sessions set the backend.
     pub fn read(
         operator: &Operator<'p>,
@@ -35,9 +64,10 @@ impl<'p> Matrix<'p> {
         let weights = operator.constant(cursor);
         let channels = Channels::read(operator, cursor, groups * outputs);
         let clamp = Clamp { zero_point, min: cursor.i32(), max: cursor.i32() };
-        let (layout, backend) = (operator.plan().layout(), Backend::Portable);
+        let (layout, backend) = (W::staging(operator.plan().layout()), Backend::Portable);
         let (segments, depth) = (depth.segments, depth.total());
-        Self { layout, groups, outputs, depth, segments, backend, weights, channels, clamp }
+        let form = PhantomData;
+        Self { layout, groups, outputs, depth, segments, backend, weights, channels, clamp, form }
     }
 
     fn size(&self) -> usize {
@@ -48,11 +78,15 @@ impl<'p> Matrix<'p> {
         Depth { segments: self.segments, len: self.depth.checked_div(self.segments).unwrap_or(0) }
     }
 
-    /// The matrix and the channels of one group.
+    /// The channels of one group.
+    pub fn channels(&self, group: usize) -> Channels<'p> {
+        self.channels.window(group * self.outputs, self.outputs)
+    }
+
+    /// The dense matrix and the channels of one group.
     fn group(&self, group: usize) -> (In<'p, i8>, Channels<'p>) {
         let size = self.size();
-        let channels = self.channels.window(group * self.outputs, self.outputs);
-        (self.weights.window(group * size, size), channels)
+        (self.weights.window(group * size, size), self.channels(group))
     }
 
     #[cfg(not(target_os = "none"))]
@@ -81,11 +115,7 @@ impl<'p> Matrix<'p> {
     /// Whether everything has the size that the shapes ask for.
     pub fn check<Y: Quantized>(&self) -> Result<(), Fault> {
         let aligned = (self.weights.as_ptr() as usize).is_multiple_of(4);
-        let complete = self.size().checked_mul(self.groups) == Some(self.weights.len());
-        // Only layouts for hosts have heads.
-        #[cfg(not(target_os = "none"))]
-        let complete = complete && self.heads_hold();
-        if !complete || !aligned || !self.channels.valid(self.groups * self.outputs) {
+        if !W::complete(self) || !aligned || !self.channels.valid(self.groups * self.outputs) {
             return Err(Fault::Constants);
         }
         if self.clamp.valid::<Y>() { Ok(()) } else { Err(Fault::Params) }
@@ -121,32 +151,59 @@ impl<'p> Matrix<'p> {
         y: Out<'_, Y>,
         stride: usize,
     ) {
-        let (weights, channels) = self.group(group);
-        if X::outputs((self.backend, self.layout), patches, weights, &channels, rounding, (y, stride)) {
+        W::apply::<X, Y>(self, (group, rounding), patches, (y, stride));
+    }
+}
+
+impl Weights for Dense {
+    fn staging(layout: Layout) -> Layout {
+        layout
+    }
+
+    fn direct<X: Lane>(layout: Layout, rows: usize, depth: usize) -> bool {
+        X::direct(layout, rows, depth)
+    }
+
+    fn complete(matrix: &Matrix<'_>) -> bool {
+        let complete = matrix.size().checked_mul(matrix.groups) == Some(matrix.weights.len());
+        // Only layouts for hosts have heads.
+        #[cfg(not(target_os = "none"))]
+        let complete = complete && matrix.heads_hold();
+        complete
+    }
+
+    fn apply<X: Lane, Y: Quantized>(
+        matrix: &Matrix<'_>,
+        (group, rounding): (usize, Rounding),
+        patches: Patches<'_>,
+        (y, stride): (Out<'_, Y>, usize),
+    ) {
+        let (weights, channels) = matrix.group(group);
+        if X::outputs((matrix.backend, matrix.layout), patches, weights, &channels, rounding, (y, stride)) {
             return;
         }
         if patches.rows > MAX_ROWS {
             for first in (0..patches.rows).step_by(MAX_ROWS) {
-                let (rows, depth) = (MAX_ROWS.min(patches.rows - first), self.depth);
+                let (rows, depth) = (MAX_ROWS.min(patches.rows - first), matrix.depth);
                 let bytes =
                     patches.bytes.window(first * depth * size_of::<X>(), rows * depth * size_of::<X>());
                 let patches = Patches { bytes, rows, ..patches };
-                self.apply::<X, Y>((group, rounding), patches, y.window(first * stride, y.len()), stride);
+                matrix.apply::<X, Y>((group, rounding), patches, y.window(first * stride, y.len()), stride);
             }
             return;
         }
-        let order = self.layout.matrix();
+        let order = matrix.layout.matrix();
         let mut sums: Sums = [[0; MAX_CHANNELS]; MAX_ROWS];
         let mut first = 0;
-        while first < self.outputs {
-            let rest = weights.window(order.block(self.inputs(), first), weights.len());
-            let done = X::tile(self.layout, patches, self.segments, rest, &mut sums);
+        while first < matrix.outputs {
+            let rest = weights.window(order.block(matrix.inputs(), first), weights.len());
+            let done = X::tile(matrix.layout, patches, matrix.segments, rest, &mut sums);
             if done == 0 {
                 return;
             }
-            let count = done.min(self.outputs - first);
+            let count = done.min(matrix.outputs - first);
             let place = (y.window(first, y.len()), stride);
-            finish(&sums, (patches.rows, count), &channels, first, self.clamp, place);
+            finish(&sums, (patches.rows, count), &channels, first, matrix.clamp, place);
             first += done;
         }
     }

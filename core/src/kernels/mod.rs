@@ -27,10 +27,12 @@ mod matrix;
 pub mod movement;
 pub mod mul;
 pub mod nest;
+mod packed;
 #[cfg(not(target_os = "none"))]
 mod padded_rows;
 pub mod pool;
 pub mod projection;
+mod projection_int4;
 pub mod reduce;
 pub mod requant;
 pub mod requantize;
@@ -41,7 +43,7 @@ pub mod width;
 pub mod window;
 
 pub use add::{Add, Add16};
-pub use conv::{Conv, Conv16};
+pub use conv::{Conv, Conv16, ConvInt4, ConvSparse};
 pub use conv_transpose::{ConvTranspose, ConvTranspose16};
 pub use depthwise::{Depthwise, Depthwise16};
 pub use div::{Div, Div16};
@@ -49,13 +51,14 @@ pub use gather::Gather;
 pub use group_norm::{GroupNorm, GroupNorm16};
 pub use l2_norm::{L2Norm, L2Norm16};
 pub use layer_norm::{LayerNorm, LayerNorm16};
-pub use linear::{Linear, Linear16};
+pub use linear::{Linear, Linear16, LinearInt4, LinearSparse};
 pub use lut::{Lut, Lut16};
 pub use matmul::{MatMul, MatMul16};
 pub use movement::Move;
 pub use mul::{Mul, Mul16};
 pub use pool::{AveragePool, AveragePool16, MaxPool, MaxPool16};
 pub use projection::{Projection, Projection16};
+pub use projection_int4::ProjectionInt4;
 pub use reduce::{Reduce, Reduce16};
 pub use requantize::Requantize;
 pub use resize::{Resize, Resize16};
@@ -149,6 +152,16 @@ pub enum OpKind {
     Reduce16 = 82,
     /// [`OpKind::Resize`] with a 16-bit input or output.
     Resize16 = 85,
+    /// [`OpKind::Linear`] with weights of four bits.
+    LinearInt4 = 129,
+    /// [`OpKind::Conv`] with weights of four bits.
+    ConvInt4 = 131,
+    /// [`OpKind::Projection`] with weights of four bits.
+    ProjectionInt4 = 137,
+    /// [`OpKind::Linear`] with a bitmap of the weights that are not zero.
+    LinearSparse = 193,
+    /// [`OpKind::Conv`] with a bitmap of the weights that are not zero.
+    ConvSparse = 195,
 }
 
 impl OpKind {
@@ -193,6 +206,11 @@ impl OpKind {
         Self::L2Norm16,
         Self::Reduce16,
         Self::Resize16,
+        Self::LinearInt4,
+        Self::ConvInt4,
+        Self::ProjectionInt4,
+        Self::LinearSparse,
+        Self::ConvSparse,
     ];
 
     /// The kind with this code.
@@ -372,7 +390,8 @@ op_set! {
     pub struct All: Linear, Lut, Lut16, Add, Add16, Mul, Mul16, Div, Div16, Requantize,
         Softmax, Softmax16, LayerNorm, LayerNorm16, GroupNorm, GroupNorm16, L2Norm, L2Norm16, Reduce, Reduce16, Move,
         Gather, Resize, Resize16, Conv, Depthwise, ConvTranspose, MaxPool, AveragePool, MatMul, Projection,
-        Linear16, Conv16, Depthwise16, ConvTranspose16, MaxPool16, AveragePool16, MatMul16, Projection16;
+        Linear16, Conv16, Depthwise16, ConvTranspose16, MaxPool16, AveragePool16, MatMul16, Projection16,
+        LinearInt4, ConvInt4, ProjectionInt4, LinearSparse, ConvSparse;
     strips: true;
 }
 

@@ -25,7 +25,8 @@ pub struct ProjectionParams {
     pub slots: u16,
     /// Bins of one word's filter, `m`; larger bins in the input than `m - 1` count as absent.
     pub bins: u16,
-    /// `[slots][bins][h]` i8, plain order in every layout.
+    /// `[slots][bins][h]` i8, plain order in every layout; of [`super::ProjectionInt4`] rows of `h` in
+    /// [`crate::pack::Int4Order::WORDS`]. The count is in bytes.
     pub weights: Constant,
     /// [`super::requant::Channels`] block of `h` channels; the count is in bytes.
     pub channels: Constant,
@@ -48,16 +49,16 @@ impl ProjectionParams {
     }
 }
 
-struct Layer<'p> {
-    slots: usize,
-    bins: usize,
-    weights: In<'p, i8>,
-    channels: Channels<'p>,
-    clamp: Clamp,
+pub(super) struct Layer<'p> {
+    pub slots: usize,
+    pub bins: usize,
+    pub weights: In<'p, i8>,
+    pub channels: Channels<'p>,
+    pub clamp: Clamp,
 }
 
 impl<'p> Layer<'p> {
-    fn read(operator: &Operator<'p>, output: &Tensor) -> Option<Self> {
+    pub fn read(operator: &Operator<'p>, output: &Tensor) -> Option<Self> {
         let mut cursor = operator.params();
         let (slots, bins) = (cursor.u16() as usize, cursor.u16() as usize);
         let weights = operator.constant(&mut cursor);
@@ -66,7 +67,12 @@ impl<'p> Layer<'p> {
         cursor.finished().then_some(Self { slots, bins, weights, channels, clamp })
     }
 
-    fn check<Y: Quantized>(operator: &Operator<'p>, dtype: DType) -> Result<(), Fault> {
+    /// Whether all fits, with `row_bytes` for the weights of one bin.
+    pub fn check<Y: Quantized>(
+        operator: &Operator<'p>,
+        dtype: DType,
+        row_bytes: fn(usize) -> usize,
+    ) -> Result<Self, Fault> {
         let (input, output) = operator.unary()?;
         if (input.dtype, output.dtype) != (DType::U16, dtype) {
             return Err(Fault::Types);
@@ -81,9 +87,9 @@ impl<'p> Layer<'p> {
         if layer.slots.is_multiple_of(2) || layer.bins == 0 || !layer.clamp.valid::<Y>() {
             return Err(Fault::Params);
         }
-        let size = (layer.slots * layer.bins).checked_mul(output.inner());
+        let size = (layer.slots * layer.bins).checked_mul(row_bytes(output.inner()));
         let complete = size == Some(layer.weights.len()) && layer.channels.valid(output.inner());
-        if complete { Ok(()) } else { Err(Fault::Constants) }
+        if complete { Ok(layer) } else { Err(Fault::Constants) }
     }
 
     fn run<Y: Quantized>(run: &Run<'p>) {
@@ -105,6 +111,24 @@ impl<'p> Layer<'p> {
         }
     }
 
+    /// Calls `add` with the number of every weight row that belongs to one word's output.
+    #[inline(always)]
+    pub fn each_row(&self, (x, hashes): (In<'_, u16>, usize), word: usize, mut add: impl FnMut(usize)) {
+        for slot in 0..self.slots {
+            let Some(seen) = (word + slot).checked_sub(self.slots / 2) else { continue };
+            let row = x.window(seen.saturating_mul(hashes), hashes);
+            if row.is_empty() || row.get(0) == ABSENT {
+                continue;
+            }
+            for hash in 0..row.len() {
+                let bin = row.get(hash) as usize;
+                if bin < self.bins {
+                    add(slot * self.bins + bin);
+                }
+            }
+        }
+    }
+
     /// Outputs `channel .. channel + L` of one word; gives `L`.
     fn sum<Y: Quantized, const L: usize>(
         &self,
@@ -116,19 +140,9 @@ impl<'p> Layer<'p> {
     ) -> usize {
         let mut sums = [0i32; L];
         let width = y.len();
-        for slot in 0..self.slots {
-            let Some(seen) = (word + slot).checked_sub(self.slots / 2) else { continue };
-            let row = x.window(seen.saturating_mul(hashes), hashes);
-            if row.is_empty() || row.get(0) == ABSENT {
-                continue;
-            }
-            for hash in 0..row.len() {
-                let bin = row.get(hash) as usize;
-                if bin < self.bins {
-                    add(&mut sums, self.weights.window((slot * self.bins + bin) * width + channel, L));
-                }
-            }
-        }
+        self.each_row((x, hashes), word, |row| {
+            add(&mut sums, self.weights.window(row * width + channel, L));
+        });
         for (lane, sum) in sums.into_iter().enumerate() {
             y.set(channel + lane, self.channels.finish(channel + lane, sum, self.clamp));
         }
@@ -140,7 +154,7 @@ impl Kernel for Projection {
     const KIND: OpKind = OpKind::Projection;
 
     fn check(operator: &Operator<'_>) -> Result<(), Fault> {
-        Layer::check::<i8>(operator, DType::I8)
+        Layer::check::<i8>(operator, DType::I8, |width| width).map(drop)
     }
 
     fn run(run: &Run<'_>) {
@@ -152,7 +166,7 @@ impl Kernel for Projection16 {
     const KIND: OpKind = OpKind::Projection16;
 
     fn check(operator: &Operator<'_>) -> Result<(), Fault> {
-        Layer::check::<i16>(operator, DType::I16)
+        Layer::check::<i16>(operator, DType::I16, |width| width).map(drop)
     }
 
     fn run(run: &Run<'_>) {

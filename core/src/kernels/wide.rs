@@ -10,27 +10,27 @@ pub(super) fn types(operator: &Operator<'_>) -> Result<(DType, DType), Fault> {
     }
 }
 
-/// Implements [`super::Kernel`] for an operator and its 16-bit variant from the functions of the module that calls it:
-/// `check::<Y>`, `reach`, `macs` and `run::<X, Y>`, with `X` the input's and `Y` the output's element, and the scratch bytes for
-/// int8 and int16 input.
-macro_rules! narrow_and_wide {
-    ($narrow:ident, $wide:ident, $scratch8:expr, $scratch16:expr) => {
-        impl super::Kernel for $narrow {
-            const KIND: super::OpKind = super::OpKind::$narrow;
+/// Implements [`super::Kernel`] for an operator on int8 from the functions of the module that calls it: `check::<Y>`, `reach`,
+/// `macs` and `run::<X, Y>`, with `X` the input's and `Y` the output's element, and the scratch bytes. All but `macs` take the
+/// form of the weights too, where one is given.
+macro_rules! narrow {
+    ($name:ident, $scratch:expr $(; $weights:ty)?) => {
+        impl super::Kernel for $name {
+            const KIND: super::OpKind = super::OpKind::$name;
 
             fn check(operator: &Operator<'_>) -> Result<(), Fault> {
                 match (operator.input(0)?.dtype, operator.output(0)?.dtype) {
-                    (DType::I8, DType::I8) => check::<i8>(operator),
+                    (DType::I8, DType::I8) => check::<i8 $(, $weights)?>(operator),
                     _ => Err(Fault::Types),
                 }
             }
 
             fn scratch(operator: &Operator<'_>) -> usize {
-                $scratch8(operator)
+                $scratch(operator)
             }
 
             fn reach(operator: &Operator<'_>, input: usize) -> Option<isize> {
-                reach(operator, input)
+                reach$(::<$weights>)?(operator, input)
             }
 
             fn macs(operator: &Operator<'_>) -> u64 {
@@ -38,17 +38,24 @@ macro_rules! narrow_and_wide {
             }
 
             fn run(run: &super::Run<'_>) {
-                self::run::<i8, i8>(run);
+                self::run::<i8, i8 $(, $weights)?>(run);
             }
         }
+    };
+}
+
+/// As `narrow!`, for an operator and its 16-bit variant, with the scratch bytes for int8 and int16 input.
+macro_rules! narrow_and_wide {
+    ($narrow:ident, $wide:ident, $scratch8:expr, $scratch16:expr $(; $weights:ty)?) => {
+        super::wide::narrow!($narrow, $scratch8 $(; $weights)?);
 
         impl super::Kernel for $wide {
             const KIND: super::OpKind = super::OpKind::$wide;
 
             fn check(operator: &Operator<'_>) -> Result<(), Fault> {
                 match super::wide::types(operator)? {
-                    (_, DType::I8) => check::<i8>(operator),
-                    _ => check::<i16>(operator),
+                    (_, DType::I8) => check::<i8 $(, $weights)?>(operator),
+                    _ => check::<i16 $(, $weights)?>(operator),
                 }
             }
 
@@ -60,7 +67,7 @@ macro_rules! narrow_and_wide {
             }
 
             fn reach(operator: &Operator<'_>, input: usize) -> Option<isize> {
-                reach(operator, input)
+                reach$(::<$weights>)?(operator, input)
             }
 
             fn macs(operator: &Operator<'_>) -> u64 {
@@ -69,13 +76,13 @@ macro_rules! narrow_and_wide {
 
             fn run(run: &super::Run<'_>) {
                 match super::wide::types(run.operator()) {
-                    Ok((DType::I8, _)) => self::run::<i8, i16>(run),
-                    Ok((_, DType::I8)) => self::run::<i16, i8>(run),
-                    _ => self::run::<i16, i16>(run),
+                    Ok((DType::I8, _)) => self::run::<i8, i16 $(, $weights)?>(run),
+                    Ok((_, DType::I8)) => self::run::<i16, i8 $(, $weights)?>(run),
+                    _ => self::run::<i16, i16 $(, $weights)?>(run),
                 }
             }
         }
     };
 }
 
-pub(super) use narrow_and_wide;
+pub(super) use {narrow, narrow_and_wide};

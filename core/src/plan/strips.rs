@@ -45,11 +45,12 @@ impl Vertical {
         let mut params = operator.params();
         match operator.kind {
             Linear | Linear16 | Lut | Lut16 | Add | Add16 | Mul | Mul16 | Div | Div16 | Requantize
-            | LayerNorm | LayerNorm16 => Some(Self::EACH),
+            | LayerNorm | LayerNorm16 | LinearInt4 | LinearSparse => Some(Self::EACH),
             // Along the channels only.
             Softmax | Softmax16 => (params.u8() == 3).then_some(Self::EACH),
             L2Norm | L2Norm16 => (params.u8() == 0b1000).then_some(Self::EACH),
-            Conv | Conv16 | Depthwise | Depthwise16 | MaxPool | MaxPool16 | AveragePool | AveragePool16 => {
+            Conv | Conv16 | ConvInt4 | ConvSparse | Depthwise | Depthwise16 | MaxPool | MaxPool16
+            | AveragePool | AveragePool16 => {
                 let window = Window::whole(&mut params);
                 let extent = u16::try_from(window.extent(0)).ok()?;
                 window.valid().then_some(Self { extent, stride: window.stride[0], pad: window.pad[0] })

@@ -6,7 +6,7 @@ use mixel_core::arch::view::In;
 use mixel_core::arch::{self, Backend};
 use mixel_core::kernels::requant::{Channels, Quantized};
 use mixel_core::kernels::{self, OpKind};
-use mixel_core::pack::{Depth, Layout};
+use mixel_core::pack::Layout;
 use mixel_core::plan::format::{ALIGN, NO_NAME, Section};
 use mixel_core::plan::write::{Constant, MemorySizes, Params, WriteError, Writer};
 use mixel_core::plan::{DType, Direction, Fault, Place, Plan, PlanError, RawPlan, Rows, Tensor};
@@ -195,27 +195,6 @@ impl ChannelData<'_> {
             writer.data_with(count, |room| room.iter_mut().zip(bytes).for_each(|(to, from)| *to = from))?;
         Ok(Constant { offset, count })
     }
-}
-
-/// Adds `weights` (`groups` matrices `[outputs][depth]` in plain order) to a plan in the layout's order.
-///
-/// # Errors
-/// [`WriteError::Full`].
-pub fn write_matrices(
-    writer: &mut Writer<'_>,
-    layout: Layout,
-    weights: &[i8],
-    (groups, outputs, depth): (usize, usize, Depth),
-) -> Result<Constant, WriteError> {
-    let order = layout.matrix();
-    let size = order.len(outputs, depth);
-    let offset = writer.data_with(groups * size, |room| {
-        let room = bytemuck::cast_slice_mut::<u8, i8>(room);
-        for (matrix, room) in weights.chunks_exact(outputs * depth.total()).zip(room.chunks_exact_mut(size)) {
-            order.pack(matrix, outputs, depth, room);
-        }
-    })?;
-    Ok(Constant { offset, count: groups * size })
 }
 
 /// `values` as references take them that know no types.

@@ -9,8 +9,8 @@ use mixel_core::kernels::window::Window;
 use mixel_core::pack::{Depth, Layout};
 use mixel_core::plan::write::Constant;
 
-use crate::bench::write_matrices;
 use crate::linear::Activation;
+use crate::packed::Form;
 use crate::{Bench, Failure, Job, Pool, Random, tensor};
 
 /// Geometry of a convolution.
@@ -81,7 +81,7 @@ impl Case {
     }
 }
 
-/// Runs one case of [`OpKind::Conv`], [`OpKind::Depthwise`], [`OpKind::ConvTranspose`] or their 16-bit variants with types
+/// Runs one case of [`OpKind::Conv`], [`OpKind::Depthwise`], [`OpKind::ConvTranspose`] or their variants with types
 /// `X` to `Y`.
 ///
 /// # Errors
@@ -100,7 +100,8 @@ pub fn check<X: Activation, Y: Activation>(
     let depth = window.kernel.into_iter().map(usize::from).product::<usize>()
         * if single { 1 } else { case.input[3] / groups };
     let x = pool.random::<X>(random, shapes.input.into_iter().product())?;
-    let weights = pool.random::<i8>(random, outputs * depth)?;
+    let form = Form::of(kind);
+    let weights = &*form.weights(&mut pool, random, (outputs, depth))?;
     let wide = |max: i32| max > i8::MAX as i32;
     let channels =
         pool.channels(random, outputs, if wide(X::MAX) { depth << 16 } else { depth }, wide(Y::MAX))?;
@@ -143,7 +144,7 @@ pub fn check<X: Activation, Y: Activation>(
                 return Ok(DepthwiseParams { window, weights, channels, min, max }.encode());
             }
             let depth = if transposed { Depth::whole(depth) } else { window.depth(shapes.input[3], groups) };
-            let weights = write_matrices(writer, layout, weights, (groups, outputs / groups, depth))?;
+            let weights = form.write(writer, layout, weights, (groups, outputs / groups, depth))?;
             let channels = channels.write(writer)?;
             Ok(ConvParams { window, groups: groups as u16, weights, channels, min, max }.encode())
         },

@@ -13,6 +13,7 @@ pub mod matmul;
 pub mod moving;
 pub mod naive;
 pub mod normalising;
+pub mod packed;
 pub mod pool;
 pub mod projection;
 mod random;
@@ -39,6 +40,7 @@ pub fn run_some<'r>(memory: &'r mut [u8], every: usize, report: &'r mut Report<'
     pool::run(&mut bench);
     matmul::run(&mut bench);
     projection::run(&mut bench);
+    packed::run(&mut bench);
     elementwise::run(&mut bench);
     normalising::run(&mut bench);
     moving::run(&mut bench);

@@ -8,7 +8,7 @@ use mixel_core::kernels::requant::Clamp;
 use mixel_core::pack::{Depth, Layout};
 use mixel_core::plan::DType;
 
-use crate::bench::write_matrices;
+use crate::packed::Form;
 use crate::{Bench, Failure, Job, Pool, Random, tensor};
 
 /// Element types of activations and their codes.
@@ -51,7 +51,8 @@ pub fn check<X: Activation, Y: Activation>(
 ) -> Result<(), Failure> {
     let Case { rows, present, depth, outputs } = case;
     let x = pool.random::<X>(random, rows * depth)?;
-    let weights = pool.random::<i8>(random, outputs * depth)?;
+    let form = Form::of(kind);
+    let weights = form.weights(&mut pool, random, (outputs, depth))?;
     let fine = X::MAX > i8::MAX as i32;
     let channels =
         pool.channels(random, outputs, if fine { depth << 16 } else { depth }, Y::MAX > i8::MAX as i32)?;
@@ -70,7 +71,7 @@ pub fn check<X: Activation, Y: Activation>(
         pool,
         expected,
         |writer| {
-            let weights = write_matrices(writer, layout, weights, (1, outputs, Depth::whole(depth)))?;
+            let weights = form.write(writer, layout, weights, (1, outputs, Depth::whole(depth)))?;
             let channels = channels.write(writer)?;
             Ok(LinearParams { weights, channels, min: clamp.min, max: clamp.max }.encode())
         },

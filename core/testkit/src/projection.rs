@@ -5,10 +5,10 @@ use mixel_core::kernels::projection::{ProjectionParams, reference};
 use mixel_core::kernels::requant::Clamp;
 use mixel_core::pack::Layout;
 use mixel_core::plan::DType;
-use mixel_core::plan::write::Constant;
 use mixel_core::text::ABSENT;
 
 use crate::linear::Activation;
+use crate::packed::Form;
 use crate::{Bench, Failure, Job, Pool, Random, tensor};
 
 /// Sizes of a projection.
@@ -46,7 +46,8 @@ pub fn check<Y: Activation>(
     for bin in x.iter_mut().take(words * hashes) {
         *bin = random.range(0, bins as i32 - 1) as u16;
     }
-    let weights = pool.random::<i8>(random, slots * bins * width)?;
+    let form = Form::of(kind);
+    let weights = form.weights(&mut pool, random, (slots * bins, width))?;
     let channels = pool.channels(random, width, 1, Y::MAX > i8::MAX as i32)?;
     let clamp = Clamp { zero_point: random.range(-128, 127), min: Y::MIN, max: Y::MAX };
     let features = pool.take::<i32>(slots * bins)?;
@@ -61,7 +62,7 @@ pub fn check<Y: Activation>(
     let rows = present.map_or((0, 0), |present| (length, present));
     let inputs = [(input, bytemuck::cast_slice(x))];
     Job { kind, layout: Layout::Generic, inputs: &inputs, output, rows }.run(pool, expected, |writer| {
-        let weights = Constant { offset: writer.data(bytemuck::cast_slice(weights))?, count: weights.len() };
+        let weights = form.write_rows(writer, weights, (slots * bins, width))?;
         let channels = channels.write(writer)?;
         let (min, max) = (clamp.min, clamp.max);
         Ok(ProjectionParams { slots: slots as u16, bins: bins as u16, weights, channels, min, max }.encode())

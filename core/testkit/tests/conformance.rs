@@ -43,6 +43,14 @@ fn random_convolutions_agree_apart_and_overlapped() {
 }
 
 #[test]
+fn random_convolutions_with_packed_weights_agree() {
+    for_seeds(|pool, random, layout| {
+        let kind = [OpKind::ConvInt4, OpKind::ConvSparse][random.size(0, 1)];
+        conv::check::<i8, i8>(Case::random(random), kind, layout, pool, random)
+    });
+}
+
+#[test]
 fn random_transposed_convolutions_agree() {
     for_seeds(|pool, random, layout| {
         conv::check::<i8, i8>(Case::random(random), OpKind::ConvTranspose, layout, pool, random)
@@ -64,9 +72,22 @@ fn random_depthwise_convolutions_agree_apart_and_overlapped() {
 #[test]
 fn random_linear_layers_agree_apart_and_overlapped() {
     for_seeds(|pool, random, layout| {
-        let rows = random.size(1, 12);
-        let present = [None, Some(random.size(0, rows))][random.size(0, 1)];
-        let case = linear::Case { rows, present, depth: random.size(1, 40), outputs: random.size(1, 40) };
+        let case = linear_case(random);
         linear::check::<i8, i8>(case, OpKind::Linear, layout, pool, random)
     });
+}
+
+#[test]
+fn random_linear_layers_with_packed_weights_agree_apart_and_overlapped() {
+    for_seeds(|pool, random, layout| {
+        let case = linear::Case { depth: random.size(1, 67), ..linear_case(random) };
+        let kind = [OpKind::LinearInt4, OpKind::LinearSparse][random.size(0, 1)];
+        linear::check::<i8, i8>(case, kind, layout, pool, random)
+    });
+}
+
+fn linear_case(random: &mut Random) -> linear::Case {
+    let rows = random.size(1, 12);
+    let present = [None, Some(random.size(0, rows))][random.size(0, 1)];
+    linear::Case { rows, present, depth: random.size(1, 40), outputs: random.size(1, 40) }
 }

@@ -24,7 +24,7 @@ impl Aligned {
 
 type Make = fn(Pool<'_>, &mut Random) -> Result<(), Failure>;
 
-const MAKERS: [Make; 9] = [
+const MAKERS: [Make; 13] = [
     |pool, random| {
         let case = linear::Case { rows: 6, present: Some(3), depth: 9, outputs: 5 };
         linear::check::<i8, i8>(case, OpKind::Linear, Layout::ArmDsp, pool, random)
@@ -56,13 +56,29 @@ const MAKERS: [Make; 9] = [
         let case = matmul::Case { batches: [1, 2], sizes: [6, 6, 20], transposed: false, present: rows };
         matmul::check::<i8, i8>(case, OpKind::MatMul, pool, random)
     },
+    |pool, random| {
+        let case = linear::Case { rows: 4, present: Some(3), depth: 21, outputs: 5 };
+        linear::check::<i8, i8>(case, OpKind::LinearInt4, Layout::ArmDsp, pool, random)
+    },
+    |pool, random| {
+        let case = linear::Case { rows: 6, present: Some(3), depth: 37, outputs: 5 };
+        linear::check::<i8, i8>(case, OpKind::LinearSparse, Layout::Generic, pool, random)
+    },
+    |pool, random| {
+        conv::check::<i8, i8>(Case::random(random), OpKind::ConvInt4, Layout::Generic, pool, random)
+    },
+    |pool, random| {
+        conv::check::<i8, i8>(Case::random(random), OpKind::ConvSparse, Layout::ArmDsp, pool, random)
+    },
 ];
 
-const PROJECT: Make = |pool, random| {
-    let case =
-        projection::Case { length: 5, words: 3, present: Some(4), hashes: 4, slots: 3, bins: 16, width: 21 };
-    projection::check::<i8>(case, OpKind::Projection, pool, random)
-};
+const PROJECTION: projection::Case =
+    projection::Case { length: 5, words: 3, present: Some(4), hashes: 4, slots: 3, bins: 16, width: 21 };
+
+const PROJECT: [Make; 2] = [
+    |pool, random| projection::check::<i8>(PROJECTION, OpKind::Projection, pool, random),
+    |pool, random| projection::check::<i8>(PROJECTION, OpKind::ProjectionInt4, pool, random),
+];
 
 fn plan(make: Make, seed: u32) -> Vec<u8> {
     let mut memory = vec![0u8; MEMORY];
@@ -133,7 +149,7 @@ fn run_within_bounds(bytes: &[u8], random: &mut Random) -> bool {
 fn every_accepted_mutant_runs_in_bounds() {
     let rounds = if cfg!(miri) { 2 } else { 4000 };
     let (mut refused, mut ran) = (0, 0);
-    for (index, make) in MAKERS.into_iter().chain([PROJECT]).enumerate() {
+    for (index, make) in MAKERS.into_iter().chain(PROJECT).enumerate() {
         let original = plan(make, index as u32 + 1);
         let places = sections(&original);
         let mut random = Random::new(index as u32 + 77);
