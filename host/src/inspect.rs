@@ -1,8 +1,12 @@
 //! What is in a plan, for people and for programs.
 
+use mixel_core::kernels::OpKind;
 use mixel_core::plan::format::Section;
 use mixel_core::plan::strips;
-use mixel_core::plan::{DType, Direction, FrontEnd, Interface, Place, Port, RawPlan, Tensor, TextHead};
+use mixel_core::plan::write::Constant;
+use mixel_core::plan::{
+    DType, Direction, FrontEnd, Interface, Operator, Place, Port, RawPlan, Tensor, TextHead,
+};
 use mixel_core::{All, kernels};
 use serde::Serialize;
 
@@ -90,9 +94,19 @@ pub struct OpFacts {
     pub name: String,
     pub op: String,
     pub macs: u64,
+    pub weights: Option<WeightFacts>,
     pub scratch_bytes: usize,
     pub inputs: Vec<TensorFacts>,
     pub outputs: Vec<TensorFacts>,
+}
+
+/// The weights of an operator as the plan stores them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)]
+pub struct WeightFacts {
+    /// `int8`, `int4` or `sparse`.
+    pub form: &'static str,
+    pub bytes: usize,
 }
 
 /// Memory of one tensor while it is needed.
@@ -121,6 +135,7 @@ pub fn inspect(plan: &RawPlan<'_>) -> Inspection {
                 name: operator.name().to_owned(),
                 op: format!("{:?}", operator.kind),
                 macs: needs.map_or(0, |needs| needs.macs),
+                weights: weights(&operator),
                 scratch_bytes: match plan
                     .groups()
                     .find(|group| group.operators().contains(&(operator.index as usize)))
@@ -167,6 +182,28 @@ pub fn inspect(plan: &RawPlan<'_>) -> Inspection {
             .collect(),
         arena: arena(plan),
     }
+}
+
+/// The weights of `operator`, if it is of a kind that has some: where its parameters say so (docs/format.md).
+fn weights(operator: &Operator<'_>) -> Option<WeightFacts> {
+    use OpKind::*;
+    let (form, in_front) = match operator.kind {
+        Linear | Linear16 => ("int8", 0),
+        LinearInt4 => ("int4", 0),
+        LinearSparse => ("sparse", 0),
+        Projection | Projection16 => ("int8", 2),
+        ProjectionInt4 => ("int4", 2),
+        Depthwise | Depthwise16 => ("int8", 8),
+        Conv | Conv16 | ConvTranspose | ConvTranspose16 => ("int8", 9),
+        ConvInt4 => ("int4", 9),
+        ConvSparse => ("sparse", 9),
+        _ => return None,
+    };
+    let mut cursor = operator.params();
+    for _ in 0..in_front {
+        cursor.u16();
+    }
+    Some(WeightFacts { form, bytes: Constant::read(&mut cursor).count })
 }
 
 fn port_facts(plan: &RawPlan<'_>, port: &Port<'_>) -> Option<PortFacts> {

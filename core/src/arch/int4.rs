@@ -5,6 +5,8 @@
 #![allow(unsafe_code)]
 
 use super::dsp_int4;
+#[cfg(mixel_helium)]
+use super::helium_int4;
 use super::matrix::{Patches, patch_bytes};
 use super::view::{In, Out};
 use crate::kernels::requant::{Channels, Clamp, Quantized};
@@ -38,14 +40,19 @@ pub fn outputs<Y: Quantized>(
     if x.len() < (rows - 1) * step + depth {
         return;
     }
+    #[cfg(mixel_helium)]
+    if layout == Layout::Helium {
+        return helium_int4::outputs((x, rows, step), depth, weights, channels, clamp, (y, stride));
+    }
     for first in (0..rows).step_by(2) {
         let (x, y) = (x.window(first * step, x.len()), y.window(first * stride, y.len()));
+        let (order, row) = (layout.int4(), (x.as_ptr(), step, depth));
         // SAFETY: the last row's last value lies in `x`, and weights are as many as rows of `count` outputs take.
         unsafe {
             if first + 1 < rows {
-                some_rows::<Y, 2>((x.as_ptr(), step, depth), weights.as_ptr(), channels, clamp, (y, stride));
+                some_rows::<Y, 2>(order, row, weights.as_ptr(), channels, clamp, (y, stride));
             } else {
-                some_rows::<Y, 1>((x.as_ptr(), step, depth), weights.as_ptr(), channels, clamp, (y, stride));
+                some_rows::<Y, 1>(order, row, weights.as_ptr(), channels, clamp, (y, stride));
             }
         }
     }
@@ -54,16 +61,15 @@ pub fn outputs<Y: Quantized>(
 /// Outputs of `R` rows of `depth` values, `step` apart.
 ///
 /// # Safety
-/// `x` is valid for `(R - 1) * step + depth` reads, `w` for a row of the generic order for every channel.
+/// `x` is valid for `(R - 1) * step + depth` reads, `w` for the weights of all channels in this order.
 unsafe fn some_rows<Y: Quantized, const R: usize>(
+    order: Int4Order,
     (x, step, depth): (*const i8, usize, usize),
     w: *const u8,
     channels: &Channels<'_>,
     clamp: Clamp,
     (y, stride): (Out<'_, Y>, usize),
 ) {
-    const ORDER: Int4Order = Layout::Generic.int4();
-    let row_bytes = ORDER.row_bytes(depth);
     let mut offsets = [0i32; R];
     for (row, offset) in offsets.iter_mut().enumerate() {
         // SAFETY: a value of one of the rows.
@@ -72,16 +78,15 @@ unsafe fn some_rows<Y: Quantized, const R: usize>(
     }
     for channel in 0..channels.bias.len() {
         let mut sums = offsets;
-        // SAFETY: the channel has a row of weights.
-        let mut w = unsafe { w.add(channel * row_bytes) };
         let mut at = 0;
         while at < depth {
-            let inputs = (depth - at).min(2 * ORDER.half);
+            let inputs = (depth - at).min(2 * order.half);
             let half = inputs.div_ceil(2);
+            let (first, _) = order.place(depth, channel, at);
             for byte in 0..half {
                 // SAFETY: a group has a byte for every two inputs, and the inputs are `inputs` of the row from `at` on.
                 unsafe {
-                    let pair = *w.add(byte);
+                    let pair = *w.add(first + byte);
                     let x = x.add(at + byte);
                     for (row, sum) in sums.iter_mut().enumerate() {
                         let low = *x.add(row * step) as i32 * (pair & 15) as i32;
@@ -94,8 +99,6 @@ unsafe fn some_rows<Y: Quantized, const R: usize>(
                 }
             }
             at += inputs;
-            // SAFETY: as many bytes as the group has, so that this is the next one's or the row's end.
-            w = unsafe { w.add(half) };
         }
         for (row, sum) in sums.into_iter().enumerate() {
             y.set(row * stride + channel, channels.finish(channel, sum, clamp));

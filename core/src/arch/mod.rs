@@ -9,6 +9,7 @@ mod aarch64;
 #[macro_use]
 mod armv7em;
 #[cfg(mixel_helium)]
+#[macro_use]
 mod armv8_1m;
 mod backend;
 pub mod bitmap;
@@ -18,6 +19,8 @@ mod dsp_depthwise;
 mod dsp_int4;
 pub mod elementwise;
 mod helium;
+#[cfg(mixel_helium)]
+mod helium_int4;
 pub mod int4;
 pub mod matrix;
 #[cfg(not(target_os = "none"))]

@@ -24,6 +24,7 @@ impl Layout {
     pub const fn int4(self) -> Int4Order {
         match self {
             Self::ArmDsp => Int4Order { channels: 4, half: 4, step: 4 },
+            Self::Helium => Int4Order { channels: 4, half: 16, step: 1 },
             _ => Int4Order { channels: 1, half: 16, step: 1 },
         }
     }
@@ -62,7 +63,11 @@ impl Int4Order {
     pub const fn place(self, depth: usize, output: usize, input: usize) -> (usize, u32) {
         let group = self.group(input);
         let within = input - group * 2 * self.half;
-        let (width, lane) = (self.width(depth, group), output % self.channels);
+        let width = self.width(depth, group);
+        let lane = match output.checked_rem(self.channels) {
+            Some(lane) => lane,
+            None => 0,
+        };
         let block = (output - lane) * self.row_bytes(depth) + group * self.half * self.channels;
         let high = within >= width;
         (block + lane * width + within - if high { width } else { 0 }, if high { 4 } else { 0 })
@@ -90,7 +95,8 @@ mod tests {
 
     #[test]
     fn every_weight_is_read_back_where_it_was_put() {
-        let orders = [Layout::Generic.int4(), Layout::ArmDsp.int4(), Int4Order::WORDS];
+        let layouts = [Layout::Generic, Layout::ArmDsp, Layout::Helium].map(Layout::int4);
+        let orders = layouts.into_iter().chain([Int4Order::WORDS]);
         for order in orders {
             for (outputs, depth) in [(1, 1), (3, 7), (4, 8), (5, 12), (2, 31), (2, 32), (3, 33), (6, 63)] {
                 let weights: [i8; 400] = core::array::from_fn(|index| (index * 7 % 16) as i8 - 8);

@@ -89,7 +89,11 @@ fn text(facts: &Inspection) -> String {
     }
     let head = [("#", Right), ("operator", Left), ("input", Left), ("output", Left), ("type", Left)];
     let mut table = Table::new(
-        &[&head[..], &[("real value", Left), ("MACs", Right), ("scratch", Right), ("name", Left)]].concat(),
+        &[
+            &head[..],
+            &[("real value", Left), ("MACs", Right), ("weights", Left), ("scratch", Right), ("name", Left)],
+        ]
+        .concat(),
     );
     for (index, op) in facts.ops.iter().enumerate() {
         let shapes: Vec<&str> = op.inputs.iter().map(|tensor| tensor.shape.as_str()).collect();
@@ -102,6 +106,7 @@ fn text(facts: &Inspection) -> String {
             output.dtype.to_owned(),
             output.quantization(),
             grouped(op.macs),
+            op.weights.map_or(String::new(), |weights| format!("{} {}", weights.form, bytes(weights.bytes))),
             bytes(op.scratch_bytes),
             short(&op.name),
         ]);

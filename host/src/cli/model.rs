@@ -7,7 +7,7 @@ use crate::arrays::read_npz;
 use crate::compile::{CalibrationData, CompileOptions, Prepared, Strips, Target, prepare, read_lines};
 use crate::events::list;
 use crate::import::ImportOptions;
-use crate::quantize::{self, Activations, Calibration};
+use crate::quantize::{self, Activations, Calibration, WeightRule};
 use crate::run::{open, read_plan};
 use crate::samples::{Case, cases};
 use crate::{Error, ErrorKind, Result};
@@ -25,6 +25,10 @@ pub struct ModelArgs {
     /// Width of activations of a float model
     #[arg(long, value_enum, default_value_t)]
     pub activations: ActivationsArg,
+    /// How weights are stored, of all layers or of those called NAME (* stands for anything): int8; int4; sparse, as a bitmap
+    /// where that is smaller; auto, the smallest that holds the same integers. May be repeated; the last one counts
+    #[arg(long, value_name = "int8|int4|sparse|auto[:NAME]")]
+    pub weights: Vec<WeightRule>,
     /// How ranges are chosen from what calibration saw
     #[arg(long, value_enum, default_value_t)]
     pub ranges: RangesArg,
@@ -93,6 +97,7 @@ impl ModelArgs {
                 },
                 bias_correction: !self.no_bias_correction,
                 equalize: self.equalize,
+                weights: self.weights.clone(),
                 ..quantize::Options::default()
             },
             calibration: CalibrationData::read(self.calib.as_deref())?,

@@ -16,6 +16,9 @@ pub const OPSETS: std::ops::RangeInclusive<i64> = 11..=22;
 /// Element types that a weight may have, by their number in `TensorProto.DataType`.
 const WEIGHT_TYPES: [i32; 9] = [1, 2, 3, 4, 5, 6, 7, 9, 10];
 const DOUBLE: i32 = 11;
+/// `TensorProto.DataType` of four-bit integers, two a byte, the first one in the low bits: UINT4 and INT4 (opset 21); and of
+/// bytes of the same sign.
+const FOUR_BITS: [(i32, i32); 2] = [(21, 2), (22, 3)];
 /// `TensorProto.DataLocation.EXTERNAL`.
 const EXTERNAL: i32 = 1;
 
@@ -82,6 +85,7 @@ impl Model {
         }
         let folder = path.parent().map(Path::to_owned).unwrap_or_default();
         let mut model = Self { proto, graph, folder, opset, rows: None, states: Vec::new() };
+        model.widen_four_bits()?;
         model.check_weights()?;
         model.take_states()?;
         model.name_dimensions();
@@ -153,6 +157,36 @@ impl Model {
 
     fn weight_names(&self) -> HashSet<&str> {
         self.graph.initializer.iter().map(|weight| weight.name.as_str()).collect()
+    }
+
+    /// Makes bytes of four-bit initializers: the same integers in a type that tract knows.
+    fn widen_four_bits(&mut self) -> Result<()> {
+        let graph = &mut self.graph;
+        let attributes = graph.node.iter_mut().flat_map(|node| &mut node.attribute);
+        let constants = attributes.filter_map(|attribute| attribute.t.as_mut());
+        for weight in graph.initializer.iter_mut().chain(constants) {
+            let Some((_, byte)) = FOUR_BITS.into_iter().find(|(code, _)| *code == weight.data_type) else {
+                continue;
+            };
+            let count =
+                weight.dims.iter().try_fold(1usize, |count, &dim| count.checked_mul(dim.try_into().ok()?));
+            let count = count.unwrap_or(usize::MAX);
+            let packed: Vec<u8> = match weight.raw_data.is_empty() {
+                true => weight.int32_data.iter().map(|&pair| pair as u8).collect(),
+                false => std::mem::take(&mut weight.raw_data),
+            };
+            if weight.data_location == Some(EXTERNAL) || packed.len() != count.div_ceil(2) {
+                let message = format!("{} bytes for {count} weights of four bits", packed.len());
+                let hint = "store two in a byte, inside the model file";
+                return Err(Error::new(ErrorKind::Format, &weight.name, message).hint(hint));
+            }
+            let signed = |nibble: u8| if byte == 3 { (nibble as i8) << 4 >> 4 } else { nibble as i8 };
+            let integers = packed.iter().flat_map(|&pair| [signed(pair & 15), signed(pair >> 4)]);
+            weight.raw_data = integers.take(count).map(|integer| integer as u8).collect();
+            weight.int32_data.clear();
+            weight.data_type = byte;
+        }
+        Ok(())
     }
 
     /// Weights must be there and of a type that is handled.

@@ -11,6 +11,7 @@ use mixel_core::plan::DType;
 use mixel_core::plan::write::Constant;
 
 use super::builder::{Builder, clamp};
+use super::packed::{self, Sizes};
 use super::scale::nearest;
 use super::window;
 use crate::error::{Error, ErrorKind, Result};
@@ -101,24 +102,6 @@ pub(super) fn width(narrow: OpKind, wide: OpKind, ends: &[Quantization]) -> OpKi
     if ends.iter().any(|end| end.dtype == DType::I16) { wide } else { narrow }
 }
 
-/// Packs `[outputs][depth]` in the layout's order.
-fn pack_matrix(
-    builder: &mut Builder<'_>,
-    weights: &[i8],
-    outputs: usize,
-    depth: Depth,
-    groups: usize,
-) -> Constant {
-    let order = builder.program.layout.matrix();
-    let outputs = outputs / groups;
-    let size = order.len(outputs, depth);
-    let mut packed = vec![0i8; size * groups];
-    for (group, packed) in packed.chunks_exact_mut(size).enumerate() {
-        order.pack(&weights[group * outputs * depth.total()..], outputs, depth, packed);
-    }
-    builder.signed(&packed)
-}
-
 /// [`Op::Linear`], and convolutions that are one.
 pub(super) fn linear(builder: &mut Builder<'_>, node: &Node, clip: Clip) -> Result<()> {
     let (x, y) = (builder.quantization(node.inputs[0])?, builder.quantization(node.output)?);
@@ -126,10 +109,10 @@ pub(super) fn linear(builder: &mut Builder<'_>, node: &Node, clip: Clip) -> Resu
     let outputs = dims[0];
     let depth: usize = dims[1..].iter().product();
     let layer = layer(builder, node, &x, clip, &|index| index / depth)?;
-    let weights = pack_matrix(builder, &layer.weights.data, outputs, Depth::whole(depth), 1);
+    let sizes = Sizes { groups: 1, outputs, depth: Depth::whole(depth) };
+    let (kind, weights) = packed::store(builder, layer.weights, sizes, &packed::LINEAR, &[x, y]);
     let Clamp { min, max, .. } = layer.clamp;
     let params = LinearParams { weights, channels: layer.channels, min, max };
-    let kind = width(OpKind::Linear, OpKind::Linear16, &[x, y]);
     builder.unary(node, kind, params.encode().bytes())
 }
 
@@ -160,13 +143,11 @@ pub(super) fn conv(
         return builder.unary(node, kind, params.encode().bytes());
     }
     let depth = if transposed { Depth::whole(depth) } else { window.depth(dims[3] * groups, groups) };
-    let weights = pack_matrix(builder, &layer.weights.data, outputs, depth, groups);
+    let sizes = Sizes { groups, outputs: outputs / groups, depth };
+    let kinds = if transposed { &packed::CONV_TRANSPOSE } else { &packed::CONV };
+    let (kind, weights) = packed::store(builder, layer.weights, sizes, kinds, &[x, y]);
     let groups = window::small(node, groups)?;
     let params = ConvParams { window, groups, weights, channels: layer.channels, min, max };
-    let kind = match transposed {
-        false => width(OpKind::Conv, OpKind::Conv16, &[x, y]),
-        true => width(OpKind::ConvTranspose, OpKind::ConvTranspose16, &[x, y]),
-    };
     builder.unary(node, kind, params.encode().bytes())
 }
 
@@ -192,11 +173,10 @@ pub(super) fn projection(builder: &mut Builder<'_>, node: &Node) -> Result<()> {
     let y = builder.quantization(node.output)?;
     let dims = builder.shape(node.inputs[1]).dims.clone();
     let layer = layer(builder, node, &counts, Clip::NONE, &|index| index % dims[2])?;
-    let weights = builder.signed(&layer.weights.data);
+    let (kind, weights) = packed::store_rows(builder, layer.weights, dims[2], y);
     let Clamp { min, max, .. } = layer.clamp;
     let (slots, bins) = (window::small(node, dims[0])?, window::small(node, dims[1])?);
     let params = ProjectionParams { slots, bins, weights, channels: layer.channels, min, max };
-    let kind = width(OpKind::Projection, OpKind::Projection16, &[y]);
     builder.unary(node, kind, params.encode().bytes())
 }
 

@@ -9,6 +9,7 @@ pub mod function;
 mod linear;
 mod movement;
 mod normal;
+mod packed;
 mod resize;
 pub mod scale;
 mod table;
@@ -22,6 +23,8 @@ use crate::graph::{Node, Op, Shape, ValueId};
 use crate::program::Program;
 use crate::quantize::{Quantized, Weights};
 use builder::Builder;
+pub(crate) use packed::packs;
+pub use packed::{Sizes, stored_bytes};
 
 /// The operators, tensors and constants of `quantized` for a target whose weights are ordered by `layout`.
 ///

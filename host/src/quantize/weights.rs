@@ -1,5 +1,6 @@
-//! Weights: int8, symmetric, one scale for every output channel; bias correction for the error that this makes.
+//! Weights: int8 or int4, symmetric, one scale for every output channel; bias correction for the error that this makes.
 
+use super::WeightForm;
 use super::statistics::Observed;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Constant, Integers, Node, Op};
@@ -7,10 +8,17 @@ use crate::graph::{Constant, Integers, Node, Op};
 /// Integer weights in the order of the graph's constant: `real = scales[output channel] * integer`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Weights {
-    /// Integers, -127 to 127 when chosen here; the model's own otherwise.
+    /// Integers, -127 to 127 or -8 to 7 when chosen here; the model's own otherwise.
     pub data: Vec<i8>,
     /// One for every output channel.
     pub scales: Vec<f32>,
+    /// How they are to be stored.
+    pub form: WeightForm,
+}
+
+/// Whether `integers` fit in four bits.
+pub fn fits_int4(integers: &[i8]) -> bool {
+    integers.iter().all(|integer| (-8..=7).contains(integer))
 }
 
 /// The axis of output channels in the weights of `op`; none when it has no weights.
@@ -28,16 +36,56 @@ fn channel_of(dims: &[usize], axis: usize) -> impl Fn(usize) -> usize {
     move |index| index / stride.max(1) % count.max(1)
 }
 
+/// The nearest of 16 integers.
+fn four_bits(weight: f64, scale: f64) -> f64 {
+    (weight / scale).round().clamp(-8.0, 7.0)
+}
+
+/// The scale of one output channel with the least squared error in four bits; `ordinary` for one of zeros.
+fn least_error_scale(row: &[f64], ordinary: f64) -> f64 {
+    let largest = row.iter().fold(0f64, |max, weight| max.max(weight.abs()));
+    if largest < ordinary * 1e-6 {
+        return ordinary;
+    }
+    let error = |scale: f64| -> f64 {
+        row.iter().map(|&weight| (weight - scale * four_bits(weight, scale)).powi(2)).sum()
+    };
+    let mut best = (f64::INFINITY, ordinary);
+    for step in 0..=64 {
+        let scale = largest / 7.0 * (1.0 - step as f64 / 96.0);
+        let (products, squares) = row.iter().fold((0.0, 0.0), |(products, squares), &weight| {
+            let integer = four_bits(weight, scale);
+            (products + weight * integer, squares + integer * integer)
+        });
+        for scale in [scale, products / squares] {
+            if scale > 0.0 && error(scale) < best.0 {
+                best = (error(scale), scale);
+            }
+        }
+    }
+    best.1
+}
+
 impl Weights {
-    /// The weights of `node`: as the model gives them, or rounded to the nearest of 255 steps.
+    /// The weights of `node`, to be stored in `form`: as the model gives them, or rounded to the nearest of 255 steps, of 16 for
+    /// [`WeightForm::Int4`].
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] when the model's own quantization of them is not symmetric by output channel.
-    pub fn new(node: &Node, constant: &Constant, dims: &[usize], axis: usize) -> Result<Self> {
-        match &constant.integers {
-            Some(integers) if integers.bits <= 8 => Self::given(node, integers, dims[axis], axis),
-            _ => Ok(Self::nearest(&constant.data, dims, axis)),
-        }
+    pub fn new(
+        node: &Node,
+        constant: &Constant,
+        dims: &[usize],
+        axis: usize,
+        form: WeightForm,
+    ) -> Result<Self> {
+        let mut weights = match (&constant.integers, form) {
+            (Some(integers), _) if integers.bits <= 8 => Self::given(node, integers, dims[axis], axis)?,
+            (_, WeightForm::Int4) => Self::least_error(&constant.data, dims, axis),
+            _ => Self::nearest(&constant.data, dims, axis),
+        };
+        weights.form = form;
+        Ok(weights)
     }
 
     fn given(node: &Node, integers: &Integers, outputs: usize, axis: usize) -> Result<Self> {
@@ -59,7 +107,7 @@ impl Weights {
             return refuse("its weights have a zero point that does not leave them in eight bits");
         };
         let scales = if single { vec![integers.scales[0]; outputs] } else { integers.scales.clone() };
-        Ok(Self { data, scales })
+        Ok(Self { data, scales, form: WeightForm::Int8 })
     }
 
     fn nearest(data: &[f32], dims: &[usize], axis: usize) -> Self {
@@ -77,7 +125,24 @@ impl Weights {
             let steps = weight as f64 / scales[channel(index)] as f64;
             steps.round().clamp(-127.0, 127.0) as i8
         };
-        Self { data: data.iter().enumerate().map(integer).collect(), scales }
+        Self { data: data.iter().enumerate().map(integer).collect(), scales, form: WeightForm::Int8 }
+    }
+
+    /// Integers from -8 to 7. With so few, the largest weight is worth less than the many small ones: of the scales from that
+    /// which reaches it down to a third, each followed by the best one for the integers that it gives, every output channel
+    /// gets the one with the least squared error.
+    fn least_error(data: &[f32], dims: &[usize], axis: usize) -> Self {
+        let channel = channel_of(dims, axis);
+        let mut rows = vec![Vec::new(); dims[axis]];
+        for (index, &weight) in data.iter().enumerate() {
+            rows[channel(index)].push(f64::from(weight));
+        }
+        let largest =
+            data.iter().fold(f64::from(f32::MIN_POSITIVE) * 256.0, |max, w| max.max(f64::from(w.abs())));
+        let scales: Vec<f32> = rows.iter().map(|row| least_error_scale(row, largest / 7.0) as f32).collect();
+        let integer =
+            |(index, &weight): (usize, &f32)| four_bits(weight as f64, scales[channel(index)] as f64) as i8;
+        Self { data: data.iter().enumerate().map(integer).collect(), scales, form: WeightForm::Int4 }
     }
 
     /// How much the mean of every output channel is off because `weights` were rounded, given the means of the inputs:

@@ -117,6 +117,11 @@ impl Onnx {
         self
     }
 
+    /// A constant of ONNX type number `kind`.
+    pub fn raw(&mut self, name: &str, kind: i32, dims: &[i64], raw: Vec<u8>) -> &mut Self {
+        self.weight(name, kind, dims, raw)
+    }
+
     pub fn floats(&mut self, name: &str, dims: &[i64], data: &[f32]) -> &mut Self {
         self.weight(name, 1, dims, data.iter().flat_map(|x| x.to_le_bytes()).collect())
     }
