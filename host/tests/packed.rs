@@ -290,9 +290,9 @@ fn float_weights_lose_little_in_four_bits() {
 #[test]
 fn forms_that_cannot_be_are_refused_or_noted() {
     let graph = stated(127, 0.5).load().unwrap();
-    let node =
-        |op: &str| graph.nodes.iter().filter(|node| node.op.name() == op).map(|node| node.name.clone());
-    let (first, depthwise) = (node("Conv").next().unwrap(), node("Conv").nth(2).unwrap());
+    let convs: Vec<String> =
+        graph.nodes.iter().filter(|node| node.op.name() == "Conv").map(|node| node.name.clone()).collect();
+    let (first, depthwise) = (&convs[0], &convs[2]);
     let refused = |rules: &[&str]| -> Error {
         let weights = rules.iter().map(|rule| rule.parse().unwrap()).collect();
         quantize(graph.clone(), None, &Options { weights, ..Options::default() }).unwrap_err()
