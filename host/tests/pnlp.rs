@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use mixel::compile::{CalibrationData, CompileOptions, Compiled, Prepared, Target, prepare};
 use mixel::device::Sample;
 use mixel::import::ImportOptions;
+use mixel::quantize::{Options, WeightForm, WeightRule};
 use mixel::reference::Reference;
 use mixel::run::{on_host, open};
 use mixel::samples::{Case, reference_inputs};
@@ -51,10 +52,17 @@ fn seeds(name: &str) -> [PathBuf; 3] {
 
 /// Calibrated on 1,000 training sentences, evenly spread.
 fn quantized(model: &Path, train: &[Example]) -> Prepared {
+    quantized_in(model, train, WeightForm::Int8)
+}
+
+/// The same with weights in `form`.
+fn quantized_in(model: &Path, train: &[Example], form: WeightForm) -> Prepared {
     let step = (train.len() / 1000).max(1);
     let texts = train.iter().step_by(step).take(1000).map(|example| example.text.clone()).collect();
     let calibration = CalibrationData::Texts(texts);
-    prepare(model, &CompileOptions { calibration, ..CompileOptions::default() }).unwrap()
+    let weights = vec![WeightRule { form, layers: None }];
+    let quantize = Options { weights, ..Options::default() };
+    prepare(model, &CompileOptions { calibration, quantize, ..CompileOptions::default() }).unwrap()
 }
 
 /// The class of every row of `scores`, by the plan's labels.
@@ -148,6 +156,25 @@ fn intents_in_integers_answer_as_the_float_model() {
     let (int8, float) = scores("pnlp-intent", &train, &test, accuracy);
     assert!(int8 >= 95.5, "{int8}");
     assert!((int8 - float).abs() <= 0.7, "{int8} against {float}");
+}
+
+/// Accuracy and size of three seeds with weights of eight and of four bits.
+#[test]
+fn intents_in_four_bits_lose_little() {
+    let (Some(train), Some(test)) = (snips("train", false), snips("test", false)) else { return };
+    let mut means = Vec::new();
+    for form in [WeightForm::Int8, WeightForm::Int4] {
+        let compiled = seeds("pnlp-intent")
+            .map(|model| quantized_in(&model, &train, form).compile(Target::Generic).unwrap());
+        let scores = compiled.each_ref().map(|compiled| accuracy(&integer_answers(compiled, &test), &test));
+        let mean = scores.iter().sum::<f64>() / 3.0;
+        println!(
+            "pnlp-intent, {form:?} weights: {scores:.2?} mean {mean:.2}, plan {} bytes",
+            compiled[0].plan.len()
+        );
+        means.push(mean);
+    }
+    assert!(means[0] - means[1] <= 0.7, "{means:?}");
 }
 
 #[test]
