@@ -22,6 +22,7 @@ const INT8: Options = Options {
     bias_correction: true,
     equalize: true,
     least_sqnr_db: 0.0,
+    weights: Vec::new(),
 };
 
 #[test]
