@@ -15,6 +15,8 @@ use mixel::quantize::{
 };
 use mixel_core::pack::Layout;
 use mixel_core::plan::DType;
+use mixel_core::plan::cursor::Cursor;
+use mixel_core::plan::write;
 
 const INT8: Options = Options {
     activations: Activations::Int8,
@@ -255,12 +257,12 @@ fn stated_quantization_is_kept() {
     // The plan's bias is the stated integer with the zero point's share, the range is the relu's.
     let program = mixel::lower::lower(&quantized, Layout::Generic).unwrap();
     assert_eq!(program.operators.len(), 2, "a reshape is no work");
-    let params = &program.operators[0].params;
-    let word = |at: usize| u32::from_le_bytes(params[at..at + 4].try_into().unwrap());
-    let at = word(8) as usize;
+    let mut params = Cursor::new(&program.operators[0].params);
+    let [_, channels] = [(); 2].map(|()| write::Constant::read(&mut params));
+    let at = channels.offset as usize;
     let bias = i32::from_le_bytes(program.data[at..at + 4].try_into().unwrap());
     assert_eq!(bias, 100 + 3 * (-127 - 106 - 85 - 64));
-    assert_eq!((word(16) as i32, word(20) as i32), (-100, 127));
+    assert_eq!((params.i32(), params.i32()), (-100, 127));
     let db = {
         let sample = vec![vec![1.0, -0.5, 2.0, 0.1]];
         let wanted = &evaluate(&graph, &sample)[&graph.outputs[0]];
