@@ -29,17 +29,18 @@ pub fn outputs<Y: Quantized>(
     while first < rows {
         let whole = first + ROWS <= rows;
         for channel in 0..count {
+            let finish = channels.channel(channel);
             // SAFETY: the rows lie in `x`, and the channel's bits in those of the weights.
             unsafe {
                 let x = x.as_ptr().add(first * step);
                 let place = |row: usize| (first + row) * stride + channel;
                 if whole {
                     for (row, sum) in dots::<ROWS>(x, step, weights, channel).into_iter().enumerate() {
-                        y.set(place(row), channels.finish(channel, sum, clamp));
+                        y.set(place(row), finish.apply(sum, clamp));
                     }
                 } else {
                     let [sum] = dots::<1>(x, step, weights, channel);
-                    y.set(place(0), channels.finish(channel, sum, clamp));
+                    y.set(place(0), finish.apply(sum, clamp));
                 }
             }
         }
@@ -57,38 +58,57 @@ pub fn outputs<Y: Quantized>(
 unsafe fn dots<const R: usize>(x: *const i8, step: usize, weights: &Bitmap<'_>, channel: usize) -> [i32; R] {
     let (depth, row_bytes) = (weights.depth, Bitmap::row_bytes(weights.depth));
     let values = weights.values.window(weights.starts.get(channel) as usize, weights.values.len());
-    let (mut value, mut left) = (values.as_ptr(), values.len());
-    let mut sums = [0i32; R];
-    for word in 0..row_bytes.div_ceil(4) {
-        // SAFETY: the bytes lie in the row of bits.
-        let mut bits = unsafe {
-            let bytes = weights.bits.as_ptr().add(channel * row_bytes + word * 4);
-            match row_bytes - word * 4 {
-                4.. => bytes.cast::<u32>().read_unaligned(),
-                rest => (0..rest).fold(0, |bits, at| bits | (*bytes.add(at) as u32) << (8 * at)),
-            }
-        };
-        if depth - word * 32 < 32 {
-            bits &= (1 << (depth - word * 32)) - 1;
+    let mut at = Place { x, value: values.as_ptr(), left: values.len(), sums: [0; R] };
+    // SAFETY: the bits of whole words and then of the last bytes lie in the row of bits, and are of inputs of the rows: those
+    // behind the last one are masked.
+    unsafe {
+        let bits = weights.bits.as_ptr().add(channel * row_bytes);
+        for word in 0..depth / 32 {
+            at.scan(bits.add(word * 4).cast::<u32>().read_unaligned(), step);
         }
-        let count = if left < 32 { bits.count_ones() as usize } else { 0 };
-        if count > left {
-            break;
+        if !depth.is_multiple_of(32) {
+            let bytes = depth / 32 * 4..row_bytes;
+            let last = bytes.rev().fold(0, |last, at| last << 8 | *bits.add(at) as u32);
+            at.scan(last & ((1 << (depth % 32)) - 1), step);
         }
-        let start = value;
+    }
+    at.sums
+}
+
+/// How far a channel's products have come.
+struct Place<const R: usize> {
+    /// Input of the first row that the next bit is of.
+    x: *const i8,
+    /// The next value, and how many there are from it on.
+    value: *const i8,
+    left: usize,
+    sums: [i32; R],
+}
+
+impl<const R: usize> Place<R> {
+    /// Adds the products of 32 inputs. Without values for all of its bits, nothing happens.
+    ///
+    /// # Safety
+    /// The inputs of all set bits are in the rows, `step` apart.
+    #[inline(always)]
+    unsafe fn scan(&mut self, mut bits: u32, step: usize) {
+        if self.left < 32 && bits.count_ones() as usize > self.left {
+            return;
+        }
+        let start = self.value;
         while bits != 0 {
-            let at = word * 32 + bits.trailing_zeros() as usize;
+            let input = bits.trailing_zeros() as usize;
             bits &= bits - 1;
-            // SAFETY: `at` is below the depth, and there are as many values left as the word has bits.
+            // SAFETY: the caller's, and there are as many values left as bits.
             unsafe {
-                let weight = *value as i32;
-                value = value.add(1);
-                for (row, sum) in sums.iter_mut().enumerate() {
-                    *sum = sum.wrapping_add(*x.add(row * step + at) as i32 * weight);
+                let (x, weight) = (self.x.add(input), *self.value as i32);
+                self.value = self.value.add(1);
+                for (row, sum) in self.sums.iter_mut().enumerate() {
+                    *sum = sum.wrapping_add(*x.add(row * step) as i32 * weight);
                 }
             }
         }
-        left -= value as usize - start as usize;
+        self.left -= self.value as usize - start as usize;
+        self.x = self.x.wrapping_add(32);
     }
-    sums
 }

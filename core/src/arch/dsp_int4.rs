@@ -13,8 +13,8 @@ use crate::pack::{Int4Order, Layout};
 
 const ORDER: Int4Order = Layout::ArmDsp.int4();
 
-/// Both halves are one: adds a pair.
-const ONES: u32 = 0x1_0001;
+/// Both halves are what a row's sum is to be multiplied with.
+const EIGHTS: u32 = (-OFFSET as u16 as u32) * 0x1_0001;
 
 /// Weights of even or odd inputs in a word; `group` is 0 for the first four inputs and 1 for the others.
 #[cfg(not(mixel_dsp))]
@@ -42,20 +42,17 @@ pub(super) fn tile<Y: Quantized>(
         // SAFETY: every group of the tile has two words for each row.
         let (even, odd) = unsafe { (*x.add(2 * at), *x.add(2 * at + 1)) };
         if let Some(offset) = offsets.get_mut(at % ROWS) {
-            *offset = lanes::dot(even, ONES, lanes::dot(odd, ONES, *offset));
+            *offset = lanes::dot(even, EIGHTS, lanes::dot(odd, EIGHTS, *offset));
         }
     }
     let mut sums: Sums = [[0; MAX_CHANNELS]; MAX_ROWS];
     for first in (0..count).step_by(2) {
+        for ([a, b, ..], offset) in sums.iter_mut().zip(offsets) {
+            (*a, *b) = (offset, offset);
+        }
         let place = first / ORDER.channels * block + first % ORDER.channels;
         // SAFETY: the block of channels lies in the weights, which were found long enough, and so does the pair within it.
-        let pair = unsafe { products_3x2(x, w.as_ptr().add(place), groups) };
-        for (row, (sums, offset)) in sums.iter_mut().zip(offsets).enumerate() {
-            for (sum, products) in sums.iter_mut().zip(pair) {
-                let products = products.get(row).copied().unwrap_or(0);
-                *sum = products.wrapping_sub(offset.wrapping_mul(OFFSET));
-            }
-        }
+        unsafe { add_3x2(x, w.as_ptr().add(place), groups, &mut sums) };
         let y = y.window(first, y.len());
         finish(&sums, (rows, 2.min(count - first)), channels, first, clamp, (y, stride));
     }
@@ -76,21 +73,22 @@ pub(super) fn row<Y: Quantized>(
         return;
     }
     let rest = groups * 4..depth;
-    let mut offset = rest.clone().fold(0i32, |sum, at| sum.wrapping_add(x.get(at) as i32));
+    let mut offset = rest.clone().fold(0i32, |sum, at| sum.wrapping_sub(x.get(at) as i32 * OFFSET));
     for group in 0..groups {
         // SAFETY: the group's four values lie in the row.
         let word = unsafe { x.as_ptr().add(group * 4).cast::<u32>().read_unaligned() };
-        offset = lanes::dot(lanes::even(word), ONES, lanes::dot(lanes::odd(word), ONES, offset));
+        offset = lanes::dot(lanes::even(word), EIGHTS, lanes::dot(lanes::odd(word), EIGHTS, offset));
     }
     let mut sums: Sums = [[0; MAX_CHANNELS]; MAX_ROWS];
     for first in (0..count).step_by(ORDER.channels) {
         let place = first / ORDER.channels * block;
-        // SAFETY: groups of the row, and a whole block of weights, which were found long enough.
-        let products = unsafe { products_1x4(x.as_ptr(), w.as_ptr().add(place), groups) };
         let [row, ..] = &mut sums;
-        for (lane, (sum, products)) in row.iter_mut().zip(products).enumerate() {
-            *sum = products.wrapping_sub(offset.wrapping_mul(OFFSET));
-            for at in rest.clone() {
+        let [a, b, c, d, ..] = &mut *row;
+        (*a, *b, *c, *d) = (offset, offset, offset, offset);
+        // SAFETY: groups of the row, and a whole block of weights, which were found long enough.
+        unsafe { add_1x4(x.as_ptr(), w.as_ptr().add(place), groups, row) };
+        for at in rest.clone() {
+            for (lane, sum) in row.iter_mut().enumerate().take(ORDER.channels) {
                 let (byte, bit) = ORDER.place(depth, first + lane, at);
                 let weight = (weights.get(byte) >> bit & 15) as i32;
                 *sum = sum.wrapping_add(x.get(at) as i32 * weight);
@@ -101,22 +99,21 @@ pub(super) fn row<Y: Quantized>(
     }
 }
 
-/// Products of a staged tile with a pair of channels: `[channel][row]`.
+/// Adds the products of a staged tile with a pair of channels to the first two sums of every row.
 ///
 /// # Safety
 /// `x` is valid for `groups` staged groups of four inputs, and `w` for two words in every four, one for each two groups.
 #[inline(always)]
-unsafe fn products_3x2(x: *const u32, w: *const u32, groups: usize) -> [[i32; ROWS]; 2] {
-    let mut sums = [[0; ROWS]; 2];
+unsafe fn add_3x2(x: *const u32, w: *const u32, groups: usize, sums: &mut Sums) {
     #[cfg(mixel_dsp)]
     // SAFETY: the caller's.
     unsafe {
-        asm::products_3x2(x, w, groups, &mut sums);
+        asm::add_3x2(x, w, groups, sums);
     }
     #[cfg(not(mixel_dsp))]
     for group in 0..groups {
-        for (channel, sums) in sums.iter_mut().enumerate() {
-            for (row, sum) in sums.iter_mut().enumerate() {
+        for (row, sums) in sums.iter_mut().enumerate().take(ROWS) {
+            for (channel, sum) in sums.iter_mut().enumerate().take(2) {
                 // SAFETY: group < groups.
                 let (word, x) = unsafe {
                     (*w.add(group / 2 * ORDER.channels + channel), x.add((group * ROWS + row) * 2))
@@ -128,38 +125,37 @@ unsafe fn products_3x2(x: *const u32, w: *const u32, groups: usize) -> [[i32; RO
             }
         }
     }
-    sums
 }
 
-/// Products of a plain row with four channels.
+/// Adds the products of a plain row with four channels to the first four sums.
 ///
 /// # Safety
 /// `x` is valid for `groups` groups of four values, `w` for four words for each two groups.
 #[inline(always)]
-unsafe fn products_1x4(x: *const i8, w: *const u32, groups: usize) -> [i32; 4] {
-    let mut sums = [0; 4];
+unsafe fn add_1x4(x: *const i8, w: *const u32, groups: usize, sums: &mut [i32; MAX_CHANNELS]) {
     #[cfg(mixel_dsp)]
     // SAFETY: the caller's.
     unsafe {
-        asm::products_1x4(x, w, groups, &mut sums);
+        asm::add_1x4(x, w, groups, sums);
     }
     #[cfg(not(mixel_dsp))]
     for group in 0..groups {
         // SAFETY: group < groups.
         let values = unsafe { x.add(group * 4).cast::<u32>().read_unaligned() };
-        for (channel, sum) in sums.iter_mut().enumerate() {
+        for (channel, sum) in sums.iter_mut().enumerate().take(ORDER.channels) {
             // SAFETY: group < groups.
             let word = unsafe { *w.add(group / 2 * ORDER.channels + channel) };
             *sum = lanes::dot(lanes::even(values), halves(word, group % 2, false), *sum);
             *sum = lanes::dot(lanes::odd(values), halves(word, group % 2, true), *sum);
         }
     }
-    sums
 }
 
 /// The loops that need every register.
 #[cfg(mixel_dsp)]
 mod asm {
+    use super::{MAX_CHANNELS, Sums};
+
     /// Even or odd inputs of a group of three rows times those of two channels: r10 and r11 weights, moved down to the halves of
     /// the group; the last row's load moves on to the next group.
     macro_rules! pairs {
@@ -191,14 +187,10 @@ mod asm {
     /// Eight inputs of three staged rows times two channels are 1 + 4 * 11 instructions and 3 for the loop: 48 products.
     ///
     /// # Safety
-    /// See [`super::products_3x2`].
+    /// See [`super::add_3x2`].
     #[unsafe(naked)]
-    pub(super) unsafe extern "C" fn products_3x2(
-        x: *const u32,
-        w: *const u32,
-        groups: usize,
-        sums: &mut [[i32; 3]; 2],
-    ) {
+    pub(super) unsafe extern "C" fn add_3x2(x: *const u32, w: *const u32, groups: usize, sums: &mut Sums) {
+        const { assert!(MAX_CHANNELS * 4 == 64) };
         // r0 x less a word, r1 w, r4-r6 sums of the first channel, r7-r9 of the second. Stack: 0 end, 4 groups, 8 sums.
         core::arch::naked_asm!(
             cpu!(),
@@ -209,12 +201,9 @@ mod asm {
             "add r2, r0, r2, lsl #4",
             "str r2, [sp]",
             "mov r12, #0x000f000f",
-            "movs r4, #0",
-            "movs r5, #0",
-            "movs r6, #0",
-            "movs r7, #0",
-            "mov r8, #0",
-            "mov r9, #0",
+            "ldrd r4, r7, [r3]",
+            "ldrd r5, r8, [r3, #64]",
+            "ldrd r6, r9, [r3, #128]",
             "cmp r0, r2",
             "beq 3f",
             "2:",
@@ -235,7 +224,9 @@ mod asm {
             pairs!(", lsr #8", "8", "16", "24]"),
             "4:",
             "ldr r2, [sp, #8]",
-            "stm r2, {{r4-r9}}",
+            "strd r4, r7, [r2]",
+            "strd r5, r8, [r2, #64]",
+            "strd r6, r9, [r2, #128]",
             "pop {{r1-r11, pc}}",
         )
     }
@@ -279,13 +270,13 @@ mod asm {
     /// Eight inputs of a row times four channels are 6 + 4 * 9 instructions and 2 for the loop: 32 products.
     ///
     /// # Safety
-    /// See [`super::products_1x4`].
+    /// See [`super::add_1x4`].
     #[unsafe(naked)]
-    pub(super) unsafe extern "C" fn products_1x4(
+    pub(super) unsafe extern "C" fn add_1x4(
         x: *const i8,
         w: *const u32,
         groups: usize,
-        sums: &mut [i32; 4],
+        sums: &mut [i32; MAX_CHANNELS],
     ) {
         // r0 x, r1 w, r4-r7 sums, lr end of the pairs of groups. Stack: 0 groups, 4 sums.
         core::arch::naked_asm!(
@@ -294,10 +285,7 @@ mod asm {
             "lsrs r2, r2, #1",
             "add lr, r0, r2, lsl #3",
             "mov r12, #0x000f000f",
-            "movs r4, #0",
-            "movs r5, #0",
-            "movs r6, #0",
-            "movs r7, #0",
+            "ldm r3, {{r4-r7}}",
             "cmp r0, lr",
             "beq 3f",
             "2:",

@@ -10,7 +10,7 @@ use crate::pack::{Int4Order, Layout};
 
 const ORDER: Int4Order = Layout::Helium.int4();
 
-/// What [`products_2x4`] works on, in the order in which it loads it.
+/// What [`add_2x4`] works on, in the order in which it loads it.
 #[repr(C)]
 struct Task {
     /// A block of four channels.
@@ -21,8 +21,8 @@ struct Task {
     /// Bytes of a channel in the last group, 0 for none, and inputs in their high nibbles.
     half: usize,
     high: usize,
-    /// `[row][channel]`
-    sums: *mut [[i32; 4]; 2],
+    /// What the products are added to, `[row][channel]`: four of two rows.
+    sums: *mut [i32; MAX_CHANNELS],
 }
 
 /// Outputs of rows of `depth` values, `step` apart. Rows, weights and outputs were found long enough.
@@ -52,17 +52,14 @@ pub(super) fn outputs<Y: Quantized>(
         // SAFETY: each has `depth` values.
         let offsets = pair.map(|x| unsafe { sum(x, depth) }.wrapping_mul(-OFFSET));
         for channel in (0..count).step_by(ORDER.channels) {
-            let mut products = [[0; 4]; 2];
+            for (sums, offset) in sums.iter_mut().zip(offsets) {
+                sums.iter_mut().take(ORDER.channels).for_each(|sum| *sum = offset);
+            }
             // SAFETY: the block lies in the weights.
             let w = unsafe { weights.as_ptr().add(channel / ORDER.channels * block) };
-            let task = Task { w, x: pair, groups, half, high, sums: &mut products };
+            let task = Task { w, x: pair, groups, half, high, sums: sums.as_mut_ptr() };
             // SAFETY: the rows have `depth` values and the block the weights for them.
-            unsafe { products_2x4(&task) };
-            for ((sums, products), offset) in sums.iter_mut().zip(products).zip(offsets) {
-                sums.iter_mut()
-                    .zip(products)
-                    .for_each(|(sum, products)| *sum = products.wrapping_add(offset));
-            }
+            unsafe { add_2x4(&task) };
             let y = y.window(first * stride + channel, y.len());
             let count = ORDER.channels.min(count - channel);
             finish(&sums, (both, count), channels, channel, clamp, (y, stride));
@@ -112,13 +109,14 @@ macro_rules! channel {
     };
 }
 
-/// Products of two rows with four channels. A group is 4 loads of inputs, 4 times 1 + 6 and 2 for the loop: 34 instructions for
+/// Adds the products of two rows with four channels. A group is 4 loads of inputs, 4 times 1 + 6 and 2 for the loop: 34 instructions for
 /// 256 products.
 ///
 /// # Safety
 /// See [`outputs`].
 #[unsafe(naked)]
-unsafe extern "C" fn products_2x4(task: *const Task) {
+unsafe extern "C" fn add_2x4(task: *const Task) {
+    const { assert!(MAX_CHANNELS * 4 == 64) };
     // Even registers: sums, r0-r6 of the first row; r1 weights, r3 and r5 rows, r7 groups, r9 task.
     helium!(
         "push {{r4-r11, lr}}",
@@ -127,14 +125,11 @@ unsafe extern "C" fn products_2x4(task: *const Task) {
         "ldrd r1, r3, [r9]",
         "ldrd r5, r7, [r9, #8]",
         "vmov.i8 q6, #15",
-        "movs r0, #0",
-        "movs r2, #0",
-        "movs r4, #0",
-        "movs r6, #0",
-        "mov r8, #0",
-        "mov r10, #0",
-        "mov r12, #0",
-        "mov lr, #0",
+        "ldr r11, [r9, #24]",
+        "ldrd r0, r2, [r11]",
+        "ldrd r4, r6, [r11, #8]",
+        "ldrd r8, r10, [r11, #64]",
+        "ldrd r12, lr, [r11, #72]",
         "cmp r7, #0",
         "beq 2f",
         "1:",
@@ -186,8 +181,8 @@ unsafe extern "C" fn products_2x4(task: *const Task) {
         "ldr r11, [r9, #24]",
         "strd r0, r2, [r11]",
         "strd r4, r6, [r11, #8]",
-        "strd r8, r10, [r11, #16]",
-        "strd r12, lr, [r11, #24]",
+        "strd r8, r10, [r11, #64]",
+        "strd r12, lr, [r11, #72]",
         "vpop {{d8-d13}}",
         "pop {{r4-r11, pc}}",
     )

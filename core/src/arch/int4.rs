@@ -83,18 +83,21 @@ unsafe fn some_rows<Y: Quantized, const R: usize>(
             let inputs = (depth - at).min(2 * order.half);
             let half = inputs.div_ceil(2);
             let (first, _) = order.place(depth, channel, at);
-            for byte in 0..half {
-                // SAFETY: a group has a byte for every two inputs, and the inputs are `inputs` of the row from `at` on.
-                unsafe {
-                    let pair = *w.add(first + byte);
-                    let x = x.add(at + byte);
+            // SAFETY: a group has a byte for every two inputs, and the inputs are `inputs` of the row from `at` on.
+            unsafe {
+                let (w, x) = (w.add(first), x.add(at));
+                for byte in 0..inputs - half {
+                    let pair = *w.add(byte) as i32;
                     for (row, sum) in sums.iter_mut().enumerate() {
-                        let low = *x.add(row * step) as i32 * (pair & 15) as i32;
-                        *sum = sum.wrapping_add(low);
-                        if half + byte < inputs {
-                            let high = *x.add(row * step + half) as i32 * (pair >> 4) as i32;
-                            *sum = sum.wrapping_add(high);
-                        }
+                        let x = x.add(row * step + byte);
+                        *sum = sum.wrapping_add(*x as i32 * (pair & 15));
+                        *sum = sum.wrapping_add(*x.add(half) as i32 * (pair >> 4));
+                    }
+                }
+                if !inputs.is_multiple_of(2) {
+                    let last = (*w.add(half - 1) & 15) as i32;
+                    for (row, sum) in sums.iter_mut().enumerate() {
+                        *sum = sum.wrapping_add(*x.add(row * step + half - 1) as i32 * last);
                     }
                 }
             }
