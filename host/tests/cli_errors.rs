@@ -163,3 +163,14 @@ fn a_wrong_command_line() {
         bad(folder.path(), 2, &["compile", "m.onnx", "-o", "n", "--target", "z80"]).contains("cortex-m4")
     );
 }
+
+#[test]
+fn forms_of_weights_that_are_not_there() {
+    let folder = folder();
+    let compile = |weights: &str| {
+        let arguments = ["compile", "m.onnx", "-o", "n.mxl", "--calib", "x.npz", "--weights", weights];
+        bad(folder.path(), 2, &arguments)
+    };
+    assert!(compile("int5").contains("expected int8, int4, sparse or auto"));
+    says(&compile("int4:head"), &["--weights", "head", "node_y"]);
+}

@@ -5,6 +5,7 @@ mod support;
 use mixel::arrays::{Array, ArrayData};
 use mixel::compile::{CalibrationData, CompileOptions, Compiled, Prepared, Strips, Target, prepare};
 use mixel::device::{self, Sample, boards, doctor};
+use mixel::quantize::{Options, WeightForm, WeightRule};
 use mixel::run::{on_host, open};
 use mixel_core::plan::{Plan, PlanError};
 use support::onnx::{Int, Ints, Onnx, noise};
@@ -69,8 +70,14 @@ fn sorted(mut model: Onnx) -> Onnx {
 }
 
 fn prepared(model: &Onnx, strips: Strips, max_arena: Option<usize>) -> Prepared {
+    prepared_in(WeightForm::Int8, model, strips, max_arena)
+}
+
+fn prepared_in(form: WeightForm, model: &Onnx, strips: Strips, max_arena: Option<usize>) -> Prepared {
     let calibration = CalibrationData::Arrays(vec![("x".into(), image(4, 1))]);
-    let options = CompileOptions { calibration, strips, max_arena, ..CompileOptions::default() };
+    let weights = vec![WeightRule { form, layers: None }];
+    let quantize = Options { weights, ..Options::default() };
+    let options = CompileOptions { calibration, strips, max_arena, quantize, ..CompileOptions::default() };
     model.with_file(|path| prepare(path, &options)).unwrap()
 }
 
@@ -97,12 +104,15 @@ fn outputs(compiled: &Compiled) -> Vec<Vec<Vec<u8>>> {
 #[test]
 fn strips_give_the_same_bytes_in_less_memory() {
     let model = image_model();
-    let (whole, strips) = (prepared(&model, Strips::Off, None), prepared(&model, Strips::Most, None));
-    for target in TARGETS {
-        let (whole, strips) = (whole.compile(target).unwrap(), strips.compile(target).unwrap());
-        assert!(whole.gains.is_empty() && !strips.gains.is_empty(), "{target:?}");
-        assert!(strips.placement.arena() * 10 <= whole.placement.arena() * 9, "{target:?}");
-        assert_eq!(outputs(&strips), outputs(&whole), "{target:?}");
+    for form in [WeightForm::Int8, WeightForm::Int4] {
+        let [whole, strips] =
+            [Strips::Off, Strips::Most].map(|strips| prepared_in(form, &model, strips, None));
+        for target in TARGETS {
+            let (whole, strips) = (whole.compile(target).unwrap(), strips.compile(target).unwrap());
+            assert!(whole.gains.is_empty() && !strips.gains.is_empty(), "{target:?} {form:?}");
+            assert!(strips.placement.arena() * 10 <= whole.placement.arena() * 9, "{target:?} {form:?}");
+            assert_eq!(outputs(&strips), outputs(&whole), "{target:?} {form:?}");
+        }
     }
 }
 

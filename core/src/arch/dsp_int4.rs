@@ -156,6 +156,9 @@ unsafe fn add_1x4(x: *const i8, w: *const u32, groups: usize, sums: &mut [i32; M
 mod asm {
     use super::{MAX_CHANNELS, Sums};
 
+    /// Rows of sums are 64 bytes apart.
+    const _: () = assert!(MAX_CHANNELS * 4 == 64);
+
     /// Even or odd inputs of a group of three rows times those of two channels: r10 and r11 weights, moved down to the halves of
     /// the group; the last row's load moves on to the next group.
     macro_rules! pairs {
@@ -190,7 +193,6 @@ mod asm {
     /// See [`super::add_3x2`].
     #[unsafe(naked)]
     pub(super) unsafe extern "C" fn add_3x2(x: *const u32, w: *const u32, groups: usize, sums: &mut Sums) {
-        const { assert!(MAX_CHANNELS * 4 == 64) };
         // r0 x less a word, r1 w, r4-r6 sums of the first channel, r7-r9 of the second. Stack: 0 end, 4 groups, 8 sums.
         core::arch::naked_asm!(
             cpu!(),

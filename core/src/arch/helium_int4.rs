@@ -67,6 +67,9 @@ pub(super) fn outputs<Y: Quantized>(
     }
 }
 
+/// Rows of sums are 64 bytes apart.
+const _: () = assert!(MAX_CHANNELS * 4 == 64);
+
 /// Sum of `count` values.
 ///
 /// # Safety
@@ -116,7 +119,6 @@ macro_rules! channel {
 /// See [`outputs`].
 #[unsafe(naked)]
 unsafe extern "C" fn add_2x4(task: *const Task) {
-    const { assert!(MAX_CHANNELS * 4 == 64) };
     // Even registers: sums, r0-r6 of the first row; r1 weights, r3 and r5 rows, r7 groups, r9 task.
     helium!(
         "push {{r4-r11, lr}}",

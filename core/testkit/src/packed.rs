@@ -123,18 +123,18 @@ pub fn run(bench: &mut Bench<'_, '_>) {
     let sizes =
         [(1, 1, 1), (1, 7, 3), (1, 8, 4), (1, 12, 5), (1, 33, 17), (1, 64, 10), (1, 131, 5), (2, 4, 4)];
     let more = [(3, 9, 6), (4, 32, 2), (5, 31, 1), (6, 40, 7), (7, 16, 33), (9, 63, 4), (3, 65, 8)];
-    for kind in [OpKind::LinearInt4, OpKind::LinearSparse] {
+    for (kind, name) in [(OpKind::LinearInt4, "linear-int4"), (OpKind::LinearSparse, "linear-sparse")] {
         for (rows, depth, outputs) in sizes.into_iter().chain(more) {
             let case = linear::Case { rows, present: None, depth, outputs };
             let mut random = Random::new((rows * 1000 + depth * 10 + outputs) as u32);
-            bench.each_layout(format_args!("{kind:?} {rows}x{depth}->{outputs}"), |pool, layout| {
+            bench.each_layout(format_args!("{name} {rows}x{depth}->{outputs}"), |pool, layout| {
                 linear::check::<i8, i8>(case, kind, layout, pool, &mut random)
             });
         }
         for present in [0, 1, 2, 5, 7] {
             let case = linear::Case { rows: 7, present: Some(present), depth: 13, outputs: 9 };
             let mut random = Random::new(present as u32);
-            bench.each_layout(format_args!("{kind:?} {present} of 7x13->9"), |pool, layout| {
+            bench.each_layout(format_args!("{name} {present} of 7x13->9"), |pool, layout| {
                 linear::check::<i8, i8>(case, kind, layout, pool, &mut random)
             });
         }
@@ -146,10 +146,10 @@ pub fn run(bench: &mut Bench<'_, '_>) {
         ("1-D dilated", Case::new([1, 1, 17, 6], 9, [1, 3], 1, [0, 2], 1).dilated([1, 2])),
         ("1x1 s2", Case::new([1, 6, 5, 16], 17, [1, 1], 2, [0, 0], 1)),
     ];
-    for kind in [OpKind::ConvInt4, OpKind::ConvSparse] {
-        for (index, (name, case)) in windows.into_iter().enumerate() {
+    for (kind, name) in [(OpKind::ConvInt4, "conv-int4"), (OpKind::ConvSparse, "conv-sparse")] {
+        for (index, (window, case)) in windows.into_iter().enumerate() {
             let mut random = Random::new(index as u32 + 700);
-            bench.each_layout(format_args!("{kind:?} {name}"), |pool, layout| {
+            bench.each_layout(format_args!("{name} {window}"), |pool, layout| {
                 conv::check::<i8, i8>(case, kind, layout, pool, &mut random)
             });
         }
@@ -159,7 +159,7 @@ pub fn run(bench: &mut Bench<'_, '_>) {
     let cases = [case, projection::Case { width: 8, ..case }, projection::Case { present: Some(2), ..case }];
     for (index, case) in cases.into_iter().enumerate() {
         let mut random = Random::new(index as u32 + 800);
-        bench.once(format_args!("projection of four bits {index}"), |pool| {
+        bench.once(format_args!("projection-int4 {index}"), |pool| {
             projection::check::<i8>(case, OpKind::ProjectionInt4, pool, &mut random)
         });
     }
