@@ -25,7 +25,7 @@
 //! let geometry = Geometry::new(34, 34);
 //! let grid = Grid { left: -1, top: -1, shift: 0, patch: 4, columns: 9, rows: 9 };
 //! let config = HistogramConfig { geometry, grid, bins: 2, least_pixels: 2, max_tokens: 64 };
-//! let (mut lookup, mut patches, mut counts) = ([0; 68], [0; 81], [0; 81 * 64]);
+//! let (mut lookup, mut patches, mut counts) = ([0; 102], [0; 81], [0; 81 * 64]);
 //! let memory = HistogramMemory { lookup: &mut lookup, patches: &mut patches, counts: &mut counts };
 //! let mut histogram = Histogram::new(config, memory)?;
 //! let mut windows = Windows::new(Cut::Time { period: 24_000 }, config.bins)?;
