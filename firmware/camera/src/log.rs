@@ -68,11 +68,11 @@ pub fn log_report(report: &Report, unit: &str, count: impl Fn(u64) -> u64) {
         log_sum(*stage, sum.total, sum.worst, unit, &count);
     }
     defmt::info!("waiting: {=u64} {=str}", count(report.waiting.total), unit);
-    defmt::info!(
-        "a full buffer waited for its answers at most {=u64} {=str}",
-        count(report.worst_age.into()),
-        unit
-    );
+    // A recording waits for nobody.
+    if report.worst_age > 0 {
+        let age = count(report.worst_age.into());
+        defmt::info!("a full buffer waited for its answers at most {=u64} {=str}", age, unit);
+    }
 }
 
 fn log_sum(stage: Stage, total: u64, worst: u64, unit: &str, count: impl Fn(u64) -> u64) {
