@@ -315,6 +315,11 @@ impl Run {
                 left = left.get(taken + 2..).unwrap_or_default();
                 continue;
             }
+            if high {
+                // Repeated more often than four words have room for.
+                left = left.get(1..).unwrap_or_default();
+                continue;
+            }
             let from = left.len();
             while let Some((word, rest)) = left.split_first()
                 && run.small(u16::from_le_bytes(*word).into(), counts)

@@ -119,7 +119,6 @@ fn measure<F: Format + Clone>(
     let figures = [
         ("cd_events", seen.events),
         ("triggers", seen.triggers.into()),
-        ("violations", seen.violations()),
         ("sum_x", sums.x),
         ("sum_y", sums.y),
         ("sum_p", sums.on),
