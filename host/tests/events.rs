@@ -7,14 +7,12 @@ use std::time::Duration;
 
 use mixel::compile::{CalibrationData, CompileOptions, Prepared, Target, prepare};
 use mixel::device::{board, doctor, run_events};
-use mixel::events::{Answered, Recording, answers, list};
+use mixel::events::{Answered, Recording, answers};
 use mixel::run::open;
 use mixel_core::event_session::Stage;
+use mixel_core::events::Event;
 use mixel_core::events::record5::Record5;
-use mixel_core::events::{Event, Geometry};
-use support::{data, untar};
-
-const SENSOR: Geometry = Geometry::new(34, 34);
+use support::recordings::{SENSOR, nmnist, written};
 
 fn zoo() -> PathBuf {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/zoo/evt-nmnist.onnx")).to_owned()
@@ -22,12 +20,10 @@ fn zoo() -> PathBuf {
 
 /// The model, calibrated on some training recordings; none where the data are missing.
 fn model() -> Option<Prepared> {
-    let train = data("nmnist/nmnist_train.tar")?;
+    let train = nmnist("train")?;
     let folder = tempfile::tempdir().unwrap();
-    for (index, recording) in untar(&train).iter().take(20).enumerate() {
-        std::fs::write(folder.path().join(format!("{index:03}.bs2")), recording).unwrap();
-    }
-    let calibration = CalibrationData::Recordings(list(folder.path()).unwrap());
+    let shown = train.iter().take(20).map(|digit| &digit.bytes[..]);
+    let calibration = CalibrationData::Recordings(written(folder.path(), shown));
     Some(prepare(&zoo(), &CompileOptions { calibration, ..CompileOptions::default() }).unwrap())
 }
 
@@ -44,8 +40,8 @@ fn on_host(prepared: &Prepared, target: Target, recording: &[u8]) -> Vec<Answere
 
 #[test]
 fn every_window_of_every_recording_is_the_same_on_boards() {
-    let (Some(prepared), Some(test)) = (model(), data("nmnist/nmnist_test.tar")) else { return };
-    let recordings = untar(&test);
+    let (Some(prepared), Some(test)) = (model(), nmnist("test")) else { return };
+    let recordings: Vec<Vec<u8>> = test.into_iter().map(|digit| digit.bytes).collect();
     assert_eq!(recordings.len(), 100);
     if let Some(lack) = doctor::checks().into_iter().find(|check| !check.optional && !check.ok()) {
         println!("SKIPPED: emulated boards: {}: {:?}", lack.name, lack.found);
@@ -74,12 +70,13 @@ fn every_window_of_every_recording_is_the_same_on_boards() {
 
 #[test]
 fn a_damaged_stream_is_survived_and_counted() {
-    let (Some(prepared), Some(test)) = (model(), data("nmnist/nmnist_test.tar")) else { return };
+    let (Some(prepared), Some(test)) = (model(), nmnist("test")) else { return };
     let compiled = prepared.compile(Target::Generic).unwrap();
     let plan = open(&compiled.plan, "").unwrap();
     let mut random = fastrand::Rng::with_seed(5);
     let mut counted = 0;
-    for recording in untar(&test).iter().take(20) {
+    for digit in test.iter().take(20) {
+        let recording = &digit.bytes;
         let flipped: Vec<u8> = recording
             .iter()
             .map(|&byte| if random.u8(..100) == 0 { byte ^ 1 << random.u8(..8) } else { byte })

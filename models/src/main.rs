@@ -30,11 +30,27 @@ enum Command {
         #[command(flatten)]
         options: commands::Options,
     },
+    /// Score the exported seeds of an event model in float and in int8.
+    ScoreEvents {
+        /// The model.
+        model: events::zoo::Model,
+        #[command(flatten)]
+        options: commands::score::Options,
+    },
+    /// Train an event model as often as there are folds and test it on the recordings that it has not seen.
+    FoldEvents {
+        /// The model.
+        model: events::zoo::Model,
+        #[command(flatten)]
+        options: commands::folds::Options,
+    },
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     match Arguments::parse().command {
         Command::Train { model, options } => commands::text::run(model, &options),
         Command::TrainEvents { model, options } => commands::events::run(model, &options),
+        Command::ScoreEvents { model, options } => commands::score::run(model, &options),
+        Command::FoldEvents { model, options } => commands::folds::run(model, &options),
     }
 }

@@ -6,6 +6,16 @@ pub fn accuracy(predicted: &[usize], expected: &[usize]) -> f64 {
     percent(equal, expected.len())
 }
 
+/// The 95 % interval of a share of which `right` of `all` were seen, in percent (Wilson 1927).
+pub fn interval(right: usize, all: usize) -> (f64, f64) {
+    const DEVIATIONS: f64 = 1.96;
+    let (n, share) = (all as f64, right as f64 / all as f64);
+    let squared = DEVIATIONS * DEVIATIONS / n;
+    let middle = share + squared / 2.0;
+    let half = DEVIATIONS * (share * (1.0 - share) / n + squared / (4.0 * n)).sqrt();
+    (100.0 * (middle - half) / (1.0 + squared), 100.0 * (middle + half) / (1.0 + squared))
+}
+
 /// A labelled span of words: type, first word, one past the last.
 pub(crate) type Span<'a> = (&'a str, usize, usize);
 
@@ -79,6 +89,20 @@ mod tests {
         counts.add(&["O"], &["B-c"]);
         assert_eq!(counts, SpanCounts { predicted: 2, expected: 3, correct: 1 });
         assert_eq!(counts.f1(), 40.0);
+    }
+
+    #[test]
+    fn intervals_are_those_of_published_tables() {
+        // Newcombe, Statistics in Medicine 17 (1998) 857-872, table I, method 3.
+        for (right, all, low, high) in
+            [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611)]
+        {
+            let (least, most) = interval(right, all);
+            assert!(
+                (least - 100.0 * low).abs() < 0.006 && (most - 100.0 * high).abs() < 0.006,
+                "{least} {most}"
+            );
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 pub mod aedat4;
 mod flat;
+mod float;
 mod image;
 mod npz;
 mod picture;
@@ -10,6 +11,7 @@ mod recording;
 mod windows;
 mod write;
 
+pub use float::FloatModel;
 pub use image::{Image, ImageWriter};
 pub use picture::{Picture, Style, paint};
 pub use recording::{Edge, Recording, TimedEvent, list, read_bytes};

@@ -3,6 +3,7 @@
 
 pub mod interpreter;
 pub mod onnx;
+pub mod recordings;
 
 use std::path::{Path, PathBuf};
 

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use mixel_models::weights::Weight;
 
 pub mod events;
+pub mod folds;
+pub mod score;
 pub mod text;
 
 /// What every training takes.

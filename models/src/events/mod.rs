@@ -1,11 +1,14 @@
-//! Recordings of event cameras: from files ([`files`], [`nmnist`]) or of drawn people ([`gestures`], [`simulator`]) to windows of tokens ([`front_end`], [`tokens`]), noise on them
-//! ([`noise`]), training over the windows of a recording ([`train`]), and what a network has to beat ([`baselines`],
-//! [`cnn`], [`controls`]). [`zoo`] ties one of each into a model.
+//! Recordings of event cameras: from files ([`files`], [`nmnist`]) or of drawn people ([`gestures`], [`simulator`]) to windows of
+//! tokens ([`front_end`], [`tokens`]), noise on them ([`noise`]), training over the windows of a recording ([`train`]), the
+//! network in int8 ([`exported`]), cross-validation ([`folds`]), and what a network has to beat ([`baselines`], [`cnn`],
+//! [`controls`]). [`zoo`] ties one of each into a model.
 
 pub mod baselines;
 pub mod cnn;
 pub mod controls;
+pub mod exported;
 pub mod files;
+pub mod folds;
 pub mod front_end;
 pub mod gestures;
 pub mod nmnist;
