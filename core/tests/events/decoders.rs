@@ -8,6 +8,7 @@ use mixel_core::events::evt2::Evt2;
 use mixel_core::events::evt3::Evt3;
 use mixel_core::events::evt21::WordOrder;
 use mixel_core::events::header::{self, Encoding, Header, HeaderError};
+use mixel_core::events::record5::Record5;
 use mixel_core::events::{Counts, Decoder, Event, Format, GapCause, Geometry, Trigger};
 
 use crate::model;
@@ -320,6 +321,41 @@ fn n_mnist_overflow_markers_move_the_time() {
     assert_eq!((counts.events, counts.violations(), log.events[0].1.on()), (3, 0, true));
     let (log, counts) = decode(Encoding::Bs2, Geometry::new(34, 34), &bytes);
     assert_eq!((log.events.len(), counts.off_sensor), (3, 2), "in .bs2 it is a row like others");
+}
+
+#[test]
+fn records_are_found_again_after_lost_and_damaged_bytes() {
+    let sensor = Geometry::new(34, 34);
+    let events = stream(3, 20_000, sensor, 0, 50);
+    let clean = encode(Record5Encoder::default(), &events);
+    let decoder = || Record5::bs2(sensor).with_max_step(500);
+    let (log, counts) = feed(decoder(), &clean);
+    assert_eq!((log.plain(), counts.violations()), (events.clone(), 0));
+
+    // Ten places with one, two ... ten bytes missing.
+    let mut lost = clean.clone();
+    for place in (1..=10).rev() {
+        lost.drain(9_000 * place..9_000 * place + place);
+    }
+    let (log, counts) = feed(decoder(), &lost);
+    let got = log.plain();
+    assert!(got.len() > events.len() - 120, "{} of {}", got.len(), events.len());
+    assert_eq!(got.last(), events.last());
+    let skipped: u32 = log.gaps.iter().map(|gap| gap.lost_bytes).sum();
+    assert!((8..100).contains(&skipped) && counts.gaps >= 8, "{skipped} bytes, {counts:?}");
+    let mut parts = Log::default();
+    let mut again = decoder();
+    lost.chunks(7).for_each(|chunk| again.decode(chunk, &mut parts));
+    assert!(parts == log && *again.counts() == counts);
+
+    // A time that is far ahead costs its own event; a clock that is set back or has slept goes on.
+    let at = |t: u32| [1, 2, (t >> 16) as u8, (t >> 8) as u8, t as u8];
+    let (log, counts) = feed(decoder(), &[at(10), at(4_000_000), at(20), at(30)].concat());
+    assert_eq!((times(&log), counts.reserved), (vec![10, 20, 30], 1));
+    let row = |from: u32| (0..10).flat_map(move |step| at(from + 20 * step)).collect::<Vec<u8>>();
+    let (log, counts) = feed(decoder(), &[row(5_000), row(100), row(90_000)].concat());
+    assert_eq!(times(&log)[8..], [5_160, 5_180, 5_180, 5_200, 95_080, 95_100]);
+    assert_eq!((log.gaps.len(), counts.reserved), (2, 16));
 }
 
 #[test]
