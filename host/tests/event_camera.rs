@@ -9,12 +9,11 @@ use mixel::compile::{CalibrationData, CompileOptions, Prepared, Target, prepare}
 use mixel::device::{Board, board, doctor, run_program};
 use mixel::events::{Answered, Recording, answers};
 use mixel::run::open;
+use mixel_core::events::Event;
 use mixel_core::events::encode::{self, Encoder, Evt2Encoder, Evt3Encoder};
 use mixel_core::events::header::Encoding;
-use mixel_core::events::{Event, Geometry};
-use support::{data, untar};
+use support::recordings::{SENSOR, nmnist};
 
-const SENSOR: Geometry = Geometry::new(34, 34);
 const PROGRAM: &str = "mixel-event-camera";
 
 /// Boards, and the targets that plans for them are compiled for; a loud word where there is no emulator.
@@ -157,14 +156,12 @@ fn recordings_of_our_own_are_answered_as_here() {
 
 #[test]
 fn recordings_of_n_mnist_are_answered_as_here() {
-    let (Some(train), Some(test)) = (data("nmnist/nmnist_train.tar"), data("nmnist/nmnist_test.tar")) else {
-        return;
-    };
-    let training: Vec<Vec<u8>> = untar(&train).into_iter().take(20).collect();
+    let (Some(train), Some(test)) = (nmnist("train"), nmnist("test")) else { return };
+    let training: Vec<Vec<u8>> = train.into_iter().take(20).map(|digit| digit.bytes).collect();
     let prepared = model(&training);
     for (board, target) in emulated() {
-        for recording in untar(&test).iter().step_by(10) {
-            assert_same(board, &prepared, target, recording);
+        for digit in test.iter().step_by(10) {
+            assert_same(board, &prepared, target, &digit.bytes);
         }
     }
 }

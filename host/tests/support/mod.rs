@@ -5,7 +5,7 @@ pub mod interpreter;
 pub mod onnx;
 pub mod recordings;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use interpreter::Tensor;
 use mixel::arrays::{Array, ArrayData};
@@ -22,20 +22,6 @@ pub fn data(path: &str) -> Option<PathBuf> {
     }
     eprintln!("SKIPPED: data file missing: {}", file.display());
     None
-}
-
-/// The files of a tar archive: 512 bytes of header each, with an octal length, and contents filled up to 512.
-pub fn untar(path: &Path) -> Vec<Vec<u8>> {
-    let bytes = std::fs::read(path).unwrap();
-    let (mut files, mut rest) = (Vec::new(), &bytes[..]);
-    while rest.len() >= 512 && rest[0] != 0 {
-        let octal = std::str::from_utf8(&rest[124..135]).unwrap();
-        let len = usize::from_str_radix(octal.trim_matches(['\0', ' ']), 8).unwrap();
-        files.push(rest[512..512 + len].to_vec());
-        rest = &rest[(512 + len.next_multiple_of(512)).min(rest.len())..];
-    }
-    files.retain(|file| !file.is_empty());
-    files
 }
 
 /// The array as a tensor of reals.
