@@ -308,7 +308,7 @@ fn stages_and_waiting_sum_up_to_all_of_the_time() {
 #[test]
 fn memory_that_is_too_small_says_what_it_should_be() {
     let needs = event_memory_len(&CONFIG);
-    assert_eq!(needs, 4 * 68 + 2 * 36 + 36 * 144);
+    assert_eq!(needs, 4 * 102 + 2 * 36 + 36 * 144);
     let mut words = vec![0u32; needs.div_ceil(4) + 1];
     let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
     assert!(event_memory(&CONFIG, &mut bytes[..needs]).is_ok());
