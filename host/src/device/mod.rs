@@ -23,4 +23,4 @@ pub use board::{Board, Link, Unit, board, boards};
 pub use events::{EventRun, run_events};
 pub use flash::{FlashBytes, FlashProfile, flash_bytes};
 pub use qemu::{ProgramRun, run_program};
-pub use run::{DeviceRun, Options, Profile, Sample, Spread, run};
+pub use run::{DeviceRun, Options, Profile, Runner, Sample, Spread, run};

@@ -106,28 +106,52 @@ pub struct DeviceRun {
 /// Runs `samples` through `plan` on `board`.
 ///
 /// # Errors
-/// [`ErrorKind::Setup`] when a tool is missing, with the command that installs it; [`ErrorKind::Plan`] when the
-/// board refuses the plan; [`ErrorKind::Input`] when it refuses a sample; [`ErrorKind::Device`] when the board is
-/// not there, does not end in time or stops.
+/// Those of [`Runner::build`] and [`Runner::run`].
 pub fn run(board: &Board, plan: &[u8], samples: &[Sample], options: &Options) -> Result<DeviceRun> {
-    let (package, feature) = board.runner;
-    let built = build(board, &Program { package, feature, profile: "release", variables: &[] })?;
-    let mut answer = Answer::default();
-    for (first, batch) in batches(samples, options) {
-        // Only the first batch is measured.
-        let runs = if first == 0 { options.runs } else { 0 };
-        let request = Request {
-            runs,
-            checksums: options.checksums,
-            keep_state: options.keep_state,
-            dump: options.dump,
-        };
-        let job = encode(&request, batch);
-        let (records, exit, log) = exchange(board, &built, plan, &job, options.timeout)?;
-        answer.log.extend(log);
-        answer.take(board, &records, exit, options)?;
+    Runner::build(board)?.run(plan, samples, options)
+}
+
+/// The program of a board that runs any plan, built once for many.
+pub struct Runner<'b> {
+    board: &'b Board,
+    built: Built,
+}
+
+impl<'b> Runner<'b> {
+    /// Builds it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Setup`] when a tool is missing, with the command that installs it.
+    pub fn build(board: &'b Board) -> Result<Self> {
+        let (package, feature) = board.runner;
+        let built = build(board, &Program { package, feature, profile: "release", variables: &[] })?;
+        Ok(Self { board, built })
     }
-    answer.finish(board, samples.len())
+
+    /// Runs `samples` through `plan`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Plan`] when the board refuses the plan; [`ErrorKind::Input`] when it refuses a sample;
+    /// [`ErrorKind::Device`] when the board is not there, does not end in time or stops.
+    pub fn run(&self, plan: &[u8], samples: &[Sample], options: &Options) -> Result<DeviceRun> {
+        let board = self.board;
+        let mut answer = Answer::default();
+        for (first, batch) in batches(samples, options) {
+            // Only the first batch is measured.
+            let runs = if first == 0 { options.runs } else { 0 };
+            let request = Request {
+                runs,
+                checksums: options.checksums,
+                keep_state: options.keep_state,
+                dump: options.dump,
+            };
+            let job = encode(&request, batch);
+            let (records, exit, log) = exchange(board, &self.built, plan, &job, options.timeout)?;
+            answer.log.extend(log);
+            answer.take(board, &records, exit, options)?;
+        }
+        answer.finish(board, samples.len())
+    }
 }
 
 /// Gives plan and job to the runner: its records, exit code and log.

@@ -8,7 +8,7 @@ use super::range::{Range, dequantize_value};
 use super::statistics::{Observed, Statistics};
 use super::{Activations, Calibration, Note, Options, Weights};
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Graph, Node, Op, Pooling, Quantization, Reduction, ValueId};
+use crate::graph::{Arithmetic, Graph, Node, Op, Pooling, Quantization, Reduction, ValueId};
 use crate::lower::function;
 
 /// Sets of values that have one quantization, because operators between them only move integers.
@@ -194,7 +194,10 @@ pub(super) fn assign(
         let root = groups.root(node.output);
         if chosen[root].is_none() {
             let input = node.inputs.first().and_then(|id| chosen[groups.root(*id)]);
-            chosen[root] = input.and_then(|input| derived(&node.op, &input));
+            chosen[root] = input.and_then(|input| {
+                let bounded = || statistics.and_then(|_| bounded(graph, node, &input));
+                derived(&node.op, &input).or_else(bounded)
+            });
         }
         if chosen[root].is_none() {
             return Err(missing(graph, &node.name));
@@ -252,6 +255,23 @@ fn derived(op: &Op, input: &Quantization) -> Option<Quantization> {
         }
         _ => None,
     }
+}
+
+/// The output quantization of arithmetic with a constant, from the largest values that the input can have: for steps of an
+/// operator that the float model has as one, a batch normalisation say, so that they were not observed.
+fn bounded(graph: &Graph, node: &Node, input: &Quantization) -> Option<Quantization> {
+    let (Op::Binary { op, clip }, [_, constant]) = (&node.op, &node.inputs[..]) else { return None };
+    let constant = graph.value(*constant).constant.as_ref()?;
+    let ends = Range::representable(input);
+    let result = |x: f32, c: f32| match op {
+        Arithmetic::Add => x + c,
+        Arithmetic::Sub => x - c,
+        Arithmetic::Mul => x * c,
+        Arithmetic::Div => x / c,
+    };
+    let results = constant.data.iter().flat_map(|&c| [ends.min, ends.max].map(|x| result(x, c)));
+    let results: Vec<f32> = results.map(|y| y.max(clip.min).min(clip.max)).filter(|y| y.is_finite()).collect();
+    Some(Range::of(&results).quantization(input.dtype))
 }
 
 /// Sets whose values are to have 16 bits: all, or those where eight bits are predicted to be too noisy; but not what

@@ -116,7 +116,8 @@ fn clipped(x: f32, clip: &Clip) -> f32 {
     x.max(clip.min).min(clip.max)
 }
 
-fn evaluate(op: &Op, inputs: &[&Tensor], dims: &[usize]) -> Tensor {
+/// What `op` makes of `inputs`, in a tensor of `dims`.
+pub fn evaluate(op: &Op, inputs: &[&Tensor], dims: &[usize]) -> Tensor {
     let x = inputs[0];
     match op {
         Op::Conv { window, groups, clip } => conv(x, inputs[1], inputs[2], window, *groups, clip, dims),

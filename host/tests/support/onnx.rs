@@ -14,6 +14,7 @@ use tract_onnx::pb::{
 use super::{array, assert_close, interpreter, tensor};
 
 /// An attribute value.
+#[derive(Debug)]
 pub enum Attr<'a> {
     Int(i64),
     Float(f32),

@@ -8,43 +8,48 @@ use std::{collections::BTreeMap, path::Path};
 use serde_json::{Value, json};
 
 use crate::{
-    demo,
     step::Step,
     tools::{cargo, data, output, root},
 };
 
 /// Fields of `mixel profile --json` that are kept.
-const FIELDS: [&str; 4] = ["total", "arena_bytes", "stack_bytes", "flash_bytes"];
+const FIELDS: [&str; 3] = ["total", "arena_bytes", "stack_bytes"];
+const MODELS: &str = "benches/definitions/models.toml";
 const FILE: &str = "benches/golden/boards.json";
 
 /// Boards with the target that plans for them are compiled for.
 const BOARDS: [(&str, &str); 2] = [("mps2-an386", "cortex-m4"), ("mps3-an547", "cortex-m55")];
 
+/// What the firmware is built for whose flash is kept, with the field for it.
+const FLASH: [(&str, &str); 2] = [("speed", "flash_bytes"), ("size", "flash_bytes_size")];
+
 /// A model, and what compiling and profiling it takes.
 struct Model {
-    path: &'static str,
-    compile: &'static [&'static str],
-    profile: &'static [&'static str],
+    path: String,
+    compile: Vec<String>,
+    profile: Vec<String>,
 }
 
-/// A model of the data sets that brings its quantization.
-const fn quantized(path: &'static str) -> Model {
-    Model { path, compile: &[], profile: &[] }
+/// The models of the benches that are marked as golden.
+fn models() -> Result<Vec<Model>, String> {
+    let text = std::fs::read_to_string(root().join(MODELS)).map_err(|error| format!("{MODELS}: {error}"))?;
+    let file: toml::Table = toml::from_str(&text).map_err(|error| format!("{MODELS}: {error}"))?;
+    let all = file.get("model").and_then(toml::Value::as_array).ok_or(format!("{MODELS} has no models"))?;
+    let golden = all.iter().filter(|model| model.get("golden").and_then(toml::Value::as_bool) == Some(true));
+    golden
+        .map(|model| {
+            let field = |name: &str| model.get(name).and_then(toml::Value::as_str).map(str::to_owned);
+            let flag = |flag: &str, value: Option<String>| {
+                value.map_or_else(Vec::new, |value| vec![flag.to_owned(), value])
+            };
+            Ok(Model {
+                path: field("onnx").ok_or(format!("{MODELS}: a model without `onnx`"))?,
+                compile: flag("--calib", field("calib")),
+                profile: flag("--text", field("text")),
+            })
+        })
+        .collect()
 }
-
-/// Paths in `models/` are those of the repository, others of the data sets.
-const MODELS: [Model; 6] = [
-    quantized("mlperf-tiny/kws_qdq.onnx"),
-    quantized("mlperf-tiny/ic_qdq.onnx"),
-    quantized("mlperf-tiny/vww_qdq.onnx"),
-    quantized("mlperf-tiny/ad_qdq.onnx"),
-    quantized("mlperf-tiny/sww_qdq.onnx"),
-    Model {
-        path: "models/zoo/pnlp-intent.onnx",
-        compile: &["--calib", demo::SENTENCES],
-        profile: &["--text", "play some jazz"],
-    },
-];
 
 /// Values by `board model`, each a map of fields.
 type Values = BTreeMap<String, BTreeMap<String, u64>>;
@@ -86,27 +91,31 @@ fn measure(step: &mut Step) -> Result<Values, String> {
     let mut values = Values::new();
     let folder = root().join("target/xtask/golden");
     std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    for model in MODELS {
-        let name = model.path;
+    for model in models()? {
+        let name = &model.path;
         let path = if name.starts_with("models/") { root().join(name) } else { data().join(name) };
         if !path.is_file() {
             step.skip(format!("golden values of {name}: missing {}", path.display()));
             continue;
         }
         for (board, target) in BOARDS {
-            let plan = folder.join(format!("{target}.mxl"));
-            let (path, plan) = (text(&path), text(&plan));
-            mixel(&[&["compile", &path, "-o", &plan, "--target", target], model.compile].concat())?;
-            let profile = mixel(&[&["profile", &plan, "--board", board, "--json"], model.profile].concat())?;
-            let profile: Value = serde_json::from_str(&profile)
-                .map_err(|error| format!("`mixel profile --json` on {board}: {error}"))?;
-            let fields = FIELDS.iter().map(|field| {
-                let value = profile.get(field).and_then(Value::as_u64);
-                let value =
-                    value.ok_or_else(|| format!("`mixel profile --json` gives no whole number `{field}`"))?;
-                Ok((field.to_string(), value))
-            });
-            values.insert(format!("{board} {name}"), fields.collect::<Result<_, String>>()?);
+            let plan = text(&folder.join(format!("{target}.mxl")));
+            mixel(&["compile", &text(&path), "-o", &plan, "--target", target], &model.compile)?;
+            let mut fields = BTreeMap::new();
+            for (flash, field) in FLASH {
+                let profile = ["profile", &plan, "--board", board, "--json", "--flash", flash];
+                let profile: Value = serde_json::from_str(&mixel(&profile, &model.profile)?)
+                    .map_err(|error| format!("`mixel profile --json` on {board}: {error}"))?;
+                let of = |field: &str| {
+                    let value = profile.get(field).and_then(Value::as_u64);
+                    value.ok_or_else(|| format!("`mixel profile --json` gives no whole number `{field}`"))
+                };
+                fields.insert(field.to_owned(), of("flash_bytes")?);
+                for field in FIELDS {
+                    fields.insert(field.to_owned(), of(field)?);
+                }
+            }
+            values.insert(format!("{board} {name}"), fields);
         }
     }
     Ok(values)
@@ -117,10 +126,11 @@ fn text(path: &Path) -> String {
 }
 
 /// What the command prints.
-fn mixel(arguments: &[&str]) -> Result<String, String> {
-    let line = arguments.join(" ");
+fn mixel(arguments: &[&str], more: &[String]) -> Result<String, String> {
+    let line = [&arguments.join(" "), more.join(" ").as_str()].join(" ");
     let output = cargo("run --locked --quiet -p mixel --")
         .args(arguments)
+        .args(more)
         .output()
         .map_err(|error| format!("`mixel {line}`: {error}"))?;
     if output.status.success() {

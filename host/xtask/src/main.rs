@@ -1,5 +1,6 @@
 //! Chores of this repository: `cargo xtask COMMAND`.
 
+mod bench;
 mod demo;
 mod golden;
 mod setup;
@@ -18,6 +19,7 @@ cargo xtask COMMAND
   test --list               the steps of `test`
   golden [--renew]          instructions, memory and flash of models on boards against benches/golden
   support [--renew]         the README's table of operators, from the conformance cases
+  bench [ARGUMENT]...       kernels and models on boards and on this machine, beside other engines; `bench --help`
   demo                      a trained model from ONNX to a profiled board
 ";
 
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
     let done = match words[..] {
         ["setup"] => setup::run(),
         ["test", ref rest @ ..] => tests::run(rest),
+        ["bench", ref rest @ ..] => bench::run(rest),
         ["demo"] => demo::run(),
         ["support"] => support::run(false),
         ["support", "--renew"] => support::run(true),

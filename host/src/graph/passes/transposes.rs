@@ -130,14 +130,18 @@ fn sink(graph: &mut Graph, index: usize, op: Op, inputs: Vec<ValueId>, perm: &[u
 }
 
 /// All `inputs` in the axis order before `perm`: transpositions by it are undone, constants rearranged, and tensors that
-/// are cheap to turn (one dimension that is not 1), or that something turns already, are turned.
+/// have one dimension that is not 1 are reshaped, and one that something turns already is taken from there. The latter only
+/// where the transpositions that are undone vanish by it: otherwise they could come back by the same way, for ever.
 fn aligned(graph: &mut Graph, index: usize, inputs: &[ValueId], perm: &[usize]) -> Option<Vec<ValueId>> {
     enum How {
         As(ValueId),
         Constant,
-        Turn,
+        Reshape,
     }
     let undo = inverse(perm);
+    let turned_back: Vec<ValueId> =
+        inputs.iter().copied().filter(|&id| source(graph, id).is_some_and(|(_, same)| same == perm)).collect();
+    let vanish = turned_back.iter().all(|&id| graph.consumers(id) == [index] && !graph.outputs.contains(&id));
     let mut plan = Vec::new();
     for &id in inputs {
         let value = graph.value(id);
@@ -145,7 +149,8 @@ fn aligned(graph: &mut Graph, index: usize, inputs: &[ValueId], perm: &[usize]) 
             Some((first, same)) if same == perm => How::As(first),
             _ if value.constant.is_some() && value.shape.rank() <= perm.len() => How::Constant,
             _ if value.shape.rank() != perm.len() => return None,
-            _ if value.shape.dims.iter().filter(|&&size| size != 1).count() <= 1 => How::Turn,
+            _ if value.shape.dims.iter().filter(|&&size| size != 1).count() <= 1 => How::Reshape,
+            _ if !vanish => return None,
             _ => {
                 let turned = Op::Transpose { perm: undo.clone() };
                 let known =
@@ -161,10 +166,10 @@ fn aligned(graph: &mut Graph, index: usize, inputs: &[ValueId], perm: &[usize]) 
         aligned.push(match how {
             How::As(id) => *id,
             How::Constant => turned_constant(graph, id, &undo, broadcasts),
-            How::Turn => {
+            How::Reshape => {
                 let value = graph.value(id).clone();
-                let (shape, op) = (value.shape.transposed(&undo), Op::Transpose { perm: undo.clone() });
-                let turned = edit::insert(graph, at, &format!("{}:t", value.name), op, vec![id], shape);
+                let shape = value.shape.transposed(&undo);
+                let turned = edit::insert(graph, at, &format!("{}:t", value.name), Op::Reshape, vec![id], shape);
                 at += 1;
                 graph.value_mut(turned).given = value.given;
                 graph.value_mut(turned).origin = edit::origin_transposed(&value.origin, &value.shape, &undo);
