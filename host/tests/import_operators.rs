@@ -587,3 +587,12 @@ fn steps_around_a_convolution_are_folded() {
     model.node("Transpose", &["a"], "y", &[("perm", Ints(&[0, 2, 3, 1]))]).output("y");
     assert_eq!(names(&model.check("folded")), ["Conv", "LayerNorm"]);
 }
+
+/// Each operand could be turned for the other's sake, for ever.
+#[test]
+fn a_sum_of_two_tensors_of_one_dimension_settles() {
+    let mut model = Onnx::new(17);
+    model.input("x", &[1, 5, 4, 4]).input("z", &[1, 5, 1, 1]).output("y");
+    model.node("GlobalAveragePool", &["x"], "mean", &[]).node("Add", &["z", "mean"], "y", &[]);
+    model.check("small sum");
+}

@@ -270,7 +270,8 @@ fn bounded(graph: &Graph, node: &Node, input: &Quantization) -> Option<Quantizat
         Arithmetic::Div => x / c,
     };
     let results = constant.data.iter().flat_map(|&c| [ends.min, ends.max].map(|x| result(x, c)));
-    let results: Vec<f32> = results.map(|y| y.max(clip.min).min(clip.max)).filter(|y| y.is_finite()).collect();
+    let results: Vec<f32> =
+        results.map(|y| y.max(clip.min).min(clip.max)).filter(|y| y.is_finite()).collect();
     Some(Range::of(&results).quantization(input.dtype))
 }
 

@@ -6,6 +6,7 @@ mod support;
 
 use graphs::{Build, RELU, evaluate, measured_sqnr_db, observe, run, samples, sqnr_db};
 use mixel::ErrorKind;
+use mixel::compile::{CalibrationData, CompileOptions, Target, prepare};
 use mixel::graph::{
     Arithmetic, Clip, Constant, Coordinates, Function, Integers, NearestRounding, Op, Pooling, Quantization,
     Reduction, Sampling, ShuffleMode,
@@ -17,6 +18,7 @@ use mixel_core::pack::Layout;
 use mixel_core::plan::DType;
 use mixel_core::plan::cursor::Cursor;
 use mixel_core::plan::write;
+use support::onnx::Onnx;
 
 const INT8: Options = Options {
     activations: Activations::Int8,
@@ -414,4 +416,19 @@ fn alone(name: String, make: impl FnOnce(&mut Build) -> mixel::graph::ValueId) {
     println!("{narrow:6.1} dB {wide:6.1} dB  {name}");
     assert!(narrow > 25.0, "{name}: {narrow:.1} dB");
     assert!(wide > narrow - 0.5, "{name}: {wide:.1} dB with 16 bits");
+}
+
+/// Values between operators that the float model does not have: a batch normalisation on its own is two operators, and a
+/// relu in front of another function is in one table with it.
+#[test]
+fn values_that_the_float_model_lacks_get_a_range() {
+    let mut model = Onnx::new(17);
+    model.input("x", &[1, 3, 4, 4]).random("w", &[4, 3, 1, 1]).random("mean", &[4]).output("y");
+    model.random("scale", &[4]).random("bias", &[4]).floats("variance", &[4], &[0.5, 1.0, 1.5, 2.0]);
+    model.node("Conv", &["x", "w"], "conv", &[]).node("Relu", &["conv"], "relu", &[]);
+    model.node("Neg", &["relu"], "negative", &[]);
+    model.node("BatchNormalization", &["negative", "scale", "bias", "mean", "variance"], "y", &[]);
+    let options = CompileOptions { calibration: CalibrationData::Random, ..CompileOptions::default() };
+    let prepared = model.with_file(|path| prepare(path, &options)).unwrap();
+    prepared.compile(Target::Generic).unwrap();
 }

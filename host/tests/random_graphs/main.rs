@@ -109,7 +109,8 @@ impl Case {
                 1 => 0x80,
                 _ => random.u8(..),
             };
-            let mut bytes = |port: Port<'_>| (0..plan.tensor(port.tensor).unwrap().bytes()).map(|_| byte()).collect();
+            let mut bytes =
+                |port: Port<'_>| (0..plan.tensor(port.tensor).unwrap().bytes()).map(|_| byte()).collect();
             let inputs = plan.inputs().map(&mut bytes);
             Sample::Tensors { rows, inputs: inputs.collect() }
         };

@@ -76,9 +76,10 @@ pub fn fuse_ranges(graph: &mut Graph) -> bool {
     (0..graph.nodes.len()).any(|index| fuse(graph, index))
 }
 
+/// Only where nothing follows in the same table: what would flow between is no tensor of the float model, so its range
+/// would not be known.
 fn fuse(graph: &mut Graph, index: usize) -> bool {
-    let Some([Function::Clip(range), rest @ ..]) = edit::functions(graph, index) else { return false };
-    let (range, rest) = (*range, rest.to_vec());
+    let Some(&[Function::Clip(range)]) = edit::functions(graph, index) else { return false };
     let input = graph.nodes[index].inputs[0];
     let Some(producer) = edit::private_producer(graph, input) else { return false };
     let (Op::Conv { clip, .. }
@@ -89,12 +90,7 @@ fn fuse(graph: &mut Graph, index: usize) -> bool {
         return false;
     };
     *clip = within(*clip, range);
-    if rest.is_empty() {
-        graph.nodes[producer].output = graph.nodes[index].output;
-        graph.nodes.remove(index);
-    } else {
-        graph.nodes[index].op = Op::Unary(rest);
-        graph.value_mut(input).origin = None;
-    }
+    graph.nodes[producer].output = graph.nodes[index].output;
+    graph.nodes.remove(index);
     true
 }

@@ -16,8 +16,6 @@ struct Affine {
     addends: Vec<f32>,
     /// The addend as a constant of its own, when the factors are 1.
     addend: Option<ValueId>,
-    /// Functions that remain to be applied.
-    rest: Vec<Function>,
     clip: Clip,
 }
 
@@ -28,17 +26,21 @@ fn affine(graph: &Graph, index: usize) -> Option<Affine> {
     let ones = vec![1.0; channels];
     let zeros = vec![0.0; channels];
     match &node.op {
-        Op::Unary(functions) => match functions[..] {
-            [Function::Affine { scale, offset }, ref rest @ ..] => Some(Affine {
+        Op::Unary(functions) => {
+            // With other functions behind it, it costs nothing in their table.
+            let (scale, offset, clip) = match functions[..] {
+                [Function::Affine { scale, offset }] => (scale, offset, Clip::NONE),
+                [Function::Affine { scale, offset }, Function::Clip(clip)] => (scale, offset, clip),
+                _ => return None,
+            };
+            Some(Affine {
                 x: node.inputs[0],
                 factors: vec![scale; channels],
                 addends: vec![offset; channels],
                 addend: None,
-                rest: rest.to_vec(),
-                clip: Clip::NONE,
-            }),
-            _ => None,
-        },
+                clip,
+            })
+        }
         Op::Binary { op, clip } => {
             let [a, b] = [node.inputs[0], node.inputs[1]];
             let (x, constant, swapped) =
@@ -58,7 +60,7 @@ fn affine(graph: &Graph, index: usize) -> Option<Affine> {
                 }
                 (Arithmetic::Div, _) => return None,
             };
-            Some(Affine { x, factors, addends, addend, rest: vec![], clip: *clip })
+            Some(Affine { x, factors, addends, addend, clip: *clip })
         }
         _ => None,
     }
@@ -117,19 +119,12 @@ fn behind(graph: &mut Graph, index: usize) -> bool {
     let shape = Shape::fixed(&[new_bias.data.len()]);
     let new_bias = edit::add_constant(graph, &format!("{}:folded", bias.name), new_bias, shape);
     graph.nodes[producer].inputs[2] = new_bias;
-    absorb(graph, producer, index, affine.clip, affine.rest);
+    absorb(graph, producer, index, affine.clip);
     true
 }
 
-/// Ends `index`, whose work `producer` now does, but for `clip` and the functions `rest`.
-fn absorb(graph: &mut Graph, producer: usize, index: usize, range: Clip, rest: Vec<Function>) {
-    if !rest.is_empty() {
-        graph.nodes[index].op = Op::Unary(rest);
-        // What flows between is another tensor now.
-        let between = graph.nodes[producer].output;
-        graph.value_mut(between).origin = None;
-        return;
-    }
+/// Ends `index`, whose work `producer` now does, but for `range`.
+fn absorb(graph: &mut Graph, producer: usize, index: usize, range: Clip) {
     let output = graph.nodes[index].output;
     let node = &mut graph.nodes[producer];
     node.output = output;
@@ -165,7 +160,7 @@ fn in_front(graph: &mut Graph, index: usize) -> bool {
     let x = graph.nodes[index].inputs[0];
     let Some(step) = edit::private_producer(graph, x) else { return false };
     let Some(affine) = affine(graph, step) else { return false };
-    if affine.clip != Clip::NONE || !affine.rest.is_empty() {
+    if affine.clip != Clip::NONE {
         return false;
     }
     let groups = match &graph.nodes[index].op {

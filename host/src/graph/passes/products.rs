@@ -9,28 +9,23 @@ pub fn run(graph: &mut Graph) -> bool {
         .any(|index| factor(graph, index) || operand_factor(graph, index) || transposed(graph, index))
 }
 
-/// The factor that node `index` multiplies by first, if it is a Unary that does, and what it does then.
-fn scaling(graph: &Graph, index: usize) -> Option<(f32, Vec<Function>)> {
+/// The factor that node `index` multiplies by, if it does that and nothing else.
+fn scaling(graph: &Graph, index: usize) -> Option<f32> {
     match edit::functions(graph, index)? {
-        [Function::Affine { scale, offset: 0.0 }, rest @ ..] => Some((*scale, rest.to_vec())),
+        [Function::Affine { scale, offset: 0.0 }] => Some(*scale),
         _ => None,
     }
 }
 
 /// A factor on the product.
 fn factor(graph: &mut Graph, index: usize) -> bool {
-    let Some((by, rest)) = scaling(graph, index) else { return false };
+    let Some(by) = scaling(graph, index) else { return false };
     let input = graph.nodes[index].inputs[0];
     let Some(product) = edit::private_producer(graph, input) else { return false };
     let Op::MatMul { scale, .. } = &mut graph.nodes[product].op else { return false };
     *scale *= by;
-    if rest.is_empty() {
-        graph.nodes[product].output = graph.nodes[index].output;
-        graph.nodes.remove(index);
-    } else {
-        graph.nodes[index].op = Op::Unary(rest);
-        graph.value_mut(input).origin = None;
-    }
+    graph.nodes[product].output = graph.nodes[index].output;
+    graph.nodes.remove(index);
     true
 }
 
@@ -42,10 +37,7 @@ fn operand_factor(graph: &mut Graph, index: usize) -> bool {
     for slot in 0..2 {
         let operand = graph.nodes[index].inputs[slot];
         let Some(step) = edit::private_producer(graph, operand) else { continue };
-        let Some((by, rest)) = scaling(graph, step) else { continue };
-        if !rest.is_empty() {
-            continue;
-        }
+        let Some(by) = scaling(graph, step) else { continue };
         let x = graph.nodes[step].inputs[0];
         graph.nodes[index].inputs[slot] = x;
         if let Op::MatMul { scale, .. } = &mut graph.nodes[index].op {

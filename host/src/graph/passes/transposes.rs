@@ -139,8 +139,11 @@ fn aligned(graph: &mut Graph, index: usize, inputs: &[ValueId], perm: &[usize]) 
         Reshape,
     }
     let undo = inverse(perm);
-    let turned_back: Vec<ValueId> =
-        inputs.iter().copied().filter(|&id| source(graph, id).is_some_and(|(_, same)| same == perm)).collect();
+    let turned_back: Vec<ValueId> = inputs
+        .iter()
+        .copied()
+        .filter(|&id| source(graph, id).is_some_and(|(_, same)| same == perm))
+        .collect();
     let vanish = turned_back.iter().all(|&id| graph.consumers(id) == [index] && !graph.outputs.contains(&id));
     let mut plan = Vec::new();
     for &id in inputs {
@@ -169,7 +172,8 @@ fn aligned(graph: &mut Graph, index: usize, inputs: &[ValueId], perm: &[usize]) 
             How::Reshape => {
                 let value = graph.value(id).clone();
                 let shape = value.shape.transposed(&undo);
-                let turned = edit::insert(graph, at, &format!("{}:t", value.name), Op::Reshape, vec![id], shape);
+                let turned =
+                    edit::insert(graph, at, &format!("{}:t", value.name), Op::Reshape, vec![id], shape);
                 at += 1;
                 graph.value_mut(turned).given = value.given;
                 graph.value_mut(turned).origin = edit::origin_transposed(&value.origin, &value.shape, &undo);
