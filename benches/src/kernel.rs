@@ -50,9 +50,12 @@ impl Build {
                 self.node(Op::Linear { clip: Clip::NONE }, &[x, weights, bias], &[1, rows, outputs]);
             }
             &Operator::Matmul { heads, rows, inner, columns, transpose_b } => {
+                // Products of two 16-bit numbers do not fit their sums: only the output can be wide.
+                let output = std::mem::replace(&mut self.dtype, DType::I8);
                 let a = self.input(&[1, heads, rows, inner]);
                 let b = if transpose_b { [columns, inner] } else { [inner, columns] };
                 let b = self.input(&[1, heads, b[0], b[1]]);
+                self.dtype = output;
                 let op = Op::MatMul { transpose_b, scale: 1.0 / (inner as f32).sqrt() };
                 self.node(op, &[a, b], &[1, heads, rows, columns]);
             }

@@ -1,7 +1,7 @@
 //! Measures kernels and models; `cargo xtask bench` builds and runs it.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -114,7 +114,8 @@ fn measure_kernel(
         boards.insert(counter.core(), counter.count(&plan, &noise(&plan, None)?)?);
     }
     let plan = kernel::plan(&quantized, HERE)?;
-    let facts = inspect(&open(&plan, "")?);
+    let checked = open(&plan, "")?;
+    let facts = inspect(&checked);
     let elements = quantized.graph.value(quantized.graph.outputs[0]).shape.elements();
     let measured = times(ours(&plan, &noise(&plan, None)?), args.rounds, &definition.name, record);
     Ok(KernelRecord {
@@ -143,9 +144,10 @@ fn measure_model(
         boards.insert(counter.core(), counter.count(&plan, &noise(&plan, text)?)?);
     }
     let plan = prepared.compile(HERE)?.plan;
-    let facts = inspect(&open(&plan, "")?);
+    let checked = open(&plan, "")?;
+    let facts = inspect(&checked);
     let mut entries = ours(&plan, &noise(&plan, text)?);
-    let python = args.python.as_deref().map_or(Err(args.no_python.as_str()), Ok::<&Path, _>);
+    let python = args.python.as_deref().ok_or(args.no_python.as_str());
     if args.rounds > 0 {
         entries.extend(rivals(model, facts.max_rows.unwrap_or(1), python));
     }

@@ -29,6 +29,9 @@ pub trait Engine {
     fn time(&mut self, runs: u32) -> Result<Vec<u64>, String>;
 }
 
+/// A loaded engine, or why it does not take the model.
+type Loaded = Result<Box<dyn Engine>, String>;
+
 /// An engine, or why it is not there: its name and the reason.
 pub type Entry = Result<Box<dyn Engine>, (String, String)>;
 
@@ -69,9 +72,7 @@ pub fn ours(plan: &[u8], sample: &Sample) -> Vec<Entry> {
 /// The other engines on `model`, with `rows` rows where they vary. `python` has LiteRT and ONNX Runtime.
 pub fn rivals(model: &Model, rows: usize, python: Result<&Path, &str>) -> Vec<Entry> {
     let mut entries = Vec::new();
-    let mut add = |name: &str,
-                   file: Option<&String>,
-                   load: &dyn Fn(&Path) -> Result<Box<dyn Engine>, String>| {
+    let mut add = |name: &str, file: Option<&String>, load: &dyn Fn(&Path) -> Loaded| {
         let Some(file) = file else { return };
         let path = locate(file);
         let loaded = if path.is_file() { load(&path) } else { Err(format!("missing {}", path.display())) };
@@ -82,20 +83,20 @@ pub fn rivals(model: &Model, rows: usize, python: Result<&Path, &str>) -> Vec<En
     let names = ["ONNX Runtime", "ONNX Runtime, float"];
     add(names[0], quantized, &|path| python::load(names[0], "onnxruntime", path, rows, python));
     add(names[1], model.float.as_ref(), &|path| python::load(names[1], "onnxruntime", path, rows, python));
-    add("tract", quantized, &|path| tract::load("tract", path));
-    add("tract, float", model.float.as_ref(), &|path| tract::load("tract, float", path));
+    add("tract", quantized, &|path| tract::load("tract", path, rows));
+    add("tract, float", model.float.as_ref(), &|path| tract::load("tract, float", path, rows));
     add("rten", quantized, &|path| load_rten("rten", path, rows));
     add("rten, float", model.float.as_ref(), &|path| load_rten("rten, float", path, rows));
     entries
 }
 
 #[cfg(feature = "rten")]
-fn load_rten(name: &str, path: &Path, rows: usize) -> Result<Box<dyn Engine>, String> {
+fn load_rten(name: &str, path: &Path, rows: usize) -> Loaded {
     rten::load(name, path, rows)
 }
 
 #[cfg(not(feature = "rten"))]
-fn load_rten(_: &str, _: &Path, _: usize) -> Result<Box<dyn Engine>, String> {
+fn load_rten(_: &str, _: &Path, _: usize) -> Loaded {
     Err("not built in (feature rten)".into())
 }
 

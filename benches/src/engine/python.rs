@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use super::Engine;
+use super::{Engine, Loaded};
 use crate::definition::folder;
 
 struct Process {
@@ -15,13 +15,7 @@ struct Process {
 }
 
 /// Starts `engine` on the model at `path`, with `rows` rows where they vary.
-pub fn load(
-    name: &str,
-    engine: &str,
-    path: &Path,
-    rows: usize,
-    python: Result<&Path, &str>,
-) -> Result<Box<dyn Engine>, String> {
+pub fn load(name: &str, engine: &str, path: &Path, rows: usize, python: Result<&Path, &str>) -> Loaded {
     let mut child = Command::new(python?)
         .arg(folder().join("rivals/engine.py"))
         .arg(engine)

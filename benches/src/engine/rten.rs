@@ -8,7 +8,7 @@ use rten::{DataType, Dimension, Model, NodeId, RunOptions, ThreadPool, Value, Va
 use rten_tensor::Tensor;
 use rten_tensor::prelude::*;
 
-use super::Engine;
+use super::{Engine, Loaded};
 
 struct Rten {
     name: String,
@@ -18,7 +18,7 @@ struct Rten {
 }
 
 /// The model at `path` with inputs of zeros, one sample, `rows` rows where they vary.
-pub fn load(name: &str, path: &Path, rows: usize) -> Result<Box<dyn Engine>, String> {
+pub fn load(name: &str, path: &Path, rows: usize) -> Loaded {
     let model = Model::load_file(path).map_err(|error| error.to_string())?;
     let mut inputs = Vec::new();
     for &id in model.input_ids() {

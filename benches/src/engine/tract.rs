@@ -4,11 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use mixel::import::{ImportOptions, Model};
 use tract_onnx::prelude::*;
-use tract_onnx::tract_hir::internal::InferenceModelExt;
+use tract_onnx::tract_hir::internal::{DimFact, DimLike, Factoid, InferenceModelExt};
 
-use super::Engine;
+use super::{Engine, Loaded};
 
 struct Tract {
     name: String,
@@ -16,20 +15,24 @@ struct Tract {
     inputs: TVec<TValue>,
 }
 
-/// The model at `path` with fixed sizes (a batch of 1, rows at their bound), optimized, with inputs of zeros.
-pub fn load(name: &str, path: &Path) -> Result<Box<dyn Engine>, String> {
+/// The model at `path` for one sample with `rows` rows where they vary, optimized, with inputs of zeros.
+pub fn load(name: &str, path: &Path, rows: usize) -> Loaded {
     let words = |error: TractError| format!("{error:#}");
-    let model = Model::read(path, &ImportOptions::default()).map_err(|error| error.to_string())?;
-    let rows = model.rows.as_ref().map_or(1, |rows| rows.max);
-    let folder = model.folder.to_string_lossy();
-    let parsed = tract_onnx::onnx().parse(&model.with_sizes(rows), Some(&folder)).map_err(words)?;
-    let model = parsed.model.into_optimized().and_then(|model| model.into_runnable()).map_err(words)?;
+    let mut model = tract_onnx::onnx().model_for_path(path).map_err(words)?;
     let mut inputs = TVec::new();
-    for outlet in model.model().input_outlets().map_err(words)? {
-        let fact = model.model().outlet_fact(*outlet).map_err(words)?;
-        let dims = fact.shape.as_concrete().ok_or("an input of unknown size")?;
-        inputs.push(Tensor::zero_dt(fact.datum_type, dims).map_err(words)?.into_tvalue());
+    for index in 0..model.input_outlets().map_err(words)?.len() {
+        let fact = model.input_fact(index).map_err(words)?.clone();
+        let dtype = fact.datum_type.concretize().ok_or("an input of unknown type")?;
+        let size = |(axis, dim): (usize, &DimFact)| match dim.concretize().and_then(|dim| dim.to_usize().ok())
+        {
+            Some(size) => size,
+            None => [1, rows][usize::from(axis > 0)],
+        };
+        let dims: TVec<usize> = fact.shape.dims().enumerate().map(size).collect();
+        model.set_input_fact(index, InferenceFact::dt_shape(dtype, &dims)).map_err(words)?;
+        inputs.push(Tensor::zero_dt(dtype, &dims).map_err(words)?.into_tvalue());
     }
+    let model = model.into_optimized().and_then(|model| model.into_runnable()).map_err(words)?;
     Ok(Box::new(Tract { name: name.into(), model, inputs }))
 }
 

@@ -161,3 +161,17 @@ fn compare(step: &mut Step, values: &Values) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn golden_models_come_from_the_definitions_of_the_benches() {
+        let models = models().unwrap();
+        let find = |name: &str| models.iter().find(|model| model.path.ends_with(name));
+        assert!(find("kws_qdq.onnx").is_some_and(|model| model.compile.is_empty()));
+        assert_eq!(find("pnlp-intent.onnx").unwrap().profile, ["--text", "play some jazz"]);
+        assert_eq!(find("evt-nmnist.onnx").unwrap().compile, ["--calib", "random"]);
+    }
+}
