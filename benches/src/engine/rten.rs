@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use rten::{DataType, Dimension, Model, NodeId, RunOptions, ThreadPool, Value, ValueOrView, ValueType};
 use rten_tensor::Tensor;
-use rten_tensor::prelude::*;
 
 use super::{Engine, Loaded};
 
