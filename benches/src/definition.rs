@@ -17,6 +17,8 @@ pub struct Kernel {
     /// Bits of activations, 8 or 16.
     #[serde(default = "eight")]
     pub bits: u8,
+    /// Form of the weights, as `mixel compile --weights` takes it.
+    pub weights: Option<String>,
     /// What it does.
     pub operator: Operator,
     /// Instructions of CMSIS-NN's kernel for a multiply-accumulate, or for an element of the output where there are none.

@@ -6,7 +6,8 @@ use mixel::graph::{
     Arithmetic, Clip, Coordinates, Function, Graph, Node, Op, Pooling, Quantization, Reduction, Sampling,
     Shape, Value, ValueId, Window,
 };
-use mixel::quantize::{Options, Quantized, quantize};
+use mixel::quantize::{Options, Quantized, WeightRule, quantize};
+use mixel::{Error, ErrorKind};
 use mixel_core::plan::DType;
 
 use crate::definition::{self, Kernel, Operator};
@@ -17,9 +18,14 @@ use crate::definition::{self, Kernel, Operator};
 /// A definition that makes no valid operator.
 pub fn quantized(kernel: &Kernel) -> mixel::Result<Quantized> {
     let dtype = if kernel.bits == 16 { DType::I16 } else { DType::I8 };
-    let mut build = Build { graph: Graph::default(), random: fastrand::Rng::with_seed(1), dtype };
+    let wrong = |message| Error::new(ErrorKind::Usage, &kernel.name, message);
+    let rule = kernel.weights.as_deref().map(|form| form.parse::<WeightRule>().map_err(wrong)).transpose()?;
+    // Three of four weights of a sparse layer are zero.
+    let zeros = if kernel.weights.as_deref() == Some("sparse") { 0.75 } else { 0.0 };
+    let mut build = Build { graph: Graph::default(), random: fastrand::Rng::with_seed(1), dtype, zeros };
     build.operator(&kernel.operator);
-    quantize(build.graph, None, &Options::default())
+    let options = Options { weights: rule.into_iter().collect(), ..Options::default() };
+    quantize(build.graph, None, &options)
 }
 
 /// The plan for `target`.
@@ -37,6 +43,8 @@ struct Build {
     graph: Graph,
     random: fastrand::Rng,
     dtype: DType,
+    /// Share of zeros among constants.
+    zeros: f32,
 }
 
 impl Build {
@@ -194,7 +202,11 @@ impl Build {
     }
 
     fn constant(&mut self, dims: &[usize], size: f32) -> ValueId {
-        let data = (0..dims.iter().product()).map(|_| (self.random.f32() * 2.0 - 1.0) * size).collect();
+        let mut one = || match self.random.f32() < self.zeros {
+            true => 0.0,
+            false => (self.random.f32() * 2.0 - 1.0) * size,
+        };
+        let data = (0..dims.iter().product()).map(|_| one()).collect();
         self.graph.constant(format!("c{}", self.graph.values.len()), dims, data)
     }
 

@@ -82,6 +82,11 @@ impl Case {
                     _ => Activations::Int8,
                 },
                 equalize: seed % 5 == 0,
+                weights: match seed % 7 {
+                    3 => vec!["int4".parse().unwrap()],
+                    5 => vec!["sparse".parse().unwrap()],
+                    _ => Vec::new(),
+                },
                 ..quantize::Options::default()
             },
             calibration: CalibrationData::Arrays(arrays.collect()),
