@@ -17,29 +17,28 @@ macro_rules! cpu {
     };
 }
 
-/// Four inputs of three patches times those of two channels.
+/// Four inputs of three patches times those of two channels: 19 instructions of 4 bytes, which [`tile`] counts on.
 macro_rules! round {
     () => {
-        "ldrd r2, r10, [r1], #8
-        sxtb16 r3, r2, ror #8
-        sxtb16 r2, r2
-        sxtb16 r11, r10, ror #8
-        sxtb16 r10, r10
-        ldrd r12, lr, [r0], #8
-        smlad r4, r2, r12, r4
-        smlad r7, r10, r12, r7
-        smlad r4, r3, lr, r4
-        smlad r7, r11, lr, r7
-        ldrd r12, lr, [r0], #8
-        smlad r5, r2, r12, r5
-        smlad r8, r10, r12, r8
-        smlad r5, r3, lr, r5
+        "ldm r0!, {{r10-r12}}
+        ldrd r2, r3, [r1], #8
+        sxtb16 lr, r2
+        smlad r4, r10, lr, r4
+        smlad r5, r11, lr, r5
+        smlad r6, r12, lr, r6
+        sxtb16 lr, r3
+        smlad r7, r10, lr, r7
         smlad r8, r11, lr, r8
-        ldrd r12, lr, [r0], #8
-        smlad r6, r2, r12, r6
-        smlad r9, r10, r12, r9
-        smlad r6, r3, lr, r6
-        smlad r9, r11, lr, r9"
+        smlad r9, r12, lr, r9
+        ldm r0!, {{r10-r12}}
+        sxtb16 r2, r2, ror #8
+        smlad r4, r10, r2, r4
+        smlad r5, r11, r2, r5
+        smlad r6, r12, r2, r6
+        sxtb16 r3, r3, ror #8
+        smlad r7, r10, r3, r7
+        smlad r8, r11, r3, r8
+        smlad r9, r12, r3, r9"
     };
 }
 
@@ -48,17 +47,17 @@ macro_rules! round {
 pub(super) struct Tile {
     /// Staged patches.
     pub x: *const u32,
+    /// Bytes of one block of weights: 8 a group of four inputs, not zero.
+    pub bytes: usize,
     /// Weights in blocks of two channels by four inputs.
     pub w: *const u32,
-    /// Bytes of one block: 8 a group of four inputs, not zero.
-    pub bytes: usize,
-    /// Blocks, not zero.
-    pub pairs: usize,
+    /// Where `y` is when all channels are done, an even number and not zero.
+    pub end: *mut i8,
     /// Bias of the first channel.
     pub bias: *const i32,
     /// Multiplier of the first channel.
     pub multiplier: *const i32,
-    /// Shift of the first channel; all are 33 or more.
+    /// Shift of the first channel; see [`super::matrix::Rounding::simple`].
     pub shift: *const u8,
     /// Output of the first patch and channel.
     pub y: *mut i8,
@@ -66,103 +65,104 @@ pub(super) struct Tile {
     pub second: usize,
     /// See `second`.
     pub third: usize,
-    /// Zero point of the outputs.
-    pub zero_point: i32,
+    /// Zero point of the outputs in half steps, and one for rounding.
+    pub zero: i32,
 }
 
 /// Outputs of three staged patches, two channels after two. The third patch is written first and the first one last, so
 /// that patches which are not there may name the place of one that is.
 ///
-/// A round is 4 inputs: 4 loads, 4 widenings, 12 dual multiplications; two rounds are unrolled, and an odd number begins in
-/// the middle. Six sums, four registers of weights, two of inputs and two pointers leave none for a count, so the loop ends
-/// where the block does. Half a step is added within the multiplication that takes the product's high word.
+/// A round is 4 inputs: 3 loads, 4 widenings, 12 dual multiplications. Six sums, three inputs, three registers of weights and
+/// two pointers leave none for a count: four rounds are unrolled, the loop is entered where the last one ends with the
+/// block, and it ends where the weights do. The zero point and half a step are added within the multiplication that
+/// takes the product's high word, so that an output is that, a shift, a saturation and a store.
 ///
 /// # Safety
-/// `x` is valid for `3 * bytes` bytes, `w` for `pairs * bytes`, the channels for `2 * pairs`, and the outputs at `y`, `y + second`
-/// and `y + third` for `2 * pairs` writes.
+/// `x` is valid for `3 * bytes` bytes, `w` and the channels for all channels, and `y`, `y + second` and `y + third` for as
+/// many writes.
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn tile(tile: Tile) {
-    // r0 x, r1 w; r4-r6 sums of the first channel, r7-r9 of the second; r2, r3 and r10, r11 weights; r12, lr inputs.
-    // Stack: 0 x, 4 end of the block, 8 bytes, 12 pairs, then r4-r11 and lr, 52 bias, 56 multiplier, 60 shift, 64 y,
-    // 68 second, 72 third, 76 zero point.
+    // r0 x, r1 w; r4-r6 sums of the first channel, r7-r9 of the second; r2, r3, lr weights; r10-r12 inputs.
+    // Stack: 0 x, 4 bytes, 8 end of the block, 12 end of y, then r4-r11, 48 the first round, lr, 56 bias, 60 multiplier,
+    // 64 shift, 68 y, 72 second, 76 third, 80 zero.
     core::arch::naked_asm!(
         cpu!(),
-        "push {{r0-r11, lr}}",
+        "push {{r0-r12, lr}}",
+        // Rounds that are skipped, times 8, times 9.5.
+        "rsb r1, r1, #0",
+        "and r1, r1, #24",
+        "adr r12, 3f",
+        "add r12, r12, r1, lsl #3",
+        "add r12, r12, r1",
+        "add r12, r12, r1, lsr #1",
+        "orr r12, r12, #1",
+        "str r12, [sp, #48]",
+        "mov r1, r2",
         "2:",
-        "ldr r2, [sp, #52]",
+        "ldr r2, [sp, #56]",
         "ldrd r4, r7, [r2], #8",
-        "str r2, [sp, #52]",
-        "ldr r0, [sp]",
-        "ldr r3, [sp, #8]",
-        "add r2, r1, r3",
-        "str r2, [sp, #4]",
+        "str r2, [sp, #56]",
+        "ldrd r0, r3, [sp]",
+        "add r3, r1, r3",
+        "str r3, [sp, #8]",
         "mov r5, r4",
         "mov r6, r4",
         "mov r8, r7",
         "mov r9, r7",
-        "tst r3, #8",
-        "bne 4f",
+        "ldr pc, [sp, #48]",
+        ".p2align 2",
         "3:",
         round!(),
-        "4:",
         round!(),
-        "ldr r12, [sp, #4]",
-        "cmp r1, r12",
+        round!(),
+        round!(),
+        "ldr lr, [sp, #8]",
+        "cmp r1, lr",
         "bne 3b",
-        "ldr r0, [sp, #56]",
-        "ldrd r2, r3, [r0], #8",
-        "str r0, [sp, #56]",
-        "ldr r0, [sp, #60]",
-        "ldrb r10, [r0], #1",
-        "ldrb r11, [r0], #1",
-        "str r0, [sp, #60]",
-        "movs r12, #1",
-        "subs r10, #33",
-        "lsl lr, r12, r10",
-        "adds r10, #1",
-        "smmla r4, r4, r2, lr",
-        "smmla r5, r5, r2, lr",
-        "smmla r6, r6, r2, lr",
-        "subs r11, #33",
-        "lsl lr, r12, r11",
-        "adds r11, #1",
-        "smmla r7, r7, r3, lr",
-        "smmla r8, r8, r3, lr",
-        "smmla r9, r9, r3, lr",
-        "ldr r0, [sp, #64]",
-        "ldrd r2, r3, [sp, #68]",
-        "ldr r12, [sp, #76]",
-        "asr r6, r6, r10",
-        "add r6, r6, r12",
+        "ldrd r10, r11, [sp, #60]",
+        "ldrd r2, r3, [r10], #8",
+        "ldrb r12, [r11], #1",
+        "ldrb r0, [r11], #1",
+        "strd r10, r11, [sp, #60]",
+        "ldr lr, [sp, #80]",
+        "sub r12, r12, #33",
+        "lsl r10, lr, r12",
+        "add r12, r12, #1",
+        "smmla r4, r4, r2, r10",
+        "smmla r5, r5, r2, r10",
+        "smmla r6, r6, r2, r10",
+        "subs r0, #33",
+        "lsl r10, lr, r0",
+        "adds r0, #1",
+        "smmla r7, r7, r3, r10",
+        "smmla r8, r8, r3, r10",
+        "smmla r9, r9, r3, r10",
+        "ldr r10, [sp, #68]",
+        "ldrd r2, r3, [sp, #72]",
+        "asr r6, r6, r12",
         "ssat r6, #8, r6",
-        "strb r6, [r0, r3]",
-        "asr r5, r5, r10",
-        "add r5, r5, r12",
+        "strb r6, [r10, r3]",
+        "asr r5, r5, r12",
         "ssat r5, #8, r5",
-        "strb r5, [r0, r2]",
-        "asr r4, r4, r10",
-        "add r4, r4, r12",
+        "strb r5, [r10, r2]",
+        "asr r4, r4, r12",
         "ssat r4, #8, r4",
-        "strb r4, [r0], #1",
-        "asr r9, r9, r11",
-        "add r9, r9, r12",
+        "strb r4, [r10], #1",
+        "asr r9, r9, r0",
         "ssat r9, #8, r9",
-        "strb r9, [r0, r3]",
-        "asr r8, r8, r11",
-        "add r8, r8, r12",
+        "strb r9, [r10, r3]",
+        "asr r8, r8, r0",
         "ssat r8, #8, r8",
-        "strb r8, [r0, r2]",
-        "asr r7, r7, r11",
-        "add r7, r7, r12",
+        "strb r8, [r10, r2]",
+        "asr r7, r7, r0",
         "ssat r7, #8, r7",
-        "strb r7, [r0], #1",
-        "str r0, [sp, #64]",
+        "strb r7, [r10], #1",
+        "str r10, [sp, #68]",
         "ldr r2, [sp, #12]",
-        "subs r2, #1",
-        "str r2, [sp, #12]",
+        "cmp r10, r2",
         "bne 2b",
         "add sp, #16",
-        "pop {{r4-r11, pc}}",
+        "pop {{r4-r12, pc}}",
     )
 }
 
@@ -176,14 +176,14 @@ pub(super) unsafe extern "C" fn stage_3(x: *const i8, step: usize, groups: usize
         cpu!(),
         "push {{r4-r9}}",
         "2:",
-        "ldr r7, [r0, r1]",
+        "ldr r8, [r0, r1]",
         "ldr r9, [r0, r1, lsl #1]",
-        "ldr r5, [r0], #4",
-        "sxtb16 r4, r5",
-        "sxtb16 r5, r5, ror #8",
-        "sxtb16 r6, r7",
+        "ldr r7, [r0], #4",
+        "sxtb16 r4, r7",
+        "sxtb16 r5, r8",
+        "sxtb16 r6, r9",
         "sxtb16 r7, r7, ror #8",
-        "sxtb16 r8, r9",
+        "sxtb16 r8, r8, ror #8",
         "sxtb16 r9, r9, ror #8",
         "stm r3!, {{r4-r9}}",
         "subs r2, #1",
@@ -235,21 +235,21 @@ pub(super) struct Row {
     pub w: *const u32,
     /// Bytes of one block: 8 a group of four inputs, not zero.
     pub bytes: usize,
-    /// Pairs of blocks, not zero.
-    pub quads: usize,
+    /// Where `y` is when all channels are done, a multiple of four and not zero.
+    pub end: *mut i8,
     /// Bias of the first channel.
     pub bias: *const i32,
     /// Multiplier of the first channel.
     pub multiplier: *const i32,
-    /// Shift of the first channel; all are 33 or more.
+    /// Shift of the first channel; see [`super::matrix::Rounding::simple`].
     pub shift: *const u8,
     /// Output of the first channel.
     pub y: *mut i8,
-    /// Zero point of the outputs.
-    pub zero_point: i32,
+    /// See [`Tile::zero`].
+    pub zero: i32,
 }
 
-/// Four inputs of one row times those of four channels.
+/// Four inputs of one row times those of four channels: 21 instructions of 4 bytes, which [`row`] counts on.
 macro_rules! row_round {
     () => {
         "ldr r9, [r0], #4
@@ -278,86 +278,88 @@ macro_rules! row_round {
 
 /// Outputs of one row of plain values, four channels after four.
 ///
-/// A round is 4 inputs: 3 loads, 10 widenings, 8 dual multiplications; as in [`tile`], two are unrolled.
+/// A round is 4 inputs: 3 loads, 10 widenings, 8 dual multiplications. The loop is entered and outputs are rounded as in
+/// [`tile`].
 ///
 /// # Safety
-/// `x` is valid for `bytes / 2` bytes, `w` for `2 * quads * bytes`, and channels and `y` for `4 * quads`.
+/// `x` is valid for `bytes / 2` bytes, and `w`, the channels and `y` for all channels.
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn row(row: Row) {
-    // r0 x, r1 and r2 weights, r3 their end, r4-r7 sums. Stack: 0 x, 4 w, 8 bytes, 12 quads, then r4-r11 and lr, 52 bias,
-    // 56 multiplier, 60 shift, 64 y, 68 zero point.
+    // r0 x, r1 and r2 weights, r3 their end, r4-r7 sums. Stack: 0 x, 4 w, 8 bytes, 12 end of y, then r4-r11, 48 the first round,
+    // lr, 56 bias, 60 multiplier, 64 shift, 68 y, 72 zero.
     core::arch::naked_asm!(
         cpu!(),
-        "push {{r0-r11, lr}}",
+        "push {{r0-r12, lr}}",
+        // Rounds that are skipped, times 8, times 10.5.
+        "rsb r2, r2, #0",
+        "and r2, r2, #24",
+        "adr r12, 3f",
+        "add r12, r12, r2, lsl #3",
+        "add r12, r12, r2, lsl #1",
+        "add r12, r12, r2, lsr #1",
+        "orr r12, r12, #1",
+        "str r12, [sp, #48]",
         "2:",
         "ldrd r1, r2, [sp, #4]",
         "add r3, r1, r2",
-        "tst r2, #8",
         "add r2, r1, r2",
-        "ldr r0, [sp, #52]",
+        "ldr r0, [sp, #56]",
         "ldm r0!, {{r4-r7}}",
-        "str r0, [sp, #52]",
+        "str r0, [sp, #56]",
         "ldr r0, [sp]",
-        "bne 4f",
+        "ldr pc, [sp, #48]",
+        ".p2align 2",
         "3:",
         row_round!(),
-        "4:",
+        row_round!(),
+        row_round!(),
         row_round!(),
         "cmp r1, r3",
         "bne 3b",
         "str r2, [sp, #4]",
-        "ldr r0, [sp, #56]",
-        "ldm r0!, {{r8-r11}}",
-        "str r0, [sp, #56]",
         "ldr r0, [sp, #60]",
-        "ldr r3, [r0], #4",
+        "ldm r0!, {{r8-r11}}",
         "str r0, [sp, #60]",
-        "ldr lr, [sp, #68]",
-        "movs r1, #1",
+        "ldr r0, [sp, #64]",
+        "ldr r3, [r0], #4",
+        "str r0, [sp, #64]",
+        "ldr lr, [sp, #72]",
+        "sub r3, r3, #0x21212121",
         "uxtb r0, r3",
-        "subs r0, #33",
-        "lsl r12, r1, r0",
+        "lsl r12, lr, r0",
         "adds r0, #1",
         "smmla r4, r4, r8, r12",
         "asr r4, r4, r0",
-        "add r4, r4, lr",
         "ssat r4, #8, r4",
         "ubfx r0, r3, #8, #8",
-        "subs r0, #33",
-        "lsl r12, r1, r0",
+        "lsl r12, lr, r0",
         "adds r0, #1",
         "smmla r5, r5, r9, r12",
         "asr r5, r5, r0",
-        "add r5, r5, lr",
         "ssat r5, #8, r5",
         "ubfx r0, r3, #16, #8",
-        "subs r0, #33",
-        "lsl r12, r1, r0",
+        "lsl r12, lr, r0",
         "adds r0, #1",
         "smmla r6, r6, r10, r12",
         "asr r6, r6, r0",
-        "add r6, r6, lr",
         "ssat r6, #8, r6",
         "lsrs r0, r3, #24",
-        "subs r0, #33",
-        "lsl r12, r1, r0",
+        "lsl r12, lr, r0",
         "adds r0, #1",
         "smmla r7, r7, r11, r12",
         "asr r7, r7, r0",
-        "add r7, r7, lr",
         "ssat r7, #8, r7",
-        "ldr r0, [sp, #64]",
+        "ldr r0, [sp, #68]",
         "strb r4, [r0], #1",
         "strb r5, [r0], #1",
         "strb r6, [r0], #1",
         "strb r7, [r0], #1",
-        "str r0, [sp, #64]",
-        "ldr r0, [sp, #12]",
-        "subs r0, #1",
-        "str r0, [sp, #12]",
+        "str r0, [sp, #68]",
+        "ldr r1, [sp, #12]",
+        "cmp r0, r1",
         "bne 2b",
         "add sp, #16",
-        "pop {{r4-r11, pc}}",
+        "pop {{r4-r12, pc}}",
     )
 }
 

@@ -2,7 +2,7 @@
 //!
 //! `SXTB16` widens bytes 0 and 2 of a word, and bytes 1 and 3 after a rotation. Patches are widened in that same order when
 //! they are staged, once for all channels, so neither they nor the weights need a shuffle. A tile is staged as `[group of four
-//! values][patch][even values, odd values]`, in the order in which it is read. Where the runs of values that a patch is made of
+//! values][even, odd values][patch]`, in the order in which it is read. Where the runs of values that a patch is made of
 //! are no whole groups, plain patches are collected behind the tile and widened together.
 //!
 //! The bodies are the same on every machine over the few instructions of [`lanes`]; only the loops that need every register
@@ -14,7 +14,7 @@ use super::view::{In, Out};
 use crate::kernels::requant::{Channels, Quantized};
 use crate::pack::{Depth, Layout};
 
-/// Rows of a tile: six sums, four weight and two input registers fill a Cortex-M's file.
+/// Rows of a tile: six sums, three input and three weight registers fill a Cortex-M's file.
 pub(super) const ROWS: usize = 3;
 
 pub(super) mod lanes {
@@ -102,9 +102,9 @@ pub(super) fn stage(tile: &Staging<'_>, patch: usize, at: usize, values: In<'_, 
         return copy(tile.bytes.window(start, values.len()), values);
     }
     let words = tile.bytes.cast::<u32>();
-    let first = (at / 4 * ROWS + patch) * 2;
+    let first = at / 4 * ROWS * 2 + patch;
     let groups = values.len() / 4;
-    if groups == 0 || first + (groups - 1) * ROWS * 2 + 2 > words.len() {
+    if groups == 0 || first + (groups - 1) * ROWS * 2 + ROWS >= words.len() {
         return;
     }
     // SAFETY: the last group's two words lie in the tile, and the values hold `groups` groups of four bytes.
@@ -114,7 +114,7 @@ pub(super) fn stage(tile: &Staging<'_>, patch: usize, at: usize, values: In<'_, 
         for _ in 0..groups {
             let word = from.read_unaligned();
             to.write(lanes::even(word));
-            to.add(1).write(lanes::odd(word));
+            to.add(ROWS).write(lanes::odd(word));
             from = from.add(1);
             to = to.wrapping_add(ROWS * 2);
         }
@@ -122,30 +122,36 @@ pub(super) fn stage(tile: &Staging<'_>, patch: usize, at: usize, values: In<'_, 
 }
 
 /// See [`super::matrix::Lane::stage_all`].
-pub(super) fn stage_all(tile: &Staging<'_>, at: usize, values: In<'_, i8>, (step, len): (usize, usize)) {
-    if values.len() < (ROWS - 1) * step + len {
+pub(super) fn stage_all(tile: &Staging<'_>, rows: &[In<'_, i8>], from: usize, (step, len): (usize, usize)) {
+    let reach = from + (ROWS - 1) * step + len;
+    if rows.iter().any(|row| row.len() < reach) {
         return;
     }
     #[cfg(mixel_dsp)]
+    if len >= 4
+        && rows.len() * len <= plain_bytes(tile.depth)
+        && tile.bytes.len() >= tile_bytes(tile.depth, tile.run)
     {
-        let (words, first, groups) = (tile.bytes.cast::<u32>(), at / 4 * ROWS * 2, len / 4);
-        if !plain(tile.run) && groups > 0 && first + groups * ROWS * 2 <= words.len() {
-            // SAFETY: both windows were found long enough; the tile's words are aligned.
-            unsafe { super::armv7em::stage_3(values.as_ptr(), step, groups, words.as_mut_ptr().add(first)) };
-            return;
-        }
-        let (start, pitch) = (staged_bytes(tile.depth) + at, plain_bytes(tile.depth));
-        if plain(tile.run) && len >= 4 && start + (ROWS - 1) * pitch + len <= tile.bytes.len() {
-            // SAFETY: both windows were found long enough.
+        let (words, groups) = (tile.bytes.cast::<u32>().as_mut_ptr(), len / 4);
+        let (start, pitch) = (staged_bytes(tile.depth), plain_bytes(tile.depth));
+        for (row, values) in rows.iter().enumerate() {
+            // SAFETY: the rows were found long enough, and the tile has room for all its patches; its words are aligned.
             unsafe {
-                let to = tile.bytes.as_mut_ptr().add(start);
-                super::armv7em::copy_3(values.as_ptr(), step, len, to, pitch);
+                let x = values.as_ptr().add(from);
+                if plain(tile.run) {
+                    let to = tile.bytes.as_mut_ptr().add(start + row * len);
+                    super::armv7em::copy_3(x, step, len, to, pitch);
+                } else {
+                    super::armv7em::stage_3(x, step, groups, words.add(row * groups * ROWS * 2));
+                }
             }
-            return;
         }
+        return;
     }
-    for patch in 0..ROWS {
-        stage(tile, patch, at, values.window(patch * step, len));
+    for (row, values) in rows.iter().enumerate() {
+        for patch in 0..ROWS {
+            stage(tile, patch, row * len, values.window(from + patch * step, len));
+        }
     }
 }
 
@@ -159,9 +165,9 @@ pub(super) fn pad(tile: &Staging<'_>, patch: usize, at: usize, count: usize, val
     let words = tile.bytes.cast::<u32>();
     let pair = (value as u16 as u32) * 0x1_0001;
     for group in at / 4..(at + count) / 4 {
-        let first = (group * ROWS + patch) * 2;
+        let first = group * ROWS * 2 + patch;
         words.set(first, pair);
-        words.set(first + 1, pair);
+        words.set(first + ROWS, pair);
     }
 }
 
@@ -171,7 +177,7 @@ pub(super) fn complete(tile: &Staging<'_>) {
         let (start, len) = (staged_bytes(tile.depth), tile.depth.next_multiple_of(4));
         let values = tile.bytes.reader().window(start, tile.bytes.len()).cast::<i8>();
         let whole = Staging { run: 4, ..*tile };
-        stage_all(&whole, 0, values, (plain_bytes(tile.depth), len));
+        stage_all(&whole, &[values], 0, (plain_bytes(tile.depth), len));
     }
 }
 
@@ -196,6 +202,75 @@ fn copy(to: Out<'_, u8>, values: In<'_, i8>) {
     }
 }
 
+/// See [`super::matrix::Lane::all`].
+#[cfg(mixel_dsp)]
+pub(super) fn all(
+    (x, rows): (In<'_, i8>, usize),
+    tile: &Staging<'_>,
+    weights: In<'_, i8>,
+    channels: &Channels<'_>,
+    rounding: Rounding,
+    y: Out<'_, i8>,
+) -> usize {
+    let (depth, count, tiles) = (tile.depth, channels.bias.len(), rows / ROWS);
+    let words = tile.bytes.cast::<u32>();
+    let inputs = depth > 0 && x.len() >= rows * depth && words.len() * 4 >= staged_bytes(depth);
+    let outputs = count > 0 && y.len() >= rows * count;
+    let simple = rounding.simple && depth.is_multiple_of(4) && count.is_multiple_of(2);
+    if !simple || !inputs || !outputs || !fits(weights, channels, depth) {
+        return 0;
+    }
+    for first in (0..tiles * ROWS).step_by(ROWS) {
+        // SAFETY: the rows and outputs of the tile lie in their windows; everything else was found long enough.
+        unsafe {
+            super::armv7em::stage_3(x.as_ptr().add(first * depth), depth, depth / 4, words.as_mut_ptr());
+            let y = y.as_mut_ptr().add(first * count);
+            multiply(words.as_mut_ptr(), depth / 4, weights, channels, rounding, (y, count, 2 * count));
+        }
+    }
+    tiles * ROWS
+}
+
+/// Outputs of a staged tile for all pairs of channels. The second and third patches' are `second` and `third` bytes behind
+/// those of the first one, at `y`; those of a patch that is not there may be where the last one's are.
+///
+/// # Safety
+/// `x` is a tile of `groups` groups, at least one; weights and channels fit it and are two or more; `y` is valid for the
+/// writes. Patches that are not there are read as they are left in the tile.
+#[cfg(mixel_dsp)]
+unsafe fn multiply(
+    x: *const u32,
+    groups: usize,
+    weights: In<'_, i8>,
+    channels: &Channels<'_>,
+    rounding: Rounding,
+    (y, second, third): (*mut i8, usize, usize),
+) {
+    // SAFETY: the caller's; blocks of two channels take 8 * groups bytes.
+    unsafe {
+        super::armv7em::tile(super::armv7em::Tile {
+            x,
+            bytes: groups * 8,
+            w: weights.as_ptr().cast(),
+            end: y.add(channels.bias.len() & !1),
+            bias: channels.bias.as_ptr(),
+            multiplier: channels.multiplier.as_ptr(),
+            shift: channels.shift.as_ptr(),
+            y,
+            second,
+            third,
+            zero: rounding.clamp.zero_point * 2 + 1,
+        });
+    }
+}
+
+/// Whether there are weights and scales for all channels of inputs of `depth` values.
+fn fits(weights: In<'_, i8>, channels: &Channels<'_>, depth: usize) -> bool {
+    let (count, aligned) = (channels.bias.len(), weights.as_ptr().cast::<u32>().is_aligned());
+    let scales = channels.multiplier.len() >= count && channels.shift.len() >= count;
+    aligned && scales && weights.len() >= count.next_multiple_of(2) * depth.next_multiple_of(4)
+}
+
 /// All outputs of staged patches; false when something is too short.
 pub(super) fn outputs<Y: Quantized>(
     patches: Patches<'_>,
@@ -207,31 +282,16 @@ pub(super) fn outputs<Y: Quantized>(
     let (rows, groups, count) = (patches.rows, patches.depth.div_ceil(4), channels.bias.len());
     let (x, w) = (patches.bytes.as_ptr().cast::<u32>(), weights.as_ptr().cast::<u32>());
     let inputs = groups > 0 && x.is_aligned() && patches.bytes.len() >= staged_bytes(patches.depth);
-    let constants = w.is_aligned() && weights.len() >= count.next_multiple_of(2) * groups * 4;
-    let scales = channels.multiplier.len() >= count && channels.shift.len() >= count;
     let room = (1..=ROWS).contains(&rows) && y.len() >= (rows - 1) * stride + count;
-    if !inputs || !constants || !scales || !room {
+    if !inputs || !room || !fits(weights, channels, patches.depth) {
         return false;
     }
     #[cfg(mixel_dsp)]
     if rounding.simple && count >= 2 && size_of::<Y>() == 1 {
-        // SAFETY: patches, weights, channels and outputs were found long enough and aligned; blocks of two channels take
-        // 8 * groups bytes. Patches that are not there are read as they are left in the tile, and written where the last
-        // one is written afterwards.
+        // SAFETY: patches, weights, channels and outputs were found long enough and aligned.
         unsafe {
-            super::armv7em::tile(super::armv7em::Tile {
-                x,
-                w,
-                bytes: groups * 8,
-                pairs: count / 2,
-                bias: channels.bias.as_ptr(),
-                multiplier: channels.multiplier.as_ptr(),
-                shift: channels.shift.as_ptr(),
-                y: y.as_mut_ptr().cast(),
-                second: stride * 1.min(rows - 1),
-                third: stride * (rows - 1),
-                zero_point: rounding.clamp.zero_point,
-            });
+            let places = (y.as_mut_ptr().cast(), stride * 1.min(rows - 1), stride * (rows - 1));
+            multiply(x, groups, weights, channels, rounding, places);
         }
         if count.is_multiple_of(2) {
             return true;
@@ -247,10 +307,10 @@ pub(super) fn outputs<Y: Quantized>(
             for group in 0..groups {
                 // SAFETY: group < groups and row < ROWS, so both words of the tile and the weights' word are inside.
                 unsafe {
-                    let x = x.add((group * ROWS + row) * 2);
+                    let x = x.add(group * ROWS * 2 + row);
                     let weights = *w.add(order.index(Depth::whole(groups * 4), channel, group * 4) / 4);
                     sum = lanes::dot(*x, lanes::even(weights), sum);
-                    sum = lanes::dot(*x.add(1), lanes::odd(weights), sum);
+                    sum = lanes::dot(*x.add(ROWS), lanes::odd(weights), sum);
                 }
             }
             // SAFETY: row * stride + channel lies in `y`, which was found long enough.
@@ -269,10 +329,8 @@ pub(super) fn row<Y: Quantized>(
     y: Out<'_, Y>,
 ) -> bool {
     let (depth, count, order) = (patches.depth, channels.bias.len(), Layout::ArmDsp.matrix());
-    let (x, w) = (patches.bytes.cast::<i8>(), weights.as_ptr().cast::<u32>());
-    let constants = w.is_aligned() && weights.len() >= order.len(count, Depth::whole(depth));
-    let scales = channels.multiplier.len() >= count && channels.shift.len() >= count;
-    if depth == 0 || x.len() < depth || !constants || !scales || y.len() < count {
+    let x = patches.bytes.cast::<i8>();
+    if depth == 0 || x.len() < depth || !fits(weights, channels, depth) || y.len() < count {
         return false;
     }
     #[cfg(mixel_dsp)]
@@ -281,14 +339,14 @@ pub(super) fn row<Y: Quantized>(
         unsafe {
             super::armv7em::row(super::armv7em::Row {
                 x: x.as_ptr(),
-                w,
+                w: weights.as_ptr().cast(),
                 bytes: depth * 2,
-                quads: count / 4,
+                end: y.as_mut_ptr().cast::<i8>().add(count & !3),
                 bias: channels.bias.as_ptr(),
                 multiplier: channels.multiplier.as_ptr(),
                 shift: channels.shift.as_ptr(),
                 y: y.as_mut_ptr().cast(),
-                zero_point: rounding.clamp.zero_point,
+                zero: rounding.clamp.zero_point * 2 + 1,
             });
         }
         count & !3

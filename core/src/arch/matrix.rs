@@ -52,8 +52,8 @@ pub struct Staging<'a> {
 pub struct Rounding {
     /// Zero point and range.
     pub clamp: Clamp,
-    /// Whether the range is the whole of int8, zero point included, and all shifts are 33 or more: the usual case, for which
-    /// layouts have shorter ways.
+    /// Whether the range is the whole of int8, zero point included, and all shifts are 33 to 54: the usual case, for which
+    /// layouts have shorter ways. Then the high word of a product, the zero point and half a step together fit 32 bits.
     pub simple: bool,
 }
 
@@ -62,15 +62,17 @@ impl Rounding {
     pub fn new(channels: &Channels<'_>, clamp: Clamp) -> Self {
         let whole = clamp == Clamp::full::<i8>(clamp.zero_point);
         let inside = (clamp.min..=clamp.max).contains(&clamp.zero_point);
-        // Four shifts at a time: those of a plan are below 64, so that only 33 and more reach the highest bit.
+        // Four shifts at a time: those of a plan are below 64, so that with 95 only 33 and more reach the highest bit, and with
+        // 73 only 55 and more.
         let (words, count) = (channels.shift.len() / 4, channels.shift.len());
         // SAFETY: the words lie in the window.
-        let words = (0..words).map(|word| unsafe {
-            channels.shift.as_ptr().add(word * 4).cast::<u32>().read_unaligned().wrapping_add(0x5f5f_5f5f)
+        let words = (0..words)
+            .map(|word| unsafe { channels.shift.as_ptr().add(word * 4).cast::<u32>().read_unaligned() });
+        let usual = words.fold(0x8080_8080, |all, word| {
+            all & word.wrapping_add(0x5f5f_5f5f) & !word.wrapping_add(0x4949_4949)
         });
-        let high = words.fold(0x8080_8080, |all, word| all & word);
-        let rest = (count & !3..count).all(|channel| channels.shift.get(channel) >= 33);
-        Self { clamp, simple: whole && inside && rest && high == 0x8080_8080 }
+        let rest = (count & !3..count).all(|channel| (33..=54).contains(&channels.shift.get(channel)));
+        Self { clamp, simple: whole && inside && rest && usual == 0x8080_8080 }
     }
 }
 
@@ -92,10 +94,12 @@ pub trait Lane: Quantized {
     /// Writes `values` into patch `patch`, from value `at` on.
     fn stage(tile: &Staging<'_>, patch: usize, at: usize, values: In<'_, Self>);
 
-    /// Writes `len` values into all patches of a tile, from value `at` on: patch `p` takes those from `values[p * step]` on.
-    fn stage_all(tile: &Staging<'_>, at: usize, values: In<'_, Self>, (step, len): (usize, usize)) {
-        for patch in 0..rows(tile.layout, tile.depth) {
-            Self::stage(tile, patch, at, values.window(patch * step, len));
+    /// Writes all patches of a tile: patch `p` takes `len` values of each of `rows`, those from `from + p * step` on.
+    fn stage_all(tile: &Staging<'_>, rows: &[In<'_, Self>], from: usize, (step, len): (usize, usize)) {
+        for (row, values) in rows.iter().enumerate() {
+            for patch in 0..self::rows(tile.layout, tile.depth) {
+                Self::stage(tile, patch, row * len, values.window(from + patch * step, len));
+            }
         }
     }
 
@@ -155,6 +159,19 @@ pub trait Lane: Quantized {
         false
     }
 
+    /// Outputs of the first of some rows of `tile.depth` values, `rows` in all, which go through `tile` one tile after the other:
+    /// how many, 0 when the layout has no loop for that.
+    fn all<Y: Quantized>(
+        (_x, _rows): (In<'_, Self>, usize),
+        _tile: &Staging<'_>,
+        _weights: In<'_, i8>,
+        _channels: &Channels<'_>,
+        _rounding: Rounding,
+        _y: Out<'_, Y>,
+    ) -> usize {
+        0
+    }
+
     /// Multiplies patches with the first channels of `weights`, which begin at a multiple of the layout's channel block,
     /// and gives the number of channels; 0 when a patch or the weights are too short. The inputs have `segments` of them.
     fn tile(
@@ -189,20 +206,26 @@ impl Lane for i8 {
         }
     }
 
-    fn stage_all(tile: &Staging<'_>, at: usize, values: In<'_, i8>, (step, len): (usize, usize)) {
+    fn stage_all(tile: &Staging<'_>, rows: &[In<'_, i8>], from: usize, (step, len): (usize, usize)) {
         if tile.layout == Layout::ArmDsp {
-            return dsp::stage_all(tile, at, values, (step, len));
+            return dsp::stage_all(tile, rows, from, (step, len));
         }
-        #[cfg(mixel_helium)]
-        if tile.layout == Layout::Helium {
-            return helium::stage_all(tile, at, values, (step, len));
-        }
-        let plain = tile.layout.matrix().segmented && step == len && len == tile.depth;
-        if plain && at == 0 && len.is_multiple_of(4) {
-            return tile.bytes.cast().copy_from(&values);
-        }
-        for patch in 0..rows(tile.layout, tile.depth) {
-            Self::stage(tile, patch, at, values.window(patch * step, len));
+        let count = self::rows(tile.layout, tile.depth);
+        for (row, values) in rows.iter().enumerate() {
+            let (at, values) = (row * len, values.window(from, (count - 1) * step + len));
+            #[cfg(mixel_helium)]
+            if tile.layout == Layout::Helium {
+                helium::stage_all(tile, at, values, (step, len));
+                continue;
+            }
+            let plain = tile.layout.matrix().segmented && step == len && len == tile.depth;
+            if plain && len.is_multiple_of(4) {
+                tile.bytes.cast().copy_from(&values);
+                continue;
+            }
+            for patch in 0..count {
+                Self::stage(tile, patch, at, values.window(patch * step, len));
+            }
         }
     }
 
@@ -294,6 +317,21 @@ impl Lane for i8 {
             }
             _ => false,
         }
+    }
+
+    #[cfg(mixel_dsp)]
+    fn all<Y: Quantized>(
+        (x, rows): (In<'_, i8>, usize),
+        tile: &Staging<'_>,
+        weights: In<'_, i8>,
+        channels: &Channels<'_>,
+        rounding: Rounding,
+        y: Out<'_, Y>,
+    ) -> usize {
+        if tile.layout == Layout::ArmDsp && size_of::<Y>() == 1 {
+            return dsp::all((x, rows), tile, weights, channels, rounding, y.cast());
+        }
+        0
     }
 
     fn tile(

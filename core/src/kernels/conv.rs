@@ -192,6 +192,7 @@ fn run<X: Lane, Y: Quantized, W: Weights>(run: &Run<'_>) {
         for oy in 0..out_height {
             let top = window.start(0, oy);
             rows.advance(top);
+            let seen = Seen::new(window, &rows, top);
             let mut ox = 0;
             while ox < out_width {
                 let count = (most - staged).min(out_width - ox);
@@ -203,13 +204,13 @@ fn run<X: Lane, Y: Quantized, W: Weights>(run: &Run<'_>) {
                     let gather = Gather {
                         window,
                         tile: &tile,
-                        rows: &rows,
+                        seen: &seen,
                         width,
                         channels,
                         first: group * tile.run,
                         outside: X::narrow(input.zero_point),
                     };
-                    gather.pixels(top, ox, staged, count);
+                    gather.pixels(ox, staged, count);
                     if full {
                         let y = y.window(group * matrix.outputs, y.len());
                         matrix.apply_tile::<X, Y>((group, rounding), (&tile, total), y, out_channels);
@@ -222,11 +223,42 @@ fn run<X: Lane, Y: Quantized, W: Weights>(run: &Run<'_>) {
     }
 }
 
+/// The rows of the image that a row of outputs sees.
+struct Seen<'r, 'a, X> {
+    image: &'r Rows<'a, X>,
+    /// Image row of the first kernel row.
+    top: isize,
+    dilation: usize,
+    /// Kernel rows inside of the image.
+    inside: Range<usize>,
+    /// Those rows at their kernel row; empty ones outside, and for kernels that are taller than the table.
+    table: [In<'a, X>; MAX_HEIGHT],
+}
+
+impl<'r, 'a, X: Lane> Seen<'r, 'a, X> {
+    fn new(window: &Window, image: &'r Rows<'a, X>, top: isize) -> Self {
+        let (inside, dilation) = (window.inside(0, top, image.height()), window.dilation[0] as usize);
+        let mut seen = Self { image, top, dilation, inside, table: [In::new(&[]); MAX_HEIGHT] };
+        for ky in seen.inside.clone() {
+            let row = seen.row(ky);
+            if let Some(slot) = seen.table.get_mut(ky) {
+                *slot = row;
+            }
+        }
+        seen
+    }
+
+    /// The row of the image at kernel row `ky`, which is one of those inside.
+    fn row(&self, ky: usize) -> In<'a, X> {
+        self.image.get((self.top + (ky * self.dilation) as isize).max(0) as usize)
+    }
+}
+
 /// Stages what output pixels see of one group of channels, which begins at channel `first`.
 struct Gather<'r, 'a, X> {
     window: &'r Window,
     tile: &'r Staging<'a>,
-    rows: &'r Rows<'a, X>,
+    seen: &'r Seen<'r, 'a, X>,
     width: usize,
     channels: usize,
     first: usize,
@@ -234,65 +266,62 @@ struct Gather<'r, 'a, X> {
 }
 
 impl<X: Lane> Gather<'_, '_, X> {
-    /// `count` pixels from column `ox` on of the output row that begins at input row `top`, into the patches from `patch` on.
-    fn pixels(&self, top: isize, ox: usize, patch: usize, count: usize) {
+    /// `count` pixels from column `ox` on of the row, into the patches from `patch` on.
+    fn pixels(&self, ox: usize, patch: usize, count: usize) {
         let (window, depth) = (self.window, self.tile.run);
         let [kernel_height, kernel_width] = window.kernel.map(usize::from);
-        let ys = window.inside(0, top, self.rows.height());
         let left = window.start(1, ox);
         let step = window.stride[1] as usize;
         let end = left + ((count - 1) * step + kernel_width) as isize;
-        let whole = left >= 0 && end <= self.width as isize && ys.len() == kernel_height;
+        let whole = left >= 0 && end <= self.width as isize && self.seen.inside.len() == kernel_height;
         let one_run = window.dilation[1] == 1 && depth == self.channels;
-        if whole && one_run && count == matrix::rows(self.tile.layout, self.tile.depth) {
-            for ky in ys {
-                let row = self.rows.get((top + (ky * window.dilation[0] as usize) as isize) as usize);
-                let values = row.window(left as usize * depth, (end - left) as usize * depth);
-                let (at, len) = (ky * kernel_width * depth, kernel_width * depth);
-                X::stage_all(self.tile, at, values, (step * depth, len));
+        let table = self.seen.table.get(..kernel_height).filter(|_| one_run);
+        match table {
+            Some(rows) if whole && count == matrix::rows(self.tile.layout, self.tile.depth) => {
+                X::stage_all(self.tile, rows, left as usize * depth, (step * depth, kernel_width * depth));
             }
-        } else if one_run && kernel_height <= MAX_HEIGHT && X::gathers(self.tile.layout) {
-            let mut table = [In::new(&[]); MAX_HEIGHT];
-            for (ky, slot) in table.iter_mut().enumerate().take(ys.end).skip(ys.start) {
-                *slot = self.rows.get((top + (ky * window.dilation[0] as usize) as isize).max(0) as usize);
+            Some(rows) if X::gathers(self.tile.layout) => {
+                let windows = (ox..ox + count).map(|ox| {
+                    let left = window.start(1, ox);
+                    let xs = window.inside(1, left, self.width);
+                    let from = (left + xs.start as isize).max(0) as usize * depth;
+                    let inside = xs.end.saturating_sub(xs.start);
+                    (
+                        from,
+                        [xs.start, inside, kernel_width - xs.start - inside].map(|columns| columns * depth),
+                    )
+                });
+                X::gather(self.tile, patch, rows, windows, self.outside);
             }
-            let windows = (ox..ox + count).map(|ox| {
-                let left = window.start(1, ox);
-                let xs = window.inside(1, left, self.width);
-                let from = (left + xs.start as isize).max(0) as usize * depth;
-                let inside = xs.end.saturating_sub(xs.start);
-                (from, [xs.start, inside, kernel_width - xs.start - inside].map(|columns| columns * depth))
-            });
-            let rows = table.get(..kernel_height).unwrap_or(&[]);
-            X::gather(self.tile, patch, rows, windows, self.outside);
-        } else {
-            for pixel in 0..count {
-                self.pixel((top, &ys), left + (pixel * step) as isize, patch + pixel, one_run);
+            _ => {
+                for pixel in 0..count {
+                    self.pixel(left + (pixel * step) as isize, patch + pixel, one_run);
+                }
             }
         }
     }
 
     /// One pixel: padding first where its window sticks out, and then what is inside.
-    fn pixel(&self, (top, ys): (isize, &Range<usize>), left: isize, patch: usize, one_run: bool) {
+    fn pixel(&self, left: isize, patch: usize, one_run: bool) {
         let (tile, window, depth) = (self.tile, self.window, self.tile.run);
         let [kernel_height, kernel_width] = window.kernel.map(usize::from);
-        let [dilation_y, dilation_x] = window.dilation.map(usize::from);
+        let dilation = window.dilation[1] as usize;
         let xs = window.inside(1, left, self.width);
-        if xs.len() < kernel_width || ys.len() < kernel_height {
+        if xs.len() < kernel_width || self.seen.inside.len() < kernel_height {
             X::pad(tile, patch, 0, tile.depth, self.outside);
         }
         if xs.is_empty() {
             return;
         }
-        let first = (left + (xs.start * dilation_x) as isize).max(0) as usize * self.channels + self.first;
-        for ky in ys.clone() {
-            let row = self.rows.get((top + (ky * dilation_y) as isize).max(0) as usize);
+        let first = (left + (xs.start * dilation) as isize).max(0) as usize * self.channels + self.first;
+        for ky in self.seen.inside.clone() {
+            let row = self.seen.row(ky);
             let at = (ky * kernel_width + xs.start) * depth;
             if one_run {
                 X::stage(tile, patch, at, row.window(first, xs.len() * depth));
             } else {
                 for tap in 0..xs.len() {
-                    let values = row.window(first + tap * dilation_x * self.channels, depth);
+                    let values = row.window(first + tap * dilation * self.channels, depth);
                     X::stage(tile, patch, at + tap * depth, values);
                 }
             }

@@ -123,12 +123,17 @@ fn run<X: Lane, Y: Quantized, W: Weights>(run: &Run<'_>) {
     let bytes = run.scratch::<u8>(0, X::tile_bytes(layout, depth, depth));
     let tile = Staging { layout, bytes, depth, run: depth };
     for (first, count) in input.row_spans(run.rows()) {
-        let mut done = 0;
+        let mut done = matrix.apply_all::<X, Y>(
+            rounding,
+            (x.window(first * depth, count * depth), count),
+            &tile,
+            y.window(first * outputs, count * outputs),
+        );
         while done < count {
             let rows = chunk.min(count - done);
             let values = x.window((first + done) * depth, rows * depth);
             if rows == chunk {
-                X::stage_all(&tile, 0, values, (depth, depth));
+                X::stage_all(&tile, &[values], 0, (depth, depth));
             } else {
                 (0..rows).for_each(|row| X::stage(&tile, row, 0, values.window(row * depth, depth)));
             }

@@ -85,6 +85,9 @@ impl<'p, W: Weights> Matrix<'p, W> {
 
     /// The dense matrix and the channels of one group.
     fn group(&self, group: usize) -> (In<'p, i8>, Channels<'p>) {
+        if self.groups == 1 {
+            return (self.weights, self.channels);
+        }
         let size = self.size();
         (self.weights.window(group * size, size), self.channels(group))
     }
@@ -128,6 +131,19 @@ impl<'p, W: Weights> Matrix<'p, W> {
             return Rounding { clamp: self.clamp, simple: false };
         }
         Rounding::new(&self.channels, self.clamp)
+    }
+
+    /// Outputs of the first rows of `x`, `rows` in all, that the layout takes through `tile` without being asked tile by tile:
+    /// how many.
+    pub fn apply_all<X: Lane, Y: Quantized>(
+        &self,
+        rounding: Rounding,
+        (x, rows): (In<'_, X>, usize),
+        tile: &Staging<'_>,
+        y: Out<'_, Y>,
+    ) -> usize {
+        let (weights, channels) = self.group(0);
+        X::all((x, rows), tile, weights, &channels, rounding, y)
     }
 
     /// Outputs of the first `rows` patches of a tile for one group.
