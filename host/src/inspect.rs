@@ -20,7 +20,11 @@ pub struct Inspection {
     pub layout: String,
     /// Memory that a session needs: tensors, scratch and state.
     pub arena_bytes: usize,
+    /// Where the highest tensor ends.
     pub tensor_bytes: usize,
+    /// Where operators have their scratch memory.
+    pub scratch_offset: usize,
+    /// The most that one of them needs; tensors that it does not use may lie there.
     pub scratch_bytes: usize,
     pub state_bytes: usize,
     /// Weights, tables and other constants.
@@ -161,11 +165,13 @@ pub fn inspect(plan: &RawPlan<'_>) -> Inspection {
             },
         }),
     };
+    let arena = arena(plan);
     Inspection {
         layout: format!("{:?}", plan.layout()),
         arena_bytes: plan.arena_bytes(),
-        tensor_bytes: plan.tensor_bytes(),
-        scratch_bytes: plan.scratch_bytes(),
+        tensor_bytes: arena.iter().map(|region| region.offset + region.bytes).max().unwrap_or(0),
+        scratch_offset: plan.tensor_bytes(),
+        scratch_bytes: ops.iter().map(|op| op.scratch_bytes).max().unwrap_or(0),
         state_bytes: plan.state_bytes(),
         weights_bytes: plan.section(Section::Data).len(),
         plan_bytes: plan.bytes().len(),
@@ -180,7 +186,7 @@ pub fn inspect(plan: &RawPlan<'_>) -> Inspection {
             .groups()
             .map(|group| StripFacts { first: group.first, last: group.operators().end - 1, rows: group.rows })
             .collect(),
-        arena: arena(plan),
+        arena,
     }
 }
 

@@ -48,7 +48,7 @@ fn a_float_model_from_onnx_to_answers() {
     write_model(folder);
     let compiled =
         json(folder, &["compile", "m.onnx", "-o", "m.mxl", "--calib", "c.npz", "--ops-rs", "ops.rs"]);
-    assert_eq!(compiled["tensor_bytes_lower_bound"].as_u64().map(|bytes| bytes > 0), Some(true));
+    assert_eq!(compiled["arena_bytes_lower_bound"].as_u64().map(|bytes| bytes > 0), Some(true));
     let operators = std::fs::read_to_string(folder.join("ops.rs")).unwrap();
     assert!(operators.contains("pub struct Ops:") && operators.contains("Conv"), "{operators}");
 

@@ -25,7 +25,7 @@ pub enum Fault {
     Constants,
     /// Operands share memory in a way that the operator does not allow.
     Aliasing,
-    /// The operator needs more scratch memory than the plan provides.
+    /// The operator needs more scratch memory than the plan provides, or than its operands leave.
     Scratch,
     /// A dimension that varies at run time is where the operator cannot have one.
     Dynamic,

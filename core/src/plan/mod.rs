@@ -227,7 +227,8 @@ impl<'p> RawPlan<'p> {
         self.header_u32(header::TENSOR_BYTES) as usize
     }
 
-    /// Bytes of the arena's scratch region, which follows the tensors.
+    /// Bytes of the arena's scratch region, which follows the tensors. Operators have their scratch memory at its beginning;
+    /// tensors may lie there too, as long as no operator that uses them needs it.
     pub fn scratch_bytes(&self) -> usize {
         self.header_u32(header::SCRATCH_BYTES) as usize
     }
@@ -378,7 +379,7 @@ impl<'p> RawPlan<'p> {
         for index in 0..self.tensor_count() as u16 {
             let tensor = self.tensor(index).map_err(|fault| PlanError::Tensor(index, fault))?;
             let region = match tensor.place {
-                Place::Arena => self.tensor_bytes(),
+                Place::Arena => self.tensor_bytes() + self.scratch_bytes(),
                 Place::Data => data,
                 Place::State => self.state_bytes(),
             };
@@ -442,8 +443,23 @@ impl<'p> RawPlan<'p> {
             self.check_record(index)?;
         }
         let scratch = strips::check::<O>(*self, group)?;
-        let fits = scratch <= self.scratch_bytes();
+        let mut operators = group.operators().filter_map(|index| self.operator(index));
+        let fits = operators.all(|operator| self.leaves_scratch(&operator, scratch));
         if fits { Ok(()) } else { Err(PlanError::Section(Section::Strips)) }
+    }
+
+    /// Whether there are `scratch` bytes of scratch memory that no operand of `operator` reaches into.
+    #[inline(never)]
+    fn leaves_scratch(&self, operator: &Operator<'_>, scratch: usize) -> bool {
+        let (start, end) = (self.tensor_bytes(), self.tensor_bytes() + scratch);
+        let operands = (0..operator.inputs as usize + operator.outputs as usize)
+            .filter_map(|operand| self.tensor(operator.tensor_index(operand)).ok())
+            .filter(|tensor| tensor.place == Place::Arena);
+        let mut clear = operands.map(|tensor| {
+            let offset = tensor.offset as usize;
+            offset >= end || offset + tensor.bytes() <= start
+        });
+        scratch == 0 || (scratch <= self.scratch_bytes() && clear.all(|clear| clear))
     }
 
     /// Checks an operator's record and name, but not what it asks of its operands.
@@ -461,6 +477,6 @@ impl<'p> RawPlan<'p> {
         let refuse = |fault| PlanError::Operator(at, kind, fault);
         let scratch =
             kernels::check::<O>(&operator).ok_or(PlanError::NotLinked(at, kind))?.map_err(refuse)?;
-        if scratch > self.scratch_bytes() { Err(refuse(Fault::Scratch)) } else { Ok(()) }
+        if self.leaves_scratch(&operator, scratch) { Ok(()) } else { Err(refuse(Fault::Scratch)) }
     }
 }

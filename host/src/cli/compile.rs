@@ -42,14 +42,14 @@ pub fn run(args: &Args, json: bool) -> Result<Verdict> {
         write_file(path, operator_set(&plan).as_bytes())?;
     }
     let facts = inspect(&plan);
-    let bound = compiled.placement.lower_bound;
+    let bound = compiled.placement.lower_bound + facts.state_bytes;
     if json {
         print_json(&json!({
             "plan": args.output.display().to_string(),
             "layout": facts.layout,
             "arena_bytes": facts.arena_bytes,
-            "tensor_bytes": facts.tensor_bytes,
-            "tensor_bytes_lower_bound": bound,
+            "arena_bytes_lower_bound": bound,
+            "scratch_bytes": facts.scratch_bytes,
             "weights_bytes": facts.weights_bytes,
             "plan_bytes": facts.plan_bytes,
             "macs": facts.macs,
@@ -59,7 +59,7 @@ pub fn run(args: &Args, json: bool) -> Result<Verdict> {
     } else {
         print(&format!(
             "{}: {} operators, {} MACs, layout {}\n  plan   {:>11} bytes, {} of them weights and tables\n  arena  \
-             {:>11} bytes: tensors {} (no placement is below {}), scratch {}, state {}\n",
+             {:>11} bytes (no placement is below {}), scratch memory at most {}, state {}\n",
             args.output.display(),
             facts.ops.len(),
             grouped(facts.macs),
@@ -67,7 +67,6 @@ pub fn run(args: &Args, json: bool) -> Result<Verdict> {
             grouped(facts.plan_bytes as u64),
             grouped(facts.weights_bytes as u64),
             grouped(facts.arena_bytes as u64),
-            grouped(facts.tensor_bytes as u64),
             grouped(bound as u64),
             grouped(facts.scratch_bytes as u64),
             grouped(facts.state_bytes as u64),

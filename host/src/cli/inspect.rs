@@ -58,10 +58,10 @@ fn text(facts: &Inspection) -> String {
         bytes(facts.weights_bytes)
     ));
     line(format!(
-        "arena    {} bytes: tensors {}, scratch {}, state {}",
+        "arena    {} bytes: tensors and scratch memory, at most {}, in {}, state {}",
         bytes(facts.arena_bytes),
-        bytes(facts.tensor_bytes),
         bytes(facts.scratch_bytes),
+        bytes(facts.arena_bytes - facts.state_bytes),
         bytes(facts.state_bytes)
     ));
     if let Some(rows) = facts.max_rows {

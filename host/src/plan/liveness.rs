@@ -90,6 +90,7 @@ pub fn problem(buffers: &[Buffer], steps: &[Step]) -> Problem {
             .map(|buffer| Block {
                 bytes: buffer.bytes,
                 element: buffer.element,
+                floor: floor(buffer, steps),
                 first: buffer.first,
                 last: buffer.last,
             })
@@ -108,7 +109,13 @@ pub fn problem(buffers: &[Buffer], steps: &[Step]) -> Problem {
     problem
 }
 
-/// Bytes that some step needs however the buffers are placed.
+/// Where `buffer` may begin: scratch memory lies in front of all that is needed in its step.
+fn floor(buffer: &Buffer, steps: &[Step]) -> usize {
+    let operators = buffer.first.saturating_sub(1)..buffer.last.min(steps.len());
+    steps[operators].iter().map(|step| step.scratch).max().unwrap_or(0)
+}
+
+/// Bytes that some step needs however the buffers are placed, its scratch memory included.
 pub fn lower_bound(program: &Program, buffers: &[Buffer], steps: &[Step]) -> usize {
     let step_bound = |step: usize| {
         let live: Vec<&Buffer> =
@@ -127,7 +134,8 @@ pub fn lower_bound(program: &Program, buffers: &[Buffer], steps: &[Step]) -> usi
             let gap = (-reach).max(0) as usize;
             (bytes + gap).max(written).min(bytes + written)
         };
-        apart + overwritten.iter().map(pair).fold(read.max(written), usize::max)
+        let scratch = step.checked_sub(1).and_then(|index| steps.get(index)).map_or(0, |step| step.scratch);
+        scratch + apart + overwritten.iter().map(pair).fold(read.max(written), usize::max)
     };
     (0..program.operators.len() + 2).map(step_bound).max().unwrap_or(0)
 }

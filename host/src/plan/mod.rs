@@ -18,12 +18,14 @@ use mixel_core::plan::write::MemorySizes;
 use mixel_core::plan::{Place, RawPlan};
 
 use crate::emit::encode;
-use crate::program::{Program, ProgramOperator};
+use crate::program::{Program, ProgramOperator, ProgramTensor};
 use crate::{Error, ErrorKind, Result};
 
 /// Blocks that the search may place: some tens of thousands of orders for the models that fit microcontrollers, half a
 /// second.
 const WORK: usize = 500_000;
+/// Placements until the operators' scratch memory, which depends on them, is settled.
+const ROUNDS: usize = 6;
 
 /// Where a program's tensors lie and what memory that takes.
 #[derive(Clone, Debug)]
@@ -32,7 +34,7 @@ pub struct Placement {
     pub offsets: Vec<u32>,
     /// Sizes of the arena's regions.
     pub memory: MemorySizes,
-    /// No placement of the tensors can be smaller than this many bytes, in this order of operators.
+    /// No placement of tensors and scratch memory can be smaller than this many bytes, in this order of operators.
     pub lower_bound: usize,
 }
 
@@ -54,23 +56,36 @@ pub fn place(program: &Program) -> Result<Placement> {
 }
 
 fn place_within(program: &Program, work: usize) -> Result<Placement> {
-    let (draft, memory) = spread(program);
-    let steps = steps(program, &draft, memory)?;
+    let (mut offsets, memory) = spread(program);
+    let mut steps = steps(program, &offsets, memory)?;
     let buffers = liveness::buffers(program);
-    let problem = liveness::problem(&buffers, &steps);
     let lower_bound = liveness::lower_bound(program, &buffers, &steps);
-    let solution = search::solve(&problem, lower_bound, work);
-
-    let mut offsets = draft;
-    for (buffer, &offset) in buffers.iter().zip(&solution.offsets) {
-        for &tensor in &buffer.tensors {
-            offsets[tensor as usize] = offset as u32;
+    for _ in 0..ROUNDS {
+        let solution = search::solve(&liveness::problem(&buffers, &steps), lower_bound, work);
+        for (buffer, &offset) in buffers.iter().zip(&solution.offsets) {
+            for &tensor in &buffer.tensors {
+                offsets[tensor as usize] = offset as u32;
+            }
+        }
+        // Scratch memory lies in front, and tensors behind that of the operators that they live through. Operators that work in
+        // place may need more of it than the draft says.
+        let bytes = region(solution.bytes).max(scratch(&steps));
+        let memory = MemorySizes { tensors: 0, scratch: bytes, ..memory };
+        let found = self::steps(program, &offsets, memory)?;
+        if found.iter().zip(&steps).all(|(found, known)| found.scratch <= known.scratch) {
+            return Ok(Placement { offsets, memory, lower_bound });
+        }
+        for (known, found) in steps.iter_mut().zip(found) {
+            known.scratch = known.scratch.max(found.scratch);
         }
     }
-    // Operators that work in place may need more scratch memory than the draft says.
-    let memory = MemorySizes { tensors: region(solution.bytes), ..memory };
-    let scratch = scratch(&self::steps(program, &offsets, memory)?);
-    Ok(Placement { offsets, memory: MemorySizes { scratch, ..memory }, lower_bound })
+    // Room for the most that any operator needs, behind all tensors.
+    let end = |(tensor, &offset): (&ProgramTensor, &u32)| offset + region(tensor.tensor.bytes());
+    let arena =
+        program.tensors.iter().zip(&offsets).filter(|(tensor, _)| tensor.tensor.place == Place::Arena);
+    let tensors = arena.map(end).max().unwrap_or(0).next_multiple_of(ALIGN as u32);
+    let memory = MemorySizes { tensors, scratch: scratch(&steps), ..memory };
+    Ok(Placement { offsets, memory, lower_bound })
 }
 
 /// A placement in which no two tensors share memory, views apart: a draft to ask questions of, and what a good

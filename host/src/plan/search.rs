@@ -13,6 +13,8 @@ pub struct Block {
     pub bytes: usize,
     /// Alignment that its elements need.
     pub element: usize,
+    /// Lowest offset.
+    pub floor: usize,
     /// First step in which it is needed.
     pub first: usize,
     /// Last step in which it is needed.
@@ -105,7 +107,7 @@ impl<'p> Search<'p> {
                 }
             }
             ranges.sort_unstable();
-            let mut offset = 0isize;
+            let mut offset = self.blocks[block].floor.next_multiple_of(self.align[block]) as isize;
             for &(from, to) in &ranges {
                 if offset <= from {
                     break;
@@ -178,7 +180,8 @@ mod tests {
             .map(|_| {
                 let first = rng.usize(..12);
                 let element = [1, 2, 4][rng.usize(..3)];
-                Block { bytes: element * rng.usize(1..90), element, first, last: first + rng.usize(..4) }
+                let (bytes, last) = (element * rng.usize(1..90), first + rng.usize(..4));
+                Block { bytes, element, floor: rng.usize(..4) * 20, first, last }
             })
             .collect();
         let mut pairs = Vec::new();
@@ -202,6 +205,7 @@ mod tests {
             let solution = solve(&problem, 0, 10_000);
             for (block, &offset) in problem.blocks.iter().zip(&solution.offsets) {
                 assert_eq!(offset % block.element, 0, "case {case}");
+                assert!(offset >= block.floor, "case {case}");
                 assert!(offset + block.bytes <= solution.bytes, "case {case}");
             }
             for pair in &problem.pairs {
@@ -224,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_chain_in_place_needs_one_block_and_its_gaps() {
-        let step = |index: usize| Block { bytes: 1000, element: 1, first: index, last: index + 1 };
+        let step = |index: usize| Block { bytes: 1000, element: 1, floor: 0, first: index, last: index + 1 };
         let blocks: Vec<Block> = (0..6).map(step).collect();
         let pairs = (0..5).map(|i| Pair { before: i, after: i + 1, reach: Some(-32) }).collect();
         assert_eq!(solve(&Problem { blocks, pairs }, 0, 10_000).bytes, 1000 + 5 * 32);

@@ -150,7 +150,7 @@ impl Page {
         self.0 += "</table>\n";
     }
 
-    /// Operators from left to right, bytes from the bottom up; every tensor, and above them the scratch memory.
+    /// Operators from left to right, bytes from the bottom up; every tensor, and the scratch memory.
     fn arena(&mut self, facts: &Inspection) {
         const HEIGHT: f64 = 320.0;
         const MARGIN: f64 = 70.0;
@@ -187,10 +187,10 @@ impl Page {
         }
         for (index, op) in facts.ops.iter().enumerate().filter(|(_, op)| op.scratch_bytes > 0) {
             let title = format!("scratch of {}: {} bytes", op.name, op.scratch_bytes);
-            place(facts.tensor_bytes, op.scratch_bytes, index, index, "#999", &title);
+            place(facts.scratch_offset, op.scratch_bytes, index, index, "#999", &title);
         }
         if facts.state_bytes > 0 {
-            let offset = facts.tensor_bytes + facts.scratch_bytes;
+            let offset = facts.arena_bytes - facts.state_bytes;
             let last = facts.ops.len().saturating_sub(1);
             place(offset, facts.state_bytes, 0, last, "#555", &format!("state: {} bytes", facts.state_bytes));
         }
