@@ -65,8 +65,8 @@ pub(super) struct Tile {
     pub second: usize,
     /// See `second`.
     pub third: usize,
-    /// Zero point of the outputs in half steps, and one for rounding.
-    pub zero: i32,
+    /// Zero point of the outputs.
+    pub zero_point: i32,
 }
 
 /// Outputs of three staged patches, two channels after two. The third patch is written first and the first one last, so
@@ -74,8 +74,8 @@ pub(super) struct Tile {
 ///
 /// A round is 4 inputs: 3 loads, 4 widenings, 12 dual multiplications. Six sums, three inputs, three registers of weights and
 /// two pointers leave none for a count: four rounds are unrolled, the loop is entered where the last one ends with the
-/// block, and it ends where the weights do. The zero point and half a step are added within the multiplication that
-/// takes the product's high word, so that an output is that, a shift, a saturation and a store.
+/// block, and it ends where the weights do. An output is the high word of its product, shifted; the last bit that is
+/// shifted out rounds it, which `ADC` adds together with the zero point.
 ///
 /// # Safety
 /// `x` is valid for `3 * bytes` bytes, `w` and the channels for all channels, and `y`, `y + second` and `y + third` for as
@@ -84,7 +84,7 @@ pub(super) struct Tile {
 pub(super) unsafe extern "C" fn tile(tile: Tile) {
     // r0 x, r1 w; r4-r6 sums of the first channel, r7-r9 of the second; r2, r3, lr weights; r10-r12 inputs.
     // Stack: 0 x, 4 bytes, 8 end of the block, 12 end of y, then r4-r11, 48 the first round, lr, 56 bias, 60 multiplier,
-    // 64 shift, 68 y, 72 second, 76 third, 80 zero.
+    // 64 shift, 68 y, 72 second, 76 third, 80 zero point.
     core::arch::naked_asm!(
         cpu!(),
         "push {{r0-r12, lr}}",
@@ -125,36 +125,38 @@ pub(super) unsafe extern "C" fn tile(tile: Tile) {
         "ldrb r0, [r11], #1",
         "strd r10, r11, [sp, #60]",
         "ldr lr, [sp, #80]",
-        "sub r12, r12, #33",
-        "lsl r10, lr, r12",
-        "add r12, r12, #1",
-        "smmla r4, r4, r2, r10",
-        "smmla r5, r5, r2, r10",
-        "smmla r6, r6, r2, r10",
-        "subs r0, #33",
-        "lsl r10, lr, r0",
-        "adds r0, #1",
-        "smmla r7, r7, r3, r10",
-        "smmla r8, r8, r3, r10",
-        "smmla r9, r9, r3, r10",
+        "sub r12, r12, #32",
+        "subs r0, #32",
+        "smmul r4, r4, r2",
+        "smmul r5, r5, r2",
+        "smmul r6, r6, r2",
+        "smmul r7, r7, r3",
+        "smmul r8, r8, r3",
+        "smmul r9, r9, r3",
         "ldr r10, [sp, #68]",
         "ldrd r2, r3, [sp, #72]",
-        "asr r6, r6, r12",
+        "asrs r6, r6, r12",
+        "adc r6, r6, lr",
         "ssat r6, #8, r6",
         "strb r6, [r10, r3]",
-        "asr r5, r5, r12",
+        "asrs r5, r5, r12",
+        "adc r5, r5, lr",
         "ssat r5, #8, r5",
         "strb r5, [r10, r2]",
-        "asr r4, r4, r12",
+        "asrs r4, r4, r12",
+        "adc r4, r4, lr",
         "ssat r4, #8, r4",
         "strb r4, [r10], #1",
-        "asr r9, r9, r0",
+        "asrs r9, r9, r0",
+        "adc r9, r9, lr",
         "ssat r9, #8, r9",
         "strb r9, [r10, r3]",
-        "asr r8, r8, r0",
+        "asrs r8, r8, r0",
+        "adc r8, r8, lr",
         "ssat r8, #8, r8",
         "strb r8, [r10, r2]",
-        "asr r7, r7, r0",
+        "asrs r7, r7, r0",
+        "adc r7, r7, lr",
         "ssat r7, #8, r7",
         "strb r7, [r10], #1",
         "str r10, [sp, #68]",
@@ -245,8 +247,8 @@ pub(super) struct Row {
     pub shift: *const u8,
     /// Output of the first channel.
     pub y: *mut i8,
-    /// See [`Tile::zero`].
-    pub zero: i32,
+    /// Zero point of the outputs.
+    pub zero_point: i32,
 }
 
 /// Four inputs of one row times those of four channels: 21 instructions of 4 bytes, which [`row`] counts on.
@@ -286,7 +288,7 @@ macro_rules! row_round {
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn row(row: Row) {
     // r0 x, r1 and r2 weights, r3 their end, r4-r7 sums. Stack: 0 x, 4 w, 8 bytes, 12 end of y, then r4-r11, 48 the first round,
-    // lr, 56 bias, 60 multiplier, 64 shift, 68 y, 72 zero.
+    // lr, 56 bias, 60 multiplier, 64 shift, 68 y, 72 zero point.
     core::arch::naked_asm!(
         cpu!(),
         "push {{r0-r12, lr}}",
@@ -324,30 +326,26 @@ pub(super) unsafe extern "C" fn row(row: Row) {
         "ldr r3, [r0], #4",
         "str r0, [sp, #64]",
         "ldr lr, [sp, #72]",
-        "sub r3, r3, #0x21212121",
+        "sub r3, r3, #0x20202020",
         "uxtb r0, r3",
-        "lsl r12, lr, r0",
-        "adds r0, #1",
-        "smmla r4, r4, r8, r12",
-        "asr r4, r4, r0",
+        "smmul r4, r4, r8",
+        "asrs r4, r4, r0",
+        "adc r4, r4, lr",
         "ssat r4, #8, r4",
         "ubfx r0, r3, #8, #8",
-        "lsl r12, lr, r0",
-        "adds r0, #1",
-        "smmla r5, r5, r9, r12",
-        "asr r5, r5, r0",
+        "smmul r5, r5, r9",
+        "asrs r5, r5, r0",
+        "adc r5, r5, lr",
         "ssat r5, #8, r5",
         "ubfx r0, r3, #16, #8",
-        "lsl r12, lr, r0",
-        "adds r0, #1",
-        "smmla r6, r6, r10, r12",
-        "asr r6, r6, r0",
+        "smmul r6, r6, r10",
+        "asrs r6, r6, r0",
+        "adc r6, r6, lr",
         "ssat r6, #8, r6",
         "lsrs r0, r3, #24",
-        "lsl r12, lr, r0",
-        "adds r0, #1",
-        "smmla r7, r7, r11, r12",
-        "asr r7, r7, r0",
+        "smmul r7, r7, r11",
+        "asrs r7, r7, r0",
+        "adc r7, r7, lr",
         "ssat r7, #8, r7",
         "ldr r0, [sp, #68]",
         "strb r4, [r0], #1",

@@ -259,7 +259,7 @@ unsafe fn multiply(
             y,
             second,
             third,
-            zero: rounding.clamp.zero_point * 2 + 1,
+            zero_point: rounding.clamp.zero_point,
         });
     }
 }
@@ -346,7 +346,7 @@ pub(super) fn row<Y: Quantized>(
                 multiplier: channels.multiplier.as_ptr(),
                 shift: channels.shift.as_ptr(),
                 y: y.as_mut_ptr().cast(),
-                zero: rounding.clamp.zero_point * 2 + 1,
+                zero_point: rounding.clamp.zero_point,
             });
         }
         count & !3

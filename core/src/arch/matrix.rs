@@ -52,8 +52,8 @@ pub struct Staging<'a> {
 pub struct Rounding {
     /// Zero point and range.
     pub clamp: Clamp,
-    /// Whether the range is the whole of int8, zero point included, and all shifts are 33 to 54: the usual case, for which
-    /// layouts have shorter ways. Then the high word of a product, the zero point and half a step together fit 32 bits.
+    /// Whether the range is the whole of int8, zero point included, and all shifts are 33 or more: the usual case, for which
+    /// layouts have shorter ways.
     pub simple: bool,
 }
 
@@ -62,17 +62,15 @@ impl Rounding {
     pub fn new(channels: &Channels<'_>, clamp: Clamp) -> Self {
         let whole = clamp == Clamp::full::<i8>(clamp.zero_point);
         let inside = (clamp.min..=clamp.max).contains(&clamp.zero_point);
-        // Four shifts at a time: those of a plan are below 64, so that with 95 only 33 and more reach the highest bit, and with
-        // 73 only 55 and more.
+        // Four shifts at a time: those of a plan are below 64, so that only 33 and more reach the highest bit.
         let (words, count) = (channels.shift.len() / 4, channels.shift.len());
         // SAFETY: the words lie in the window.
-        let words = (0..words)
-            .map(|word| unsafe { channels.shift.as_ptr().add(word * 4).cast::<u32>().read_unaligned() });
-        let usual = words.fold(0x8080_8080, |all, word| {
-            all & word.wrapping_add(0x5f5f_5f5f) & !word.wrapping_add(0x4949_4949)
+        let words = (0..words).map(|word| unsafe {
+            channels.shift.as_ptr().add(word * 4).cast::<u32>().read_unaligned().wrapping_add(0x5f5f_5f5f)
         });
-        let rest = (count & !3..count).all(|channel| (33..=54).contains(&channels.shift.get(channel)));
-        Self { clamp, simple: whole && inside && rest && usual == 0x8080_8080 }
+        let high = words.fold(0x8080_8080, |all, word| all & word);
+        let rest = (count & !3..count).all(|channel| channels.shift.get(channel) >= 33);
+        Self { clamp, simple: whole && inside && rest && high == 0x8080_8080 }
     }
 }
 
