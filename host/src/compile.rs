@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use mixel_core::events::{Event, Geometry};
 use mixel_core::kernels::OpKind;
 use mixel_core::pack::Layout;
-use mixel_core::plan::{Interface, RawPlan};
+use mixel_core::plan::{FrontEnd, Interface, RawPlan};
 use tract_onnx::pb::{ValueInfoProto, tensor_proto, type_proto};
 
 use crate::aligned::Aligned;
@@ -366,10 +366,11 @@ pub fn operator_set(plan: &RawPlan<'_>) -> String {
     kinds.sort_by_key(|kind| *kind as u16);
     kinds.dedup();
     let names: Vec<String> = kinds.iter().map(|kind| format!("{kind:?}")).collect();
-    let strips = plan.groups().next().map_or("", |_| "    strips: true;\n");
+    let strips = plan.groups().next().is_some();
+    let front_end = plan.front_end() != FrontEnd::None;
     format!(
         "// Written by `mixel compile --ops-rs`.\nmixel_core::op_set! {{\n    /// The operators of this plan.\n    \
-         pub struct Ops: {};\n{strips}}}\n",
+         pub struct Ops: {};\n    strips: {strips};\n    front_end: {front_end};\n}}\n",
         names.join(", ")
     )
 }

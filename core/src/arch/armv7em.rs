@@ -397,21 +397,23 @@ pub(super) unsafe extern "C" fn stage_columns(rows: *const (*const i8, usize), c
     )
 }
 
-/// Constants of [`depthwise_quad`].
+/// Constants of [`depthwise_quad`], in the order in which it reads them.
 #[repr(C)]
 pub(super) struct Quad {
     /// Biases of four channels.
     pub bias: [i32; 4],
-    /// Multiplier, half a step and shift behind the high word of each.
-    pub scales: [[i32; 3]; 4],
+    /// Their multipliers.
+    pub multiplier: [i32; 4],
+    /// Their shifts behind the high word, 1 or more.
+    pub shift: [i32; 4],
     /// Zero point of the outputs.
     pub zero_point: i32,
     /// Distance of the outputs.
     pub depth: usize,
     /// Bytes from the end of an output's columns back to the next one's first.
     pub back: usize,
-    /// Outputs, not zero.
-    pub count: usize,
+    /// Where the output behind the last one would be.
+    pub end: *mut i8,
 }
 
 /// One column of four channels: r8-r11 inputs, r12 and lr weights, which lie at the three places.
@@ -441,56 +443,49 @@ macro_rules! column {
     };
 }
 
-/// A row of outputs of four channels from staged columns.
+/// A row of outputs of four channels from staged columns, at least one.
 ///
 /// # Safety
-/// `x` is valid for the columns that `count` outputs see, `w` for 18 words, and `y` for four writes at each output.
+/// `x` is valid for the columns that the outputs see, `w` for 18 words, and `y` for four writes at each output.
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn depthwise_quad(x: *const u32, w: *const u32, quad: &Quad, y: *mut i8) {
-    // r0 x, r1 w, r2 constants, r3 y, r4-r7 sums. Stack: outputs left.
+    // r0 x, r1 w, r2 constants, r3 y, r4-r7 sums.
     core::arch::naked_asm!(
         cpu!(),
         "push {{r4-r11, lr}}",
-        "ldr r8, [r2, #76]",
-        "push {{r8, lr}}",
         "2:",
         "ldm r2, {{r4-r7}}",
         column!(0, 8, 16),
         column!(24, 32, 40),
         column!(48, 56, 64),
         "add lr, r2, #16",
-        "ldm lr!, {{r8-r10}}",
-        "smmla r4, r4, r8, r9",
-        "asr r4, r4, r10",
-        "ldm lr!, {{r8-r10}}",
-        "smmla r5, r5, r8, r9",
-        "asr r5, r5, r10",
-        "ldm lr!, {{r8-r10}}",
-        "smmla r6, r6, r8, r9",
-        "asr r6, r6, r10",
+        "ldm lr!, {{r8-r11}}",
+        "smmul r4, r4, r8",
+        "smmul r5, r5, r9",
+        "smmul r6, r6, r10",
+        "smmul r7, r7, r11",
         "ldm lr!, {{r8-r12}}",
-        "smmla r7, r7, r8, r9",
-        "asr r7, r7, r10",
-        "add r4, r4, r11",
+        "asrs r4, r4, r8",
+        "adc r4, r4, r12",
         "ssat r4, #8, r4",
         "strb r4, [r3]",
-        "add r5, r5, r11",
+        "asrs r5, r5, r9",
+        "adc r5, r5, r12",
         "ssat r5, #8, r5",
         "strb r5, [r3, #1]",
-        "add r6, r6, r11",
+        "asrs r6, r6, r10",
+        "adc r6, r6, r12",
         "ssat r6, #8, r6",
         "strb r6, [r3, #2]",
-        "add r7, r7, r11",
+        "asrs r7, r7, r11",
+        "adc r7, r7, r12",
         "ssat r7, #8, r7",
         "strb r7, [r3, #3]",
-        "add r3, r3, r12",
-        "ldr r8, [lr]",
-        "subs r0, r0, r8",
-        "ldr r8, [sp]",
-        "subs r8, #1",
-        "str r8, [sp]",
+        "ldm lr, {{r8-r10}}",
+        "add r3, r3, r8",
+        "sub r0, r0, r9",
+        "cmp r3, r10",
         "bne 2b",
-        "add sp, #8",
         "pop {{r4-r11, pc}}",
     )
 }

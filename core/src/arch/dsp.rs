@@ -9,6 +9,8 @@
 //! are also written out for Cortex-M, in [`super::armv7em`].
 #![allow(unsafe_code)]
 
+#[cfg(mixel_dsp)]
+use super::matrix::Windows;
 use super::matrix::{Patches, Rounding, Staging, channel_at};
 use super::view::{In, Out};
 use crate::kernels::requant::{Channels, Quantized};
@@ -128,29 +130,46 @@ pub(super) fn stage_all(tile: &Staging<'_>, rows: &[In<'_, i8>], from: usize, (s
         return;
     }
     #[cfg(mixel_dsp)]
-    if len >= 4
-        && rows.len() * len <= plain_bytes(tile.depth)
-        && tile.bytes.len() >= tile_bytes(tile.depth, tile.run)
-    {
-        let (words, groups) = (tile.bytes.cast::<u32>().as_mut_ptr(), len / 4);
-        let (start, pitch) = (staged_bytes(tile.depth), plain_bytes(tile.depth));
-        for (row, values) in rows.iter().enumerate() {
-            // SAFETY: the rows were found long enough, and the tile has room for all its patches; its words are aligned.
-            unsafe {
-                let x = values.as_ptr().add(from);
-                if plain(tile.run) {
-                    let to = tile.bytes.as_mut_ptr().add(start + row * len);
-                    super::armv7em::copy_3(x, step, len, to, pitch);
-                } else {
-                    super::armv7em::stage_3(x, step, groups, words.add(row * groups * ROWS * 2));
-                }
-            }
-        }
-        return;
+    if has_room(tile, rows.len() * len) && len >= 4 {
+        // SAFETY: the rows were found long enough, and the tile has room.
+        return unsafe { stage_rows(tile, rows, from, (step, len)) };
     }
     for (row, values) in rows.iter().enumerate() {
         for patch in 0..ROWS {
             stage(tile, patch, row * len, values.window(from + patch * step, len));
+        }
+    }
+}
+
+/// Whether `tile` has room for patches of `len` values.
+#[cfg(mixel_dsp)]
+fn has_room(tile: &Staging<'_>, len: usize) -> bool {
+    let bytes = tile.bytes.cast::<u32>().len() * 4;
+    len <= plain_bytes(tile.depth) && bytes >= tile_bytes(tile.depth, tile.run)
+}
+
+/// Stages all patches of a tile, `len` values of each row.
+///
+/// # Safety
+/// The rows reach to `from + 2 * step + len`, `len` is at least 4, and [`has_room`] holds for that of all rows.
+#[cfg(mixel_dsp)]
+#[inline(always)]
+unsafe fn stage_rows(tile: &Staging<'_>, rows: &[In<'_, i8>], from: usize, (step, len): (usize, usize)) {
+    let (groups, start, pitch) = (len / 4, staged_bytes(tile.depth), plain_bytes(tile.depth));
+    // SAFETY: every row's part lies in the tile; its words are aligned.
+    unsafe {
+        if plain(tile.run) {
+            let mut to = tile.bytes.as_mut_ptr().add(start);
+            for row in rows {
+                super::armv7em::copy_3(row.as_ptr().add(from), step, len, to, pitch);
+                to = to.wrapping_add(len);
+            }
+        } else {
+            let mut to = tile.bytes.as_mut_ptr().cast::<u32>();
+            for row in rows {
+                super::armv7em::stage_3(row.as_ptr().add(from), step, groups, to);
+                to = to.wrapping_add(groups * ROWS * 2);
+            }
         }
     }
 }
@@ -202,33 +221,41 @@ fn copy(to: Out<'_, u8>, values: In<'_, i8>) {
     }
 }
 
-/// See [`super::matrix::Lane::all`].
+/// See [`super::matrix::Lane::windows`].
 #[cfg(mixel_dsp)]
-pub(super) fn all(
-    (x, rows): (In<'_, i8>, usize),
+pub(super) fn windows(
+    windows: Windows<'_, '_, i8>,
     tile: &Staging<'_>,
     weights: In<'_, i8>,
     channels: &Channels<'_>,
     rounding: Rounding,
     y: Out<'_, i8>,
 ) -> usize {
-    let (depth, count, tiles) = (tile.depth, channels.bias.len(), rows / ROWS);
-    let words = tile.bytes.cast::<u32>();
-    let inputs = depth > 0 && x.len() >= rows * depth && words.len() * 4 >= staged_bytes(depth);
-    let outputs = count > 0 && y.len() >= rows * count;
-    let simple = rounding.simple && depth.is_multiple_of(4) && count.is_multiple_of(2);
-    if !simple || !inputs || !outputs || !fits(weights, channels, depth) {
+    let Windows { rows, from, step, len, count } = windows;
+    let (outputs, whole) = (channels.bias.len(), count - count % ROWS);
+    let reach = from + count.saturating_sub(1) * step + len;
+    let inputs = len >= 4 && rows.len() * len == tile.depth && rows.iter().all(|row| row.len() >= reach);
+    let simple = rounding.simple && outputs > 0 && outputs.is_multiple_of(2) && y.len() >= count * outputs;
+    if !simple || !inputs || !has_room(tile, tile.depth) || !fits(weights, channels, tile.depth) {
         return 0;
     }
-    for first in (0..tiles * ROWS).step_by(ROWS) {
-        // SAFETY: the rows and outputs of the tile lie in their windows; everything else was found long enough.
+    let (words, groups) = (tile.bytes.as_mut_ptr().cast::<u32>(), tile.depth.div_ceil(4));
+    let mut place = y.as_mut_ptr();
+    for first in (0..whole).step_by(ROWS) {
+        // SAFETY: windows and outputs of the tile lie inside; everything else was found long enough. The windows are read before
+        // their outputs are written.
         unsafe {
-            super::armv7em::stage_3(x.as_ptr().add(first * depth), depth, depth / 4, words.as_mut_ptr());
-            let y = y.as_mut_ptr().add(first * count);
-            multiply(words.as_mut_ptr(), depth / 4, weights, channels, rounding, (y, count, 2 * count));
+            stage_rows(tile, rows, from + first * step, (step, len));
+            if plain(tile.run) {
+                let pitch = plain_bytes(tile.depth);
+                let from = tile.bytes.as_mut_ptr().add(staged_bytes(tile.depth)).cast();
+                super::armv7em::stage_3(from, pitch, groups, words);
+            }
+            multiply(words, groups, weights, channels, rounding, (place, outputs, 2 * outputs));
         }
+        place = place.wrapping_add(ROWS * outputs);
     }
-    tiles * ROWS
+    whole
 }
 
 /// Outputs of a staged tile for all pairs of channels. The second and third patches' are `second` and `third` bytes behind

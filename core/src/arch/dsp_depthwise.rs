@@ -14,7 +14,7 @@ use super::depthwise::Filter;
 #[cfg(mixel_dsp)]
 use super::depthwise::Line;
 #[cfg(mixel_dsp)]
-use super::view::Out;
+use super::view::{In, Out};
 
 /// Bytes of a staged column.
 const COLUMN: usize = 24;
@@ -69,25 +69,19 @@ pub(super) fn line(line: &Line<'_, i8>, filter: &Filter<'_>, scratch: Out<'_, u8
                 let to = staged.as_mut_ptr().add(before * COLUMN / 4);
                 stage_columns(rows.as_ptr().cast(), inside, to);
             }
-            let scale = |lane: usize| {
-                let shift = filter.channels.shift.get_unchecked(channel + lane) as u32;
-                let multiplier = filter.channels.multiplier.get_unchecked(channel + lane);
-                [multiplier, 1i32.wrapping_shl(shift.wrapping_sub(33)), shift.wrapping_sub(32) as i32]
-            };
+            let words = |array: In<'_, i32>| array.as_ptr().add(channel).cast::<[i32; 4]>().read();
+            let shift = filter.channels.shift.as_ptr().add(channel).cast::<[u8; 4]>().read();
+            let place = y.as_mut_ptr().add(channel);
             let quad = Quad {
-                bias: filter.channels.bias.as_ptr().add(channel).cast::<[i32; 4]>().read(),
-                scales: [scale(0), scale(1), scale(2), scale(3)],
+                bias: words(filter.channels.bias),
+                multiplier: words(filter.channels.multiplier),
+                shift: shift.map(|shift| shift as i32 - 32),
                 zero_point: filter.clamp.zero_point,
                 depth,
-                back: 3 * COLUMN - filter.window.stride[1] as usize * COLUMN,
-                count: width,
+                back: (3 * COLUMN).wrapping_sub(filter.window.stride[1] as usize * COLUMN),
+                end: place.wrapping_add(width * depth),
             };
-            depthwise_quad(
-                staged.as_mut_ptr(),
-                w.add(quad_words(channel)),
-                &quad,
-                y.as_mut_ptr().add(channel),
-            );
+            depthwise_quad(staged.as_mut_ptr(), w.add(quad_words(channel)), &quad, place);
         }
     }
     quads * 4

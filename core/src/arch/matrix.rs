@@ -47,6 +47,21 @@ pub struct Staging<'a> {
     pub run: usize,
 }
 
+/// Windows next to each other that lie inside of an image, or rows of a matrix.
+#[derive(Clone, Copy)]
+pub struct Windows<'r, 'a, X> {
+    /// The rows of the image that they see.
+    pub rows: &'r [In<'a, X>],
+    /// Where the first one begins in each of them.
+    pub from: usize,
+    /// Values from one to the next.
+    pub step: usize,
+    /// Values of one in each row.
+    pub len: usize,
+    /// How many there are.
+    pub count: usize,
+}
+
 /// How sums become outputs.
 #[derive(Clone, Copy)]
 pub struct Rounding {
@@ -157,10 +172,10 @@ pub trait Lane: Quantized {
         false
     }
 
-    /// Outputs of the first of some rows of `tile.depth` values, `rows` in all, which go through `tile` one tile after the other:
-    /// how many, 0 when the layout has no loop for that.
-    fn all<Y: Quantized>(
-        (_x, _rows): (In<'_, Self>, usize),
+    /// Outputs of the first of some windows, one after the other from `y` on, which go through `tile` in a loop of the layout's:
+    /// how many, 0 when it has none.
+    fn windows<Y: Quantized>(
+        _windows: Windows<'_, '_, Self>,
         _tile: &Staging<'_>,
         _weights: In<'_, i8>,
         _channels: &Channels<'_>,
@@ -318,8 +333,8 @@ impl Lane for i8 {
     }
 
     #[cfg(mixel_dsp)]
-    fn all<Y: Quantized>(
-        (x, rows): (In<'_, i8>, usize),
+    fn windows<Y: Quantized>(
+        windows: Windows<'_, '_, i8>,
         tile: &Staging<'_>,
         weights: In<'_, i8>,
         channels: &Channels<'_>,
@@ -327,7 +342,7 @@ impl Lane for i8 {
         y: Out<'_, Y>,
     ) -> usize {
         if tile.layout == Layout::ArmDsp && size_of::<Y>() == 1 {
-            return dsp::all((x, rows), tile, weights, channels, rounding, y.cast());
+            return dsp::windows(windows, tile, weights, channels, rounding, y.cast());
         }
         0
     }

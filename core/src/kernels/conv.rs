@@ -14,7 +14,7 @@ use super::wide::{narrow, narrow_and_wide};
 use super::window::{Rows, Window, overlap};
 use super::{OpKind, Run};
 use crate::arch::depthwise::MAX_HEIGHT;
-use crate::arch::matrix::{self, Lane, Staging};
+use crate::arch::matrix::{self, Lane, Staging, Windows};
 use crate::arch::view::In;
 use crate::pack::Depth;
 use crate::plan::write::{self, Constant};
@@ -195,6 +195,18 @@ fn run<X: Lane, Y: Quantized, W: Weights>(run: &Run<'_>) {
             let seen = Seen::new(window, &rows, top);
             let mut ox = 0;
             while ox < out_width {
+                if staged == 0
+                    && matrix.groups == 1
+                    && let Some(windows) =
+                        seen.windows(window, &tile, (ox, out_width - ox), (width, channels))
+                {
+                    let place = y.window(n * out_image + oy * out_length + ox * out_channels, y.len());
+                    let done = matrix.apply_windows::<X, Y>(rounding, windows, &tile, place);
+                    ox += done;
+                    if done > 0 {
+                        continue;
+                    }
+                }
                 let count = (most - staged).min(out_width - ox);
                 let end = n * out_image + oy * out_length + (ox + count) * out_channels;
                 let total = staged + count;
@@ -246,6 +258,25 @@ impl<'r, 'a, X: Lane> Seen<'r, 'a, X> {
             }
         }
         seen
+    }
+
+    /// The windows of at most `most` outputs from column `ox` on, if they begin inside of an image of `width` columns and their
+    /// rows lie together.
+    fn windows(
+        &self,
+        window: &Window,
+        tile: &Staging<'_>,
+        (ox, most): (usize, usize),
+        (width, channels): (usize, usize),
+    ) -> Option<Windows<'_, 'a, X>> {
+        let [kernel_height, kernel_width] = window.kernel.map(usize::from);
+        let whole = self.inside.len() == kernel_height && window.dilation[1] == 1 && tile.run == channels;
+        let rows = self.table.get(..kernel_height).filter(|_| whole)?;
+        let left = usize::try_from(window.start(1, ox)).ok()?;
+        let step = window.stride[1] as usize;
+        let count = width.checked_sub(left + kernel_width)?.checked_div(step)? + 1;
+        let (from, step, len) = (left * channels, step * channels, kernel_width * channels);
+        Some(Windows { rows, from, step, len, count: count.min(most) })
     }
 
     /// The row of the image at kernel row `ky`, which is one of those inside.

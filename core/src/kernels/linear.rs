@@ -8,7 +8,7 @@ use super::matrix::{Dense, Matrix, Weights};
 use super::packed::{Int4, Sparse};
 use super::requant::{Channels, Clamp, Quantized};
 use super::wide::{narrow, narrow_and_wide};
-use crate::arch::matrix::{self, Lane, Patches, Staging};
+use crate::arch::matrix::{self, Lane, Patches, Staging, Windows};
 use crate::pack::Depth;
 use crate::plan::write::{self, Constant};
 use crate::plan::{DType, Fault, Operator, Rows, Tensor};
@@ -123,12 +123,10 @@ fn run<X: Lane, Y: Quantized, W: Weights>(run: &Run<'_>) {
     let bytes = run.scratch::<u8>(0, X::tile_bytes(layout, depth, depth));
     let tile = Staging { layout, bytes, depth, run: depth };
     for (first, count) in input.row_spans(run.rows()) {
-        let mut done = matrix.apply_all::<X, Y>(
-            rounding,
-            (x.window(first * depth, count * depth), count),
-            &tile,
-            y.window(first * outputs, count * outputs),
-        );
+        let rows = [x.window(first * depth, count * depth)];
+        let windows = Windows { rows: &rows, from: 0, step: depth, len: depth, count };
+        let place = y.window(first * outputs, count * outputs);
+        let mut done = matrix.apply_windows::<X, Y>(rounding, windows, &tile, place);
         while done < count {
             let rows = chunk.min(count - done);
             let values = x.window((first + done) * depth, rows * depth);

@@ -4,7 +4,7 @@ use core::marker::PhantomData;
 
 use super::requant::{Channels, Clamp, Quantized};
 use crate::arch::Backend;
-use crate::arch::matrix::{Lane, MAX_CHANNELS, MAX_ROWS, Patches, Rounding, Staging, Sums, finish};
+use crate::arch::matrix::{Lane, MAX_CHANNELS, MAX_ROWS, Patches, Rounding, Staging, Sums, Windows, finish};
 use crate::arch::view::{In, Out};
 use crate::pack::{Depth, Layout};
 use crate::plan::cursor::Cursor;
@@ -20,6 +20,17 @@ pub(super) trait Weights: Copy {
 
     /// Whether the weights of `matrix` are what its sizes ask for.
     fn complete(matrix: &Matrix<'_, Self>) -> bool;
+
+    /// As [`Matrix::apply_windows`].
+    fn windows<X: Lane, Y: Quantized>(
+        _matrix: &Matrix<'_, Self>,
+        _rounding: Rounding,
+        _windows: Windows<'_, '_, X>,
+        _tile: &Staging<'_>,
+        _y: Out<'_, Y>,
+    ) -> usize {
+        0
+    }
 
     /// As [`Matrix::apply`].
     fn apply<X: Lane, Y: Quantized>(
@@ -133,17 +144,15 @@ impl<'p, W: Weights> Matrix<'p, W> {
         Rounding::new(&self.channels, self.clamp)
     }
 
-    /// Outputs of the first rows of `x`, `rows` in all, that the layout takes through `tile` without being asked tile by tile:
-    /// how many.
-    pub fn apply_all<X: Lane, Y: Quantized>(
+    /// Outputs of the first of `windows` of a matrix of one group, without being asked tile by tile: how many.
+    pub fn apply_windows<X: Lane, Y: Quantized>(
         &self,
         rounding: Rounding,
-        (x, rows): (In<'_, X>, usize),
+        windows: Windows<'_, '_, X>,
         tile: &Staging<'_>,
         y: Out<'_, Y>,
     ) -> usize {
-        let (weights, channels) = self.group(0);
-        X::all((x, rows), tile, weights, &channels, rounding, y)
+        W::windows(self, rounding, windows, tile, y)
     }
 
     /// Outputs of the first `rows` patches of a tile for one group.
@@ -186,6 +195,16 @@ impl Weights for Dense {
         #[cfg(not(target_os = "none"))]
         let complete = complete && matrix.heads_hold();
         complete
+    }
+
+    fn windows<X: Lane, Y: Quantized>(
+        matrix: &Matrix<'_>,
+        rounding: Rounding,
+        windows: Windows<'_, '_, X>,
+        tile: &Staging<'_>,
+        y: Out<'_, Y>,
+    ) -> usize {
+        X::windows(windows, tile, matrix.weights, &matrix.channels, rounding, y)
     }
 
     fn apply<X: Lane, Y: Quantized>(

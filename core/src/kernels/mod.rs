@@ -332,6 +332,9 @@ pub trait OpSet {
     /// Whether groups of operators may run in strips (see [`crate::plan::strips`]).
     const STRIPS: bool;
 
+    /// Whether plans may have a front end for text or events.
+    const FRONT_END: bool;
+
     /// Shows `visitor` the kernel of `kind`; none when it is not in the set.
     fn visit<V: Visitor>(kind: OpKind, visitor: V) -> Option<V::Answer>;
 }
@@ -357,19 +360,28 @@ pub trait Visitor {
 ///     /// What an image model needs that runs in strips of rows.
 ///     pub struct Image: Conv, Depthwise, Linear;
 ///     strips: true;
+///     front_end: false;
 /// }
 /// ```
+///
+/// Without these two lines there are no strips, and front ends are linked.
 #[macro_export]
 macro_rules! op_set {
     ($(#[$attribute:meta])* $visibility:vis struct $name:ident: $($kernel:ident),* $(,)?;) => {
         $crate::op_set! { $(#[$attribute])* $visibility struct $name: $($kernel),*; strips: false; }
     };
     ($(#[$attribute:meta])* $visibility:vis struct $name:ident: $($kernel:ident),* $(,)?; strips: $strips:literal;) => {
+        $crate::op_set! {
+            $(#[$attribute])* $visibility struct $name: $($kernel),*; strips: $strips; front_end: true;
+        }
+    };
+    ($(#[$attribute:meta])* $visibility:vis struct $name:ident: $($kernel:ident),* $(,)?; strips: $strips:literal; front_end: $front_end:literal;) => {
         $(#[$attribute])*
         $visibility struct $name;
 
         impl $crate::kernels::OpSet for $name {
             const STRIPS: bool = $strips;
+            const FRONT_END: bool = $front_end;
 
             fn visit<V: $crate::kernels::Visitor>(
                 kind: $crate::kernels::OpKind,

@@ -59,6 +59,8 @@ pub enum PlanError {
     NotLinked(u16, OpKind),
     /// The plan runs operators in strips of rows, which this firmware was built without.
     StripsNotLinked,
+    /// The plan has a front end for text or events, which the operator set leaves out.
+    FrontEndNotLinked,
     /// An input or output record is not valid.
     Port(u16),
     /// The record of the state in this tensor is not valid.
@@ -96,6 +98,10 @@ impl core::fmt::Display for PlanError {
             Self::NotLinked(index, kind) => write!(
                 f,
                 "operator {index} is a {kind:?}, which this firmware was built without; add it to the operator set"
+            ),
+            Self::FrontEndNotLinked => f.write_str(
+                "the plan has a front end for text or events, which this firmware was built without; take `front_end: false` out of \
+                 the operator set",
             ),
             Self::StripsNotLinked => f.write_str(
                 "the plan runs in strips of rows, which this firmware was built without; add `strips: true` to the operator set",

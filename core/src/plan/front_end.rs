@@ -121,6 +121,14 @@ impl FrontEnd {
         labels.len().is_multiple_of(4).then_some((front_end, labels))
     }
 
+    /// The label offsets of a section without a front end; none when it has one.
+    pub(super) fn labels(section: &[u8]) -> Option<&[u8]> {
+        match section.split_first_chunk::<4>() {
+            Some((kind, labels)) => (*kind == [0; 4] && labels.len().is_multiple_of(4)).then_some(labels),
+            None => section.is_empty().then_some(section),
+        }
+    }
+
     /// Whether the inputs of `plan` are what this front end fills.
     pub(super) fn fits(&self, plan: &RawPlan<'_>) -> bool {
         let first = || plan.inputs().next().and_then(|port| plan.tensor(port.tensor).ok());

@@ -57,6 +57,7 @@ impl<'p, O: OpSet> Plan<'p, O> {
     pub fn with_ops(bytes: &'p [u8]) -> Result<Self, PlanError> {
         let raw = RawPlan::open(bytes)?;
         raw.check_tables()?;
+        raw.check_front_end::<O>()?;
         let mut next = 0;
         for group in raw.groups() {
             for index in next..group.first {
@@ -418,17 +419,25 @@ impl<'p> RawPlan<'p> {
             let name = Cursor::new(&record[4..]).word();
             self.try_string(name).ok_or(PlanError::String(name))?;
         }
-        self.check_front_end()
+        Ok(())
     }
 
-    fn check_front_end(&self) -> Result<(), PlanError> {
-        let (front_end, labels) =
-            FrontEnd::read(self.section(Section::FrontEnd)).ok_or(PlanError::FrontEnd)?;
+    fn check_front_end<O: OpSet>(&self) -> Result<(), PlanError> {
+        let section = self.section(Section::FrontEnd);
+        let labels = if O::FRONT_END {
+            let (front_end, labels) = FrontEnd::read(section).ok_or(PlanError::FrontEnd)?;
+            if !front_end.fits(self) {
+                return Err(PlanError::FrontEnd);
+            }
+            labels
+        } else {
+            FrontEnd::labels(section).ok_or(PlanError::FrontEndNotLinked)?
+        };
         for label in labels.chunks_exact(4) {
             let offset = Cursor::new(label).word();
             self.try_string(offset).ok_or(PlanError::String(offset))?;
         }
-        if front_end.fits(self) { Ok(()) } else { Err(PlanError::FrontEnd) }
+        Ok(())
     }
 
     /// Checks a group whose operators must not begin in front of operator `next`.
