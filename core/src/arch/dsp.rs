@@ -361,7 +361,13 @@ pub(super) fn row<Y: Quantized>(
         return false;
     }
     #[cfg(mixel_dsp)]
-    let done = if rounding.simple && count >= 4 && depth.is_multiple_of(4) && size_of::<Y>() == 1 {
+    let done = if rounding.simple
+        && count >= 4
+        && depth.is_multiple_of(4)
+        && size_of::<Y>() == 1
+        // It loads two words at once, which the core does at whole words only; the planner places tensors so if it can.
+        && x.as_ptr().cast::<u32>().is_aligned()
+    {
         // SAFETY: row, weights, channels and outputs were found long enough and the weights aligned.
         unsafe {
             super::armv7em::row(super::armv7em::Row {

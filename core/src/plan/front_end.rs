@@ -141,3 +141,22 @@ impl FrontEnd {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_without_a_front_end_are_found_and_front_ends_are_not_taken_for_labels() {
+        let section = [0u8, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+        assert_eq!(FrontEnd::labels(&section), Some(&section[4..]));
+        assert_eq!(FrontEnd::labels(&[]), Some(&[][..]));
+        for kind in [1, 2, 3] {
+            let mut other = section;
+            other[0] = kind;
+            assert_eq!(FrontEnd::labels(&other), None);
+        }
+        assert_eq!(FrontEnd::labels(&section[..6]), None);
+        assert_eq!(FrontEnd::labels(&section[..3]), None);
+    }
+}
