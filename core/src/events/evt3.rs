@@ -26,6 +26,9 @@ const VECTOR: usize = 32;
 /// On large machines a mispredicted branch costs more than this loop's arithmetic; on a microcontroller it is the other way round.
 const PREDICTS: bool = cfg!(target_pointer_width = "64");
 
+/// More than any word.
+const NONE: u32 = 0x1_0000;
+
 /// Kinds that are skipped but not reserved: CONTINUED_4, IMU, OTHERS, CONTINUED_12.
 const OTHERS: u32 = 1 << 0x7 | 1 << 0xD | 1 << 0xE | 1 << 0xF;
 
@@ -115,11 +118,11 @@ impl Words {
         // At most what 11 bits hold, so that no other kind of word passes the comparisons in the loops.
         self.run.width = self.limit.min(0x800);
         self.run.height = if self.limit > 0 { u32::from(geometry.height).min(0x800) } else { 0 };
-        // Words 0xFFFF are neither low nor high times.
-        self.run.high_word = self.clock.settled().map_or(0xFFFF, |high| 0x8000 | high);
-        self.run.low = 0xFFFF;
+        // No word is as large, and no low time.
+        self.run.high_word = self.clock.settled().map_or(NONE, |high| 0x8000 | high);
+        self.run.low = NONE;
         if self.synced && self.unsettled.is_none() {
-            self.run.low = self.t.saturating_sub(base).min(0xFFFF) as u32;
+            self.run.low = self.t.saturating_sub(base).min(NONE.into()) as u32;
         }
         self.run.clock_base = base as u32;
         self.run.t = self.t as u32;
@@ -236,7 +239,7 @@ struct Run {
 impl Run {
     /// Nothing may pass.
     const CLOSED: Self =
-        Self { width: 0, height: 0, high_word: 0xFFFF, low: 0xFFFF, clock_base: 0, t: 0, row: 0, base: None };
+        Self { width: 0, height: 0, high_word: NONE, low: NONE, clock_base: 0, t: 0, row: 0, base: None };
 
     /// For machines that run ahead of their branches. Events and rows follow each other in no order that a branch could be predicted
     /// from: both take the same way, on which the word is written as if it were an event and kept if it was one, and the row is
