@@ -135,11 +135,20 @@ pub fn read_npz(path: &Path) -> Result<Vec<(String, Array)>> {
     read_npz_from(file, &shown)
 }
 
+/// Bytes of all arrays of an `.npz` file together at most. A few bytes of a zip archive can stand for any number of them.
+const MOST_BYTES: u64 = 2 << 30;
+
 /// Reads all arrays of an `.npz` file that is called `shown` in errors.
 ///
 /// # Errors
 /// [`ErrorKind::Format`], as [`read_npz`].
 pub fn read_npz_from(file: impl Read + Seek, shown: &str) -> Result<Vec<(String, Array)>> {
+    read_at_most(MOST_BYTES, file, shown)
+}
+
+/// [`read_npz_from`], for archives of at most `most` bytes when inflated.
+fn read_at_most(most: u64, file: impl Read + Seek, shown: &str) -> Result<Vec<(String, Array)>> {
+    let mut left = most;
     let broken = |error: Box<dyn std::error::Error + Send + Sync>| {
         let hint = "write it with numpy.savez or numpy.savez_compressed";
         Error::new(ErrorKind::Format, shown, "is not a readable .npz archive").hint(hint).caused_by(error)
@@ -147,10 +156,15 @@ pub fn read_npz_from(file: impl Read + Seek, shown: &str) -> Result<Vec<(String,
     let mut archive = zip::ZipArchive::new(file).map_err(|error| broken(error.into()))?;
     let mut arrays = Vec::with_capacity(archive.len());
     for index in 0..archive.len() {
-        let mut entry = archive.by_index(index).map_err(|error| broken(error.into()))?;
+        let entry = archive.by_index(index).map_err(|error| broken(error.into()))?;
         let name = entry.name().map_err(|error| broken(error.into()))?.trim_end_matches(".npy").to_owned();
         let mut bytes = Vec::new();
-        entry.read_to_end(&mut bytes).map_err(|error| broken(error.into()))?;
+        entry.take(left + 1).read_to_end(&mut bytes).map_err(|error| broken(error.into()))?;
+        left = left.checked_sub(bytes.len() as u64).ok_or_else(|| {
+            let message = format!("its arrays have more than {most} bytes");
+            Error::new(ErrorKind::Format, shown, message)
+                .hint("give fewer samples, or several files one after the other")
+        })?;
         arrays.push((name.clone(), read_npy(&bytes, &format!("{shown}[{name}]"))?));
     }
     Ok(arrays)
@@ -279,6 +293,18 @@ mod tests {
         assert_eq!(read_npz(&path).unwrap(), arrays);
         assert_eq!(arrays[0].1.sample(1).unwrap().data, ArrayData::F32(vec![3.0, 4.0, 1e-9]));
         assert_eq!(arrays[0].1.sample(2), None);
+    }
+
+    #[test]
+    fn what_inflates_without_end_is_refused() {
+        let mut file = std::io::Cursor::new(Vec::new());
+        let array = |elements| Array::new(&[elements], ArrayData::U8(vec![0; elements])).unwrap();
+        write_npz_to(&mut file, &[("a".to_owned(), array(1000)), ("b".to_owned(), array(3000))]).unwrap();
+        // Each array has a header of 128 bytes.
+        assert_eq!(read_at_most(4256, &mut file, "").unwrap().len(), 2);
+        let error = read_at_most(4255, &mut file, "x.npz").unwrap_err();
+        assert_eq!((error.kind, error.path.as_str()), (ErrorKind::Format, "x.npz"));
+        assert!(error.to_string().contains("more than 4255 bytes"), "{error}");
     }
 
     #[test]

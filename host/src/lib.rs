@@ -14,6 +14,7 @@ pub mod emit;
 pub mod error;
 pub mod events;
 pub mod graph;
+mod guard;
 pub mod import;
 pub mod inspect;
 pub mod lower;

@@ -10,6 +10,7 @@ use tract_onnx::tract_hir::internal::InferenceModelExt;
 
 use crate::arrays::{Array, ArrayData};
 use crate::graph::{Graph, State};
+use crate::guard::guarded;
 use crate::import::{ImportOptions, Model};
 use crate::{Error, ErrorKind, Result};
 
@@ -93,8 +94,7 @@ impl Reference {
     /// The model for `rows` rows.
     fn sized(&self, rows: usize) -> Result<ParseResult> {
         let folder = self.model.folder.to_string_lossy();
-        tract_onnx::onnx()
-            .parse(&self.model.with_sizes(rows), Some(&folder))
+        guarded(|| tract_onnx::onnx().parse(&self.model.with_sizes(rows), Some(&folder)))
             .map_err(|error| failed("the model cannot be read", &error))
     }
 
@@ -156,7 +156,7 @@ impl Reference {
             }
             given.push(tensor.into_tvalue());
         }
-        let values = plan.run(given).map_err(|error| failed("the model does not run", &error))?;
+        let values = guarded(|| plan.run(given)).map_err(|error| failed("the model does not run", &error))?;
         let arrays = values
             .iter()
             .map(|value| array(value).map_err(|error| failed("a value is not readable", &error)));
@@ -179,10 +179,11 @@ impl Reference {
             })?);
         }
         let mut model = parsed.model;
-        let plan = model
-            .select_output_outlets(&outlets)
-            .and_then(|()| model.into_optimized()?.into_runnable())
-            .map_err(|error| failed("the model cannot be made ready", &error))?;
+        let plan = guarded(|| {
+            model.select_output_outlets(&outlets)?;
+            model.into_optimized()?.into_runnable()
+        })
+        .map_err(|error| failed("the model cannot be made ready", &error))?;
         ready.insert(rows, Ready { tensors: tensors.to_vec(), plan: plan.clone() });
         Ok(plan)
     }

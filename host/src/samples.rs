@@ -146,6 +146,19 @@ fn integers(name: &str, tensor: &Tensor, interface: Interface, data: &ArrayData)
     let quantized = matches!(tensor.dtype, DType::I8 | DType::I16);
     let real = |x: f64| quantize_value(x, &quantization(tensor));
     let shifted = interface == Interface::Unsigned;
+    let broken = match data {
+        ArrayData::F32(data) => data.iter().any(|x| x.is_nan()),
+        ArrayData::F64(data) => data.iter().any(|x| x.is_nan()),
+        _ => false,
+    };
+    if broken {
+        return Err(Error::new(
+            ErrorKind::Input,
+            name,
+            "some elements are NaN, for which there is no integer",
+        )
+        .hint("replace them: numpy.nan_to_num(x)"));
+    }
     Ok(match (data, tensor.dtype) {
         (ArrayData::F32(data), _) if quantized => data.iter().map(|&x| real(x as f64)).collect(),
         (ArrayData::F64(data), _) if quantized => data.iter().map(|&x| real(x)).collect(),

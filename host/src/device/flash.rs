@@ -44,13 +44,13 @@ pub struct FlashBytes {
     pub plan: u64,
     /// Name and bytes of every section in flash, the plan's among them.
     pub sections: Vec<(String, u64)>,
-    /// Symbols of Rust's panic machinery that are linked, see [`PANIC_SYMBOLS`]; none when the firmware cannot panic.
+    /// Symbols of Rust's panic machinery that are linked; none when the firmware cannot panic.
     pub panics: Vec<String>,
 }
 
 /// Parts of mangled names that tell a panic: the functions of `core::panicking`, through which every panic goes, the panic
 /// handler that they call, the failures of `unwrap`, `expect` and slices in front of them, and the formatting of messages.
-pub const PANIC_SYMBOLS: [&str; 8] = [
+const PANIC_SYMBOLS: [&str; 8] = [
     "core9panicking",
     "core5panic",
     "rust_begin_unwind",

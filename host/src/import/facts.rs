@@ -9,7 +9,9 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::InferenceModelExt;
 
 use super::model::{Model, NodeExt};
+use super::structure::check_size;
 use crate::graph::Shape;
+use crate::guard::guarded;
 use crate::{Error, ErrorKind, Result};
 
 /// What is known of a tensor.
@@ -107,15 +109,12 @@ fn analyse(model: &Model, rows: usize) -> Result<HashMap<String, Fact>> {
     };
     let proto = model.with_sizes(rows);
     let folder = model.folder.to_string_lossy();
-    let parsed = tract_onnx::onnx()
-        .parse(&proto, Some(&folder))
+    let parsed = guarded(|| tract_onnx::onnx().parse(&proto, Some(&folder)))
         .map_err(|error| failed("the model's operators cannot be read", error))?;
     let names: Vec<(String, OutletId)> = parsed.outlets_by_name.into_iter().collect();
     let outlets: Vec<OutletId> = names.iter().map(|(_, outlet)| *outlet).collect();
     let mut all = parsed.model.clone();
-    let typed = all
-        .select_output_outlets(&outlets)
-        .and_then(|()| all.into_typed())
+    let typed = guarded(|| all.select_output_outlets(&outlets).and_then(|()| all.into_typed()))
         .map_err(|error| failed("shapes do not fit", error))?;
     let mut facts = HashMap::new();
     for ((name, _), outlet) in names.iter().zip(&typed.outputs) {
@@ -127,8 +126,20 @@ fn analyse(model: &Model, rows: usize) -> Result<HashMap<String, Fact>> {
             facts.insert(name.clone(), Fact { shape, dtype: fact.datum_type, constant, varies: false });
         }
     }
-    // What the analysis left unevaluated although nothing it needs is an input.
     let fixed = independent(model);
+    for name in model.graph.node.iter().flat_map(|node| &node.output) {
+        let Some(fact) = facts.get(name) else { continue };
+        check_size(name, &fact.shape.dims)?;
+        if fact.shape.elements() == 0 && !fixed.contains(name.as_str()) {
+            return Err(Error::new(
+                ErrorKind::Shape,
+                name,
+                format!("its shape {} has no element", fact.shape),
+            )
+            .hint("the node in front of it is given too small an input, or wrong sizes"));
+        }
+    }
+    // What the analysis left unevaluated although nothing it needs is an input.
     let missing: Vec<&(String, OutletId)> = names
         .iter()
         .filter(|(name, _)| fixed.contains(name.as_str()))
@@ -137,11 +148,12 @@ fn analyse(model: &Model, rows: usize) -> Result<HashMap<String, Fact>> {
     if !missing.is_empty() {
         let outlets: Vec<OutletId> = missing.iter().map(|(_, outlet)| *outlet).collect();
         let mut constants = parsed.model;
-        let values = constants
-            .set_input_outlets(&[])
-            .and_then(|()| constants.select_output_outlets(&outlets))
-            .and_then(|()| constants.into_typed()?.into_runnable()?.run(tvec!()))
-            .map_err(|error| failed("constants cannot be computed", error))?;
+        let values = guarded(|| {
+            constants.set_input_outlets(&[])?;
+            constants.select_output_outlets(&outlets)?;
+            constants.into_typed()?.into_runnable()?.run(tvec!())
+        })
+        .map_err(|error| failed("constants cannot be computed", error))?;
         for ((name, _), value) in missing.iter().zip(values) {
             if let Some(fact) = facts.get_mut(name) {
                 fact.constant = Some(value.into_arc_tensor());

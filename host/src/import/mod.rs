@@ -10,6 +10,7 @@ mod front_end;
 mod layout;
 mod model;
 mod ops;
+mod structure;
 
 use std::path::Path;
 
@@ -36,6 +37,7 @@ pub struct ImportOptions {
 pub fn load(path: &Path, options: &ImportOptions) -> Result<Graph> {
     let mut graph = load_plain(path, options)?;
     passes::run(&mut graph);
+    check_constants(&graph)?;
     Ok(graph)
 }
 
@@ -58,6 +60,20 @@ pub fn load_plain(path: &Path, options: &ImportOptions) -> Result<Graph> {
     front_end::project(&mut b.graph)?;
     b.graph.remove_dead();
     Ok(b.graph)
+}
+
+/// Operands that are constants must be finite: no integers stand for anything else.
+fn check_constants(graph: &Graph) -> Result<()> {
+    for node in &graph.nodes {
+        for value in node.inputs.iter().map(|&id| graph.value(id)) {
+            if value.constant.as_ref().is_some_and(|constant| constant.data.iter().any(|x| !x.is_finite())) {
+                let message = format!("its operand `{}` has values that are not finite", value.name);
+                return Err(Error::new(ErrorKind::Unsupported, &node.name, message)
+                    .hint("correct the weights; instead of an infinity take the largest value that occurs"));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn inputs(b: &mut Builder) -> Result<()> {

@@ -3,12 +3,14 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dim;
+use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension::Value as Dim};
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, type_proto};
 use tract_onnx::prelude::{Framework, Tensor};
 
 use super::ImportOptions;
+use super::structure::check_size;
 use crate::graph::Rows;
+use crate::guard::guarded;
 use crate::{Error, ErrorKind, Result};
 
 /// Operator sets that are understood.
@@ -85,11 +87,13 @@ impl Model {
         }
         let folder = path.parent().map(Path::to_owned).unwrap_or_default();
         let mut model = Self { proto, graph, folder, opset, rows: None, states: Vec::new() };
+        super::structure::check(&model.graph)?;
         model.widen_four_bits()?;
         model.check_weights()?;
         model.take_states()?;
         model.name_dimensions();
         model.rows = model.find_rows(options)?;
+        model.check_sizes()?;
         Ok(model)
     }
 
@@ -153,6 +157,23 @@ impl Model {
             self.states.push(StateSpec { input: input.to_owned(), output: output.to_owned(), initial });
         }
         Ok(())
+    }
+
+    /// Inputs and weights must have sizes within reason.
+    fn check_sizes(&self) -> Result<()> {
+        let max = self.rows.as_ref().map_or(1, |rows| rows.max);
+        for input in &self.graph.input {
+            let size = |dim: &Dimension| match (&dim.value, &self.rows) {
+                (Some(Dim::DimValue(size)), _) => usize::try_from(*size).unwrap_or(0),
+                (Some(Dim::DimParam(name)), Some(rows)) if *name == rows.name => max,
+                _ => 1,
+            };
+            check_size(&input.name, &dims(input).map(size).collect::<Vec<_>>())?;
+        }
+        self.graph.initializer.iter().try_for_each(|weight| {
+            let sizes = weight.dims.iter().map(|&dim| usize::try_from(dim).unwrap_or(usize::MAX));
+            check_size(&weight.name, &sizes.collect::<Vec<_>>())
+        })
     }
 
     fn weight_names(&self) -> HashSet<&str> {
@@ -302,14 +323,14 @@ impl Model {
 
 /// The values of an initializer that is kept in the file itself.
 pub fn weight(tensor: &TensorProto) -> Result<Tensor> {
-    tract_onnx::tensor::load_tensor(&*tract_onnx::data_resolver::default(), tensor, None).map_err(|error| {
+    let load = || tract_onnx::tensor::load_tensor(&*tract_onnx::data_resolver::default(), tensor, None);
+    guarded(load).map_err(|error| {
         Error::new(ErrorKind::Format, &tensor.name, format!("its values cannot be read ({error:#})"))
+            .hint("check the model with onnx.checker")
     })
 }
 
-fn dims(
-    input: &tract_onnx::pb::ValueInfoProto,
-) -> impl Iterator<Item = &tract_onnx::pb::tensor_shape_proto::Dimension> {
+fn dims(input: &tract_onnx::pb::ValueInfoProto) -> impl Iterator<Item = &Dimension> {
     let tensor = input.r#type.as_ref().and_then(|kind| kind.value.as_ref());
     tensor
         .and_then(|type_proto::Value::TensorType(tensor)| tensor.shape.as_ref())
@@ -317,9 +338,7 @@ fn dims(
         .flat_map(|s| &s.dim)
 }
 
-fn dims_mut(
-    input: &mut tract_onnx::pb::ValueInfoProto,
-) -> impl Iterator<Item = &mut tract_onnx::pb::tensor_shape_proto::Dimension> {
+fn dims_mut(input: &mut tract_onnx::pb::ValueInfoProto) -> impl Iterator<Item = &mut Dimension> {
     let tensor = input.r#type.as_mut().and_then(|kind| kind.value.as_mut());
     let shape = tensor.and_then(|type_proto::Value::TensorType(tensor)| tensor.shape.as_mut());
     shape.into_iter().flat_map(|shape| &mut shape.dim)

@@ -31,7 +31,7 @@ pub fn calibrate(
 /// histograms take a second pass over the samples.
 ///
 /// # Errors
-/// [`ErrorKind::Calibration`] when there is no sample, and those of [`Reference::observe`].
+/// [`ErrorKind::Calibration`] when there is no sample or a value is not finite, and those of [`Reference::observe`].
 pub fn calibrate_sequences(
     graph: &Graph,
     reference: &Reference,
@@ -82,6 +82,12 @@ pub fn calibrate_sequences(
     };
     let mut statistics = Statistics::new(graph);
     observe(graph, 0, &mut statistics)?;
+    if let Some(id) = statistics.first_not_finite() {
+        let message = "is NaN or infinite for some calibration sample";
+        return Err(Error::new(ErrorKind::Calibration, &graph.value(id).name, message).hint(
+            "look for NaN, infinities or very large numbers in the calibration inputs and the weights",
+        ));
+    }
     if passes == 2 {
         // Histograms are of the values as they will be quantized, so equalization, which depends on the channels'
         // ranges alone, is anticipated.

@@ -138,6 +138,14 @@ impl Statistics {
         self.values.get(id.0)?.as_ref()
     }
 
+    /// The first value that was NaN or infinite at some time.
+    pub fn first_not_finite(&self) -> Option<ValueId> {
+        let finite = |channel: &Channel| channel.sum.is_finite() && channel.squares.is_finite();
+        let broken =
+            |seen: &Option<Observed>| seen.as_ref().is_some_and(|seen| !seen.channels.iter().all(finite));
+        self.values.iter().position(broken).map(ValueId)
+    }
+
     /// Observations of `id`, to add to.
     pub fn entry(&mut self, id: ValueId) -> &mut Observed {
         if self.values.len() <= id.0 {
