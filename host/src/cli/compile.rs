@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::model::ModelArgs;
-use super::{Verdict, print, print_json, write_file};
+use super::{Verdict, apart, print, print_json, write_file};
 use crate::Result;
 use crate::compile::{Target, operator_set};
 use crate::inspect::inspect;
@@ -35,6 +35,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, json: bool) -> Result<Verdict> {
+    apart(&args.output, &args.model)?;
     let compiled = args.options.prepare(&args.model, args.strip)?.compile(args.target)?;
     let plan = open(&compiled.plan, "")?;
     write_file(&args.output, &compiled.plan)?;

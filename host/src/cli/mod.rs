@@ -89,10 +89,22 @@ fn print(text: &str) -> Result<()> {
     use std::io::{ErrorKind as Io, Write};
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != Io::BrokenPipe => {
-            Err(Error::new(ErrorKind::Io, "standard output", "cannot be written").caused_by(error))
+            Err(Error::new(ErrorKind::Io, "standard output", "cannot be written")
+                .hint("check where it is sent to")
+                .caused_by(error))
         }
         _ => Ok(()),
     }
+}
+
+/// Refuses to write `output` over `input`.
+fn apart(output: &std::path::Path, input: &std::path::Path) -> Result<()> {
+    let same = |a: std::path::PathBuf| std::fs::canonicalize(output).is_ok_and(|b| a == b);
+    if std::fs::canonicalize(input).is_ok_and(same) {
+        return Err(Error::new(ErrorKind::Usage, output.display().to_string(), "is the input itself")
+            .hint("give the output a name of its own"));
+    }
+    Ok(())
 }
 
 fn write_file(path: &std::path::Path, bytes: &[u8]) -> Result<()> {

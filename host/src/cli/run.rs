@@ -7,7 +7,7 @@ use mixel_core::text::split_words;
 use serde_json::{Value, json};
 
 use super::model::{InputArgs, ModelArgs, load};
-use super::{Verdict, print, print_json};
+use super::{Verdict, apart, print, print_json};
 use crate::arrays::write_npz;
 use crate::compile::Target;
 use crate::device::{self, Sample, board};
@@ -46,6 +46,10 @@ const BEST: usize = 3;
 
 pub fn run(args: &Args, json: bool) -> Result<Verdict> {
     let board = args.board.as_deref().map(board).transpose()?;
+    if let Some(output) = &args.output {
+        apart(output, &args.file)?;
+        args.inputs.input.iter().try_for_each(|input| apart(output, input))?;
+    }
     let target = board.map_or(Ok(Target::Generic), target_of)?;
     let bytes = load(&args.file, &args.model, target)?;
     let plan = open(&bytes, &args.file.display().to_string())?;
