@@ -35,10 +35,15 @@ impl Table {
     }
 }
 
+/// Characters that a column is wide at most. What is longer, as a whole text may be, is shown whole and moves its own line.
+const WIDEST: usize = 200;
+
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width =
-            |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let width = |column: usize| {
+            let cells = self.rows.iter().map(|row| row[column].chars().count());
+            cells.max().unwrap_or(0).min(WIDEST)
+        };
         let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
         for row in &self.rows {
             let mut line = String::new();
@@ -64,5 +69,14 @@ mod tests {
         table.row(["a".into(), "12345".into()]);
         table.row(["längste".into()]);
         assert_eq!(table.to_string(), "name         n\na        12345\nlängste\n");
+    }
+
+    #[test]
+    fn a_cell_of_any_length_is_shown() {
+        let mut table = Table::new(&[("text", Align::Left), ("n", Align::Right)]);
+        table.row(["x".repeat(100_000), "1".into()]);
+        let shown = table.to_string();
+        let lines: Vec<usize> = shown.lines().map(str::len).collect();
+        assert_eq!(lines, [WIDEST + 3, 100_003]);
     }
 }
