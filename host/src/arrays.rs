@@ -176,8 +176,10 @@ fn read_at_most(most: u64, file: impl Read + Seek, shown: &str) -> Result<Vec<(S
 /// [`ErrorKind::Io`].
 pub fn write_npz(path: &Path, arrays: &[(String, Array)]) -> Result<()> {
     let at = |error: Error| Error { path: path.display().to_string(), ..error };
-    let file = File::create(path).map_err(|error| at(unwritable(error)))?;
-    write_npz_to(file, arrays).map_err(at)
+    // In memory first: an archive that is dropped half written prints what it thinks of that.
+    let mut file = std::io::Cursor::new(Vec::new());
+    write_npz_to(&mut file, arrays).map_err(at)?;
+    std::fs::write(path, file.into_inner()).map_err(|error| at(unwritable(error)))
 }
 
 /// Writes an uncompressed `.npz` file.
@@ -263,7 +265,8 @@ fn read_npy(bytes: &[u8], path: &str) -> Result<Array> {
         broken(&format!("has elements of type {descr}, or is cut off"))
             .hint("handled are little-endian float16/32/64, int8/16/32/64, uint8/16 and bool")
     })?;
-    Array::new(&dims, elements).map_err(|error| broken(&error.message))
+    let hint = "the array is cut off or its header is wrong: write it again";
+    Array::new(&dims, elements).map_err(|error| broken(&error.message).hint(hint))
 }
 
 /// What follows `'name':` in a `.npy` header.

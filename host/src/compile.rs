@@ -94,7 +94,11 @@ impl CalibrationData {
 pub fn read_lines(path: &Path) -> Result<Vec<String>> {
     let shown = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| {
-        Error::new(ErrorKind::Io, &shown, "cannot be read as text").hint("check the path").caused_by(error)
+        let hint = match error.kind() {
+            std::io::ErrorKind::InvalidData => "save it as UTF-8",
+            _ => "check the path",
+        };
+        Error::new(ErrorKind::Io, &shown, "cannot be read as text").hint(hint).caused_by(error)
     })?;
     let lines: Vec<String> = text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect();
     if lines.is_empty() {

@@ -141,7 +141,8 @@ impl Reference {
         let mut given = TVec::new();
         for (array, outlet) in inputs.iter().zip(facts) {
             let fact = plan.model().outlet_fact(outlet).map_err(|error| failed("no such input", &error))?;
-            let tensor = tensor(array).map_err(|error| failed("an input cannot be passed on", &error))?;
+            let tensor = tensor(array, fact.datum_type)
+                .map_err(|error| failed("an input cannot be passed on", &error))?;
             if fact.shape.as_concrete() != Some(&array.dims) || fact.datum_type != tensor.datum_type() {
                 let name = &plan.model().node(outlet.node).name;
                 let message = format!(
@@ -194,9 +195,10 @@ fn failed(stage: &str, error: &TractError) -> Error {
         .hint("the float reference (tract) does not run this model; check it with onnx.checker")
 }
 
-fn tensor(array: &Array) -> TractResult<Tensor> {
+/// `array` for tract; real numbers become the real type `wanted`.
+fn tensor(array: &Array, wanted: DatumType) -> TractResult<Tensor> {
     let dims = &array.dims;
-    match &array.data {
+    let tensor = match &array.data {
         ArrayData::F32(data) => Tensor::from_shape(dims, data),
         ArrayData::F64(data) => Tensor::from_shape(dims, data),
         ArrayData::I8(data) => Tensor::from_shape(dims, data),
@@ -205,7 +207,11 @@ fn tensor(array: &Array) -> TractResult<Tensor> {
         ArrayData::U16(data) => Tensor::from_shape(dims, data),
         ArrayData::I32(data) => Tensor::from_shape(dims, data),
         ArrayData::I64(data) => Tensor::from_shape(dims, data),
+    }?;
+    if tensor.datum_type().is_float() && wanted.is_float() {
+        return Ok(tensor.cast_to_dt(wanted)?.into_owned());
     }
+    Ok(tensor)
 }
 
 /// A tensor as an array; float16 is widened.

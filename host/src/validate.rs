@@ -166,8 +166,8 @@ pub fn fidelity(
         .collect();
     let sqnr_db = final_operators(compiled).iter().find_map(|&operator| layers[operator].sqnr_db);
     let sqnr_db = sqnr_db.ok_or_else(|| {
-        Error::new(ErrorKind::Reference, "", "the float model has no tensor to compare the output with")
-            .hint("this is a fault of mixel; please report it with the model")
+        Error::new(ErrorKind::Reference, "", "no operator of the plan gives a tensor that the float model has too")
+            .hint("in a model that only changes shapes there is nothing to compare; report any other with the model")
     })?;
     let top1_agreement = if rows == 0 { 1.0 } else { agreeing as f64 / rows as f64 };
     Ok(Fidelity { samples: cases.len(), layers, sqnr_db, top1_agreement })
