@@ -144,6 +144,64 @@ fn inputs_of_another_name_shape_or_type() {
 }
 
 #[test]
+fn inputs_that_are_no_numbers_or_too_large() {
+    let folder = folder();
+    let path = folder.path();
+    let with = |value: f32| ArrayData::F32([vec![value], noise(11, 1)].concat());
+    arrays(path, "nan.npz", "x", &[2, 6], with(f32::NAN));
+    says(&bad(path, 1, &["run", "m.mxl", "--input", "nan.npz"]), &["x: ", "NaN", "nan_to_num"]);
+    for (file, value) in [("nan.npz", f32::NAN), ("inf.npz", f32::INFINITY)] {
+        arrays(path, file, "x", &[2, 6], with(value));
+        let error = bad(path, 1, &["compile", "m.onnx", "-o", "n.mxl", "--calib", file]);
+        says(&error, &["x: ", "calibration sample"]);
+    }
+    assert!(!path.join("n.mxl").exists());
+    // What NumPy makes unless told otherwise is no mistake.
+    let doubles = noise(12, 1).into_iter().map(f64::from).collect();
+    arrays(path, "f64.npz", "x", &[2, 6], ArrayData::F64(doubles));
+    let arguments = ["compile", "m.onnx", "-o", "n.mxl", "--calib", "f64.npz"];
+    let status =
+        Command::new(env!("CARGO_BIN_EXE_mixel")).args(arguments).current_dir(path).output().unwrap();
+    assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
+}
+
+#[test]
+fn an_output_that_is_the_input() {
+    let folder = folder();
+    let path = folder.path();
+    let before = std::fs::read(path.join("m.onnx")).unwrap();
+    let error = bad(path, 2, &["compile", "m.onnx", "-o", "./m.onnx", "--calib", "x.npz"]);
+    says(&error, &["./m.onnx", "is the input itself"]);
+    says(&bad(path, 2, &["run", "m.mxl", "--input", "x.npz", "--output", "x.npz"]), &["x.npz"]);
+    says(&bad(path, 2, &["run", "m.mxl", "--input", "x.npz", "--output", "m.mxl"]), &["m.mxl"]);
+    assert_eq!(std::fs::read(path.join("m.onnx")).unwrap(), before);
+}
+
+#[test]
+fn outputs_that_cannot_be_written_and_folders_for_files() {
+    let folder = folder();
+    let path = folder.path();
+    std::fs::create_dir(path.join("folder")).unwrap();
+    let compile = |output| bad(path, 1, &["compile", "m.onnx", "-o", output, "--calib", "x.npz"]);
+    says(&compile("nowhere/m.mxl"), &["nowhere/m.mxl", "cannot be written", "folder exists"]);
+    says(&compile("folder"), &["folder", "cannot be written"]);
+    let run = |output| bad(path, 1, &["run", "m.mxl", "--input", "x.npz", "--output", output]);
+    says(&run("nowhere/y.npz"), &["nowhere/y.npz", "cannot be written"]);
+    says(&bad(path, 1, &["inspect", "folder"]), &["folder", "cannot be read"]);
+    says(&bad(path, 1, &["run", "m.mxl", "--input", "folder"]), &["folder"]);
+}
+
+#[test]
+fn text_that_is_none() {
+    let folder = folder();
+    std::fs::write(folder.path().join("t.txt"), b"play some jazz\n\xff\xfe\n").unwrap();
+    let compile = |file| bad(folder.path(), 1, &["compile", "m.onnx", "-o", "n.mxl", "--calib", file]);
+    says(&compile("t.txt"), &["t.txt", "UTF-8"]);
+    std::fs::write(folder.path().join("t.txt"), b"\n\n").unwrap();
+    says(&compile("t.txt"), &["t.txt", "no sentence"]);
+}
+
+#[test]
 fn a_board_that_is_not_there() {
     let folder = folder();
     let error = bad(folder.path(), 1, &["run", "m.mxl", "--input", "x.npz", "--board", "nucleo"]);

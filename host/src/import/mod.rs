@@ -1,7 +1,7 @@
 //! ONNX to [`Graph`]: every node is understood or refused by name.
 //!
-//! The file is read (`model`), tract derives shapes and folds what does not depend on the inputs (`facts`), and each
-//! node is matched by our own code (`ops`), channels last. The [passes] then tidy the graph.
+//! The file is read (`model`) and checked (`structure`), tract derives shapes and folds what does not depend on the
+//! inputs (`facts`), and each node is matched by our own code (`ops`), channels last. The [passes] then tidy the graph.
 //! What is handled is listed in docs/onnx-operators.md.
 
 mod builder;

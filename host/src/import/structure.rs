@@ -69,6 +69,21 @@ fn check_attribute(node: &str, attribute: &AttributeProto) -> Result<()> {
         let message = format!("attribute {} is not a finite number", attribute.name);
         return Err(Error::new(ErrorKind::Format, node, message).hint("correct it and export again"));
     }
+    let positive = |values: &[i64]| values.iter().all(|&value| value > 0);
+    let good = match attribute.name.as_str() {
+        "strides" | "dilations" | "kernel_shape" => positive(&attribute.ints),
+        "blocksize" | "group" | "num_groups" => positive(&[attribute.i]),
+        "perm" => {
+            let mut axes = attribute.ints.clone();
+            axes.sort_unstable();
+            axes.into_iter().eq(0..attribute.ints.len() as i64)
+        }
+        _ => true,
+    };
+    if !good {
+        let message = format!("attribute {} has a value that it cannot have", attribute.name);
+        return Err(Error::new(ErrorKind::Format, node, message).hint(HINT));
+    }
     attribute.t.as_ref().map_or(Ok(()), check_numbers)
 }
 
