@@ -7,6 +7,7 @@
 fn main() {
     println!("cargo::rustc-check-cfg=cfg(mixel_dsp)");
     println!("cargo::rustc-check-cfg=cfg(mixel_helium)");
+    println!("cargo::rustc-check-cfg=cfg(mixel_columns)");
     println!("cargo::rerun-if-changed=build.rs");
     let target = std::env::var("TARGET").unwrap_or_default();
     let feature = |name: &str| std::env::var_os(format!("CARGO_FEATURE_{name}")).is_some();
@@ -16,5 +17,9 @@ fn main() {
     }
     if v8m_main && feature("HELIUM") {
         println!("cargo::rustc-cfg=mixel_helium");
+    }
+    // Plans in the order of Helium, windows column by column, run where it is and on every host.
+    if (v8m_main && feature("HELIUM")) || !target.contains("-none-") {
+        println!("cargo::rustc-cfg=mixel_columns");
     }
 }

@@ -16,8 +16,8 @@ pub enum Layout {
     Generic = 0,
     /// Armv7E-M and Armv8-M with the DSP extension.
     ArmDsp = 1,
-    /// Armv8.1-M with Helium.
-    Helium = 2,
+    /// Armv8.1-M with Helium. (Code 2 was its order before windows went column by column.)
+    Helium = 5,
     /// x86-64 with AVX2 or better.
     X86 = 3,
     /// aarch64 with NEON.
@@ -43,20 +43,22 @@ impl Layout {
 
     /// How the layout orders a weight matrix.
     pub const fn matrix(self) -> MatrixOrder {
-        let order = MatrixOrder { channels: 1, depth: 1, segmented: false, head: 0 };
+        let order = MatrixOrder { channels: 1, depth: 1, by_columns: false, segmented: false, head: 0 };
         match self {
             Self::Generic => order,
-            Self::Helium => MatrixOrder { channels: 4, depth: 16, ..order },
+            Self::Helium => MatrixOrder { channels: 4, depth: 16, by_columns: true, ..order },
             Self::ArmDsp => MatrixOrder { channels: 2, depth: 4, ..order },
-            Self::X86 => MatrixOrder { channels: 16, depth: 4, segmented: true, head: 64 },
-            Self::Aarch64 => MatrixOrder { channels: 4, depth: 4, segmented: true, head: 0 },
+            Self::X86 => MatrixOrder { channels: 16, depth: 4, segmented: true, head: 64, ..order },
+            Self::Aarch64 => MatrixOrder { channels: 4, depth: 4, segmented: true, ..order },
         }
     }
 
     /// How the layout orders the weights of a depthwise convolution with a `kernel` of (height, width).
     pub const fn depthwise(self, [height, width]: [usize; 2]) -> DepthwiseOrder {
         match self {
-            Self::Helium if height * width <= TAPS => DepthwiseOrder::Columns { height },
+            Self::Helium if height > 0 && width > 0 && height * width <= TAPS => {
+                DepthwiseOrder::Columns { pitch: pitch(height, width) }
+            }
             Self::ArmDsp if height == 3 && width == 3 => DepthwiseOrder::Pairs,
             _ => DepthwiseOrder::Taps,
         }
@@ -66,15 +68,26 @@ impl Layout {
 /// Taps of a channel that one vector holds.
 pub(crate) const TAPS: usize = 16;
 
+/// Rows of a column that [`DepthwiseOrder::Columns`] has room for: those of as many as four rows of outputs, as far as the
+/// window's columns of so many rows fit a vector.
+const fn pitch(height: usize, width: usize) -> usize {
+    let most = match (TAPS - height).checked_div(width - 1) {
+        Some(most) => most,
+        None => TAPS,
+    };
+    if most < height + 3 { most } else { height + 3 }
+}
+
 /// Order of depthwise weights `[taps][channels]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DepthwiseOrder {
     /// Tap by tap, as they are.
     Taps,
-    /// Channel by channel, in each column by column of `height` taps, filled up with zeros to 16.
+    /// Channel by channel, in each column by column of `pitch` taps, filled up with zeros to 16. The window of the next row
+    /// of outputs is then what lies one place further.
     Columns {
-        /// Taps of a column.
-        height: usize,
+        /// Places of a column, at least its taps.
+        pitch: usize,
     },
     /// 3x3 as 16-bit values in blocks of four channels, in them column by column, in them rows 0 and 1 of each channel, then
     /// row 2 of channels 0, 2, 1 and 3. A ragged end is filled with zeros.
@@ -91,19 +104,17 @@ impl DepthwiseOrder {
         }
     }
 
-    /// Packs `weights` (`[taps][channels]`) into `out`, which has [`DepthwiseOrder::len`] elements.
-    pub fn pack(self, weights: &[i8], channels: usize, out: &mut [i8]) {
+    /// Packs `weights` (`[height][width][channels]` of a kernel of (height, width)) into `out`, which has
+    /// [`DepthwiseOrder::len`] elements.
+    pub fn pack(self, weights: &[i8], [_, width]: [usize; 2], channels: usize, out: &mut [i8]) {
         match self {
             Self::Taps => out.iter_mut().zip(weights).for_each(|(place, &value)| *place = value),
-            Self::Columns { height } => {
+            Self::Columns { pitch } => {
                 out.fill(0);
-                let channels = channels.max(1);
-                let columns = (weights.len() / channels).checked_div(height).unwrap_or(0);
+                let (channels, width) = (channels.max(1), width.max(1));
                 for (index, &value) in weights.iter().enumerate() {
                     let (tap, channel) = (index / channels, index % channels);
-                    let (ky, kx) =
-                        (tap.checked_div(columns).unwrap_or(0), tap.checked_rem(columns).unwrap_or(0));
-                    if let Some(place) = out.get_mut(channel * TAPS + kx * height + ky) {
+                    if let Some(place) = out.get_mut(channel * TAPS + tap % width * pitch + tap / width) {
                         *place = value;
                     }
                 }
@@ -137,12 +148,14 @@ pub struct Depth {
     pub segments: usize,
     /// Inputs of a run.
     pub len: usize,
+    /// Pixels of a run, which are columns of the window.
+    pub columns: usize,
 }
 
 impl Depth {
     /// All inputs in one run.
     pub const fn whole(len: usize) -> Self {
-        Self { segments: 1, len }
+        Self { segments: 1, len, columns: 1 }
     }
 
     /// The inputs of a window of `kernel` (height, width) taps of `channels` values each, `adjacent` when its taps in a row
@@ -150,9 +163,9 @@ impl Depth {
     pub fn window(kernel: [u16; 2], channels: usize, adjacent: bool) -> Self {
         let [height, width] = kernel.map(usize::from);
         if adjacent {
-            Self { segments: height, len: width * channels }
+            Self { segments: height, len: width * channels, columns: width }
         } else {
-            Self { segments: height * width, len: channels }
+            Self { segments: height * width, len: channels, columns: 1 }
         }
     }
 
@@ -170,6 +183,8 @@ pub struct MatrixOrder {
     pub channels: usize,
     /// Inputs of one output that lie together.
     pub depth: usize,
+    /// Whether the inputs of a window go column by column, in each the rows, and not row by row.
+    pub by_columns: bool,
     /// Whether every segment of the inputs is filled up to whole groups, not just their end.
     pub segmented: bool,
     /// Bytes in front of every block: for each of its outputs, -128 times the sum of its weights as i32. What multiplies
@@ -215,6 +230,10 @@ impl MatrixOrder {
         let input = match input.checked_div(depth.len) {
             Some(segment) if self.segmented => {
                 segment * depth.len.next_multiple_of(self.depth) + input % depth.len
+            }
+            Some(segment) if self.by_columns && depth.columns > 1 => {
+                let (pixel, within) = (depth.len / depth.columns, input % depth.len);
+                (within / pixel * depth.segments + segment) * pixel + within % pixel
             }
             _ => input,
         };
@@ -275,7 +294,7 @@ mod tests {
     fn every_element_has_its_own_place() {
         for layout in Layout::ALL {
             let order = layout.matrix();
-            for depth in [Depth::whole(7), Depth { segments: 3, len: 5 }] {
+            for depth in [Depth::whole(7), Depth::window([3, 5], 1, false), Depth::window([3, 2], 2, true)] {
                 let outputs = 5;
                 let mut seen = heapless::Vec::<bool, 512>::new();
                 seen.resize(order.len(outputs, depth), false).unwrap();
@@ -292,7 +311,7 @@ mod tests {
 
     #[test]
     fn heads_are_sums_and_are_checked() {
-        let (order, depth) = (Layout::X86.matrix(), Depth { segments: 2, len: 5 });
+        let (order, depth) = (Layout::X86.matrix(), Depth::window([2, 5], 1, true));
         let weights: [i8; 170] = core::array::from_fn(|index| (index * 37 % 251) as u8 as i8);
         let mut packed = [0i8; 2 * (64 + 16 * 16)];
         assert_eq!(order.len(17, depth), packed.len());

@@ -9,7 +9,7 @@ use super::view::{In, Out};
 use super::{Backend, portable};
 use crate::kernels::requant::{Channel, Channels, Clamp, Quantized, Scale};
 use crate::kernels::window::Window;
-use crate::pack::{DepthwiseOrder, Layout};
+use crate::pack::{DepthwiseOrder, Layout, TAPS};
 
 /// Tallest kernel.
 pub const MAX_HEIGHT: usize = 16;
@@ -96,7 +96,7 @@ pub fn line<X: Lane, Y: Quantized>(
         let y = y.window(pixel * count, count);
         let mut channel = done;
         if order != DepthwiseOrder::Taps {
-            (done..count).for_each(|channel| y.set(channel, single(line, &taps, filter, channel)));
+            (done..count).for_each(|channel| y.set(channel, single(line, &taps, filter, order, channel)));
             continue;
         }
         if multiplier == 1 {
@@ -123,21 +123,34 @@ pub fn line<X: Lane, Y: Quantized>(
     }
 }
 
-/// The output of one channel, with the weights of a 3x3 kernel in [`DepthwiseOrder::Pairs`].
-fn single<X: Lane, Y: Quantized>(line: &Line<'_, X>, taps: &Taps, filter: &Filter<'_>, channel: usize) -> Y {
+/// The output of one channel, with weights in any order.
+fn single<X: Lane, Y: Quantized>(
+    line: &Line<'_, X>,
+    taps: &Taps,
+    filter: &Filter<'_>,
+    order: DepthwiseOrder,
+    channel: usize,
+) -> Y {
     let count = filter.channels.bias.len();
     let step = filter.window.dilation[1] as usize * filter.depth;
     let from = taps.from + channel / count.checked_div(filter.depth).unwrap_or(1).max(1);
     let mut sum = 0i32;
     for (ky, row) in line.rows.iter().enumerate() {
-        for kx in 0..3usize {
+        for kx in 0..filter.window.kernel[1] as usize {
             let column = kx.wrapping_sub(taps.first);
             let inside = !row.is_empty() && column < taps.inside;
             let value = if inside { row.get(from + column * step) } else { line.outside };
-            let index = DepthwiseOrder::pair(ky * 3 + kx, channel);
-            let weight = [index, index + 1].map(|index| filter.weights.get(index) as u8);
-            let product = value.widen().wrapping_mul(i16::from_le_bytes(weight) as i32);
-            sum = sum.wrapping_add(product);
+            let weight = match order {
+                DepthwiseOrder::Pairs => {
+                    // The high byte is the sign.
+                    filter.weights.get(DepthwiseOrder::pair(ky * 3 + kx, channel))
+                }
+                DepthwiseOrder::Columns { pitch } => filter.weights.get(channel * TAPS + kx * pitch + ky),
+                DepthwiseOrder::Taps => {
+                    filter.weights.get((ky * filter.window.kernel[1] as usize + kx) * count + channel)
+                }
+            };
+            sum = sum.wrapping_add(value.widen().wrapping_mul(weight as i32));
         }
     }
     filter.channels.finish(channel, sum, filter.clamp)

@@ -7,8 +7,10 @@
 #![allow(unsafe_code)]
 
 use super::depthwise::{Filter, Line};
+#[cfg(mixel_columns)]
+use super::helium;
 use super::view::{In, Out};
-use super::{Backend, dsp, dsp_depthwise, helium, portable};
+use super::{Backend, dsp, dsp_depthwise, portable};
 use crate::kernels::requant::{Channel, Channels, Clamp, Quantized, Scale};
 use crate::pack::{Depth, Layout};
 
@@ -93,9 +95,22 @@ impl Rounding {
 pub const fn rows(layout: Layout, depth: usize) -> usize {
     match layout {
         Layout::Generic => 2,
-        Layout::Helium => helium::rows(depth),
+        Layout::Helium => dense_rows(depth),
         Layout::ArmDsp => dsp::ROWS,
         Layout::X86 | Layout::Aarch64 => MAX_ROWS,
+    }
+}
+
+/// Rows that take about a kilobyte, so that little is spent on each tile: an even number.
+const fn dense_rows(depth: usize) -> usize {
+    match depth {
+        0..=16 => 64,
+        17..=32 => 32,
+        33..=64 => 16,
+        65..=128 => 8,
+        129..=168 => 6,
+        169..=256 => 4,
+        _ => 2,
     }
 }
 
@@ -118,22 +133,6 @@ pub trait Lane: Quantized {
 
     /// Writes `value` into `count` values of patch `patch`, from value `at` on.
     fn pad(tile: &Staging<'_>, patch: usize, at: usize, count: usize, value: Self);
-
-    /// Whether the layout has [`Lane::gather`].
-    fn gathers(_layout: Layout) -> bool {
-        false
-    }
-
-    /// Stages windows into the patches from `patch` on: for each, where it begins in `rows` (none of them for rows outside of
-    /// the image), and how many values of a row lie in front of the image, in it and behind it.
-    fn gather(
-        _tile: &Staging<'_>,
-        _patch: usize,
-        _rows: &[In<'_, Self>],
-        _windows: impl Iterator<Item = (usize, [usize; 3])>,
-        _outside: Self,
-    ) {
-    }
 
     /// To be called when all patches are staged.
     fn complete(_tile: &Staging<'_>) {}
@@ -186,11 +185,11 @@ pub trait Lane: Quantized {
     }
 
     /// Multiplies patches with the first channels of `weights`, which begin at a multiple of the layout's channel block,
-    /// and gives the number of channels; 0 when a patch or the weights are too short. The inputs have `segments` of them.
+    /// and gives the number of channels; 0 when a patch or the weights are too short.
     fn tile(
         layout: Layout,
         patches: Patches<'_>,
-        segments: usize,
+        inputs: Depth,
         weights: In<'_, i8>,
         sums: &mut Sums,
     ) -> usize;
@@ -227,8 +226,8 @@ impl Lane for i8 {
         for (row, values) in rows.iter().enumerate() {
             let (at, values) = (row * len, values.window(from, (count - 1) * step + len));
             #[cfg(mixel_helium)]
-            if tile.layout == Layout::Helium {
-                helium::stage_all(tile, at, values, (step, len));
+            if tile.layout == Layout::Helium && step == len && len == tile.depth {
+                helium::stage(tile.bytes.cast().window(at, values.len()), values);
                 continue;
             }
             let plain = tile.layout.matrix().segmented && step == len && len == tile.depth;
@@ -252,22 +251,6 @@ impl Lane for i8 {
         }
     }
 
-    #[cfg(mixel_helium)]
-    fn gathers(layout: Layout) -> bool {
-        layout == Layout::Helium
-    }
-
-    #[cfg(mixel_helium)]
-    fn gather(
-        tile: &Staging<'_>,
-        patch: usize,
-        rows: &[In<'_, i8>],
-        windows: impl Iterator<Item = (usize, [usize; 3])>,
-        outside: i8,
-    ) {
-        helium::gather(tile, patch, rows, windows, outside);
-    }
-
     fn complete(tile: &Staging<'_>) {
         if tile.layout == Layout::ArmDsp {
             dsp::complete(tile);
@@ -286,11 +269,11 @@ impl Lane for i8 {
     fn line_bytes(filter: &Filter<'_>, width: usize) -> usize {
         match filter.layout {
             Layout::ArmDsp => dsp_depthwise::line_bytes(filter, width),
-            Layout::Helium => helium::line_bytes(filter, width),
             _ => 0,
         }
     }
 
+    #[cfg(mixel_dsp)]
     fn line<Y: Quantized>(
         line: &Line<'_, i8>,
         filter: &Filter<'_>,
@@ -298,9 +281,7 @@ impl Lane for i8 {
         y: Out<'_, Y>,
     ) -> usize {
         match filter.layout {
-            #[cfg(mixel_dsp)]
             Layout::ArmDsp if size_of::<Y>() == 1 => dsp_depthwise::line(line, filter, scratch, y.cast()),
-            Layout::Helium if helium::line(line, filter, scratch, y) => filter.channels.bias.len(),
             _ => 0,
         }
     }
@@ -324,9 +305,11 @@ impl Lane for i8 {
         match layout {
             Layout::ArmDsp if patches.staged => dsp::outputs(patches, weights, channels, rounding, y),
             Layout::ArmDsp => dsp::row(patches, weights, channels, rounding, y.0),
-            #[cfg(mixel_helium)]
-            Layout::Helium if size_of::<Y>() == 1 => {
-                helium::outputs(patches, weights, channels, rounding.clamp, (y.0.cast(), y.1))
+            #[cfg(mixel_columns)]
+            Layout::Helium => {
+                let Patches { bytes, rows: count, depth, .. } = patches;
+                let rows = helium::product::Rows { bytes: bytes.cast(), depth, step: depth, count };
+                helium::product::outputs(rows, weights, channels, rounding.clamp, y)
             }
             _ => false,
         }
@@ -350,29 +333,18 @@ impl Lane for i8 {
     fn tile(
         layout: Layout,
         patches: Patches<'_>,
-        _segments: usize,
+        _inputs: Depth,
         weights: In<'_, i8>,
         sums: &mut Sums,
     ) -> usize {
         match layout {
             Layout::Generic => plain::<i8>(patches, patch_bytes(layout, patches.depth), weights, sums),
-            Layout::Helium => helium::tile(patches, weights, sums),
-            Layout::ArmDsp | Layout::X86 | Layout::Aarch64 => 0,
+            Layout::ArmDsp | Layout::Helium | Layout::X86 | Layout::Aarch64 => 0,
         }
     }
 }
 
 impl Lane for i16 {
-    fn line<Y: Quantized>(
-        line: &Line<'_, i16>,
-        filter: &Filter<'_>,
-        scratch: Out<'_, u8>,
-        y: Out<'_, Y>,
-    ) -> usize {
-        let done = filter.layout == Layout::Helium && helium::line(line, filter, scratch, y);
-        if done { filter.channels.bias.len() } else { 0 }
-    }
-
     fn tile_bytes(layout: Layout, depth: usize, _run: usize) -> usize {
         rows(layout, depth) * depth * 2
     }
@@ -389,7 +361,7 @@ impl Lane for i16 {
     fn tile(
         layout: Layout,
         patches: Patches<'_>,
-        segments: usize,
+        inputs: Depth,
         weights: In<'_, i8>,
         sums: &mut Sums,
     ) -> usize {
@@ -398,15 +370,14 @@ impl Lane for i16 {
             return plain::<i16>(patches, patches.depth, weights, sums);
         }
         let x = patches.bytes.cast::<i16>();
-        let depth = Depth { segments, len: patches.depth.checked_div(segments).unwrap_or(0) };
-        if weights.len() < order.len(order.channels, depth) {
+        if weights.len() < order.len(order.channels, inputs) {
             return 0;
         }
         for (row, sums) in sums.iter_mut().enumerate().take(patches.rows) {
             let x = x.window(row * patches.depth, patches.depth);
             for (channel, sum) in sums.iter_mut().enumerate().take(order.channels) {
                 *sum = (0..x.len()).fold(0i32, |sum, index| {
-                    let weight = weights.get(order.index(depth, channel, index));
+                    let weight = weights.get(order.index(inputs, channel, index));
                     sum.wrapping_add(x.get(index).widen().wrapping_mul(weight as i32))
                 });
             }

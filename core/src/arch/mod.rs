@@ -8,9 +8,6 @@ mod aarch64;
 #[cfg(mixel_dsp)]
 #[macro_use]
 mod armv7em;
-#[cfg(mixel_helium)]
-#[macro_use]
-mod armv8_1m;
 mod backend;
 pub mod bitmap;
 pub mod depthwise;
@@ -18,13 +15,18 @@ mod dsp;
 mod dsp_depthwise;
 mod dsp_int4;
 pub mod elementwise;
-mod helium;
+#[cfg(mixel_columns)]
+#[macro_use]
+pub mod helium;
 #[cfg(mixel_helium)]
 mod helium_int4;
 pub mod int4;
 pub mod matrix;
+pub mod moving;
+pub mod normal;
 #[cfg(not(target_os = "none"))]
 pub mod pairs;
+pub mod pool;
 mod portable;
 pub mod product;
 #[cfg(not(target_os = "none"))]

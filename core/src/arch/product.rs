@@ -1,11 +1,14 @@
 //! Products and sums of activations: the inner loops of matrix products of two activations and of sparse projections.
 #![allow(unsafe_code)]
 
-use super::view::In;
-use crate::kernels::requant::Quantized;
+use super::view::{In, Out};
+use crate::kernels::requant::{Channels, Clamp, Quantized};
 
 /// Sums that are kept at once: what a Cortex-M's registers hold, or a vector register on larger machines.
 pub const LANES: usize = if cfg!(target_os = "none") { 4 } else { 16 };
+
+/// Channels of weight rows that are added at once.
+pub const CHANNELS: usize = if cfg!(mixel_helium) { 32 } else { LANES };
 
 /// Sum of `(a[i] - zero_a) * (b[i] - zero_b)` over the shorter of both windows.
 #[inline]
@@ -43,14 +46,39 @@ pub fn combine<X: Quantized, const L: usize>(
     sums
 }
 
-/// Adds the first `L` elements of `row` to the sums; nothing when it is shorter.
+/// Adds to the sums the first `L` elements of those of `weights`' rows, `width` elements apart, that `rows` names; numbers from
+/// `count` on name none.
 #[inline(always)]
-pub fn add<const L: usize>(sums: &mut [i32; L], row: In<'_, i8>) {
-    if row.len() < L {
+pub fn add<const L: usize>(
+    sums: &mut [i32; L],
+    (rows, count): (In<'_, u16>, usize),
+    (weights, width): (In<'_, i8>, usize),
+) {
+    #[cfg(mixel_helium)]
+    if L == CHANNELS && super::helium::projection::add(sums, (rows, count), (weights, width)) {
         return;
     }
-    for (lane, sum) in sums.iter_mut().enumerate() {
-        // SAFETY: lane < L <= row.len().
-        *sum = sum.wrapping_add(unsafe { *row.as_ptr().add(lane) } as i32);
+    for index in 0..rows.len() {
+        let row = rows.get(index) as usize;
+        let row = if row < count { weights.window(row * width, L) } else { In::new(&[]) };
+        if row.len() < L {
+            continue;
+        }
+        for (lane, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: lane < L <= row.len().
+            *sum = sum.wrapping_add(unsafe { *row.as_ptr().add(lane) } as i32);
+        }
     }
+}
+
+/// Outputs of sums with bias and scale of their channels, saturated and limited; false, with nothing done, when this machine has
+/// no shorter way, they are not `narrow`, or a shift is below 33.
+#[inline(always)]
+pub fn finish(sums: &[i32], channels: &Channels<'_>, clamp: Clamp, y: Out<'_, i8>, narrow: bool) -> bool {
+    #[cfg(mixel_helium)]
+    if narrow && sums.len() >= CHANNELS {
+        return super::helium::projection::finish(sums, channels, clamp, y);
+    }
+    let _ = (sums, channels.bias, clamp, y, narrow);
+    false
 }

@@ -114,7 +114,7 @@ pub fn outputs<Y: Quantized>(
     (y, [stride, line_stride]): (Out<'_, Y>, [usize; 2]),
 ) -> bool {
     let (order, count) = (layout.matrix(), channels.bias.len());
-    let depth = Depth { segments: rows.starts.len(), len: rows.len };
+    let depth = Depth { segments: rows.starts.len(), len: rows.len, columns: 1 };
     let (Some(before), Some(lines_before)) = (rows.count.checked_sub(1), rows.lines.checked_sub(1)) else {
         return true;
     };

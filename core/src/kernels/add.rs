@@ -10,6 +10,7 @@ use super::requant::{Clamp, round_shift, round_shift32};
 use super::width::{Bits8, Bits16, Sink, Source, Width, check_binary, check_clamp};
 use super::{Kernel, OpKind, Run};
 use crate::arch::elementwise::{self, Sum};
+use crate::arch::view::{In, Out};
 use crate::plan::cursor::Cursor;
 use crate::plan::{Fault, Operator, write};
 
@@ -86,23 +87,24 @@ impl<W: Width> Kernel for AddOf<W> {
         let Some(params) = AddParams::read(run.operator().params()) else { return };
         let clamp = params.clamp(y.zero_point);
         if W::WIDE {
-            combine::<W>(run, |x, y| {
-                let a = (x - a.zero_point) as i64 * params.a as i64;
-                let b = (y - b.zero_point) as i64 * params.b as i64;
-                clamp.limit(round_shift(a + b, params.shift))
-            });
+            combine::<W>(
+                run,
+                |_, _, _| false,
+                |x, y| {
+                    let a = (x - a.zero_point) as i64 * params.a as i64;
+                    let b = (y - b.zero_point) as i64 * params.b as i64;
+                    clamp.limit(round_shift(a + b, params.shift))
+                },
+            );
         } else {
             // The zero points' share is the same for all. Parts may wrap, the sum fits: 2 * 255 * 2^21 + 2^29 < 2^31.
             let (a_share, b_share) =
                 (params.a.wrapping_mul(a.zero_point), params.b.wrapping_mul(b.zero_point));
             let zero = 0i32.wrapping_sub(a_share).wrapping_sub(b_share);
-            if a.dims == y.dims && b.dims == y.dims && y.dynamic == 0 {
-                let sum = Sum { zero, factors: [params.a, params.b], shift: params.shift, clamp };
-                if elementwise::add(run.backend(), run.read(&a), run.read(&b), run.write(&y), &sum) {
-                    return;
-                }
-            }
-            combine::<W>(run, |x, y| {
+            let sum = Sum { zero, factors: [params.a, params.b], shift: params.shift, clamp };
+            let rows =
+                |a: In<'_, i8>, b: In<'_, i8>, y: Out<'_, i8>| elementwise::add(run.backend(), a, b, y, &sum);
+            combine::<W>(run, rows, |x, y| {
                 let sum = zero.wrapping_add(x.wrapping_mul(params.a)).wrapping_add(y.wrapping_mul(params.b));
                 clamp.limit32(round_shift32(sum, params.shift))
             });
@@ -110,9 +112,14 @@ impl<W: Width> Kernel for AddOf<W> {
     }
 }
 
-/// Sets every element of the output to `function` of the elements of the two inputs, repeated to its shape.
+/// Sets every element of the output to `function` of the elements of the two inputs, repeated to its shape. `rows` does that for
+/// as many elements of all three, if the machine has a shorter way, and says whether it did.
 #[inline(always)]
-pub(super) fn combine<W: Width>(run: &Run<'_>, function: impl Fn(i32, i32) -> i32) {
+pub(super) fn combine<W: Width>(
+    run: &Run<'_>,
+    rows: impl Fn(In<'_, i8>, In<'_, i8>, Out<'_, i8>) -> bool,
+    function: impl Fn(i32, i32) -> i32,
+) {
     let Ok((a, b, y)) = run.operator().binary() else { return };
     let nest = broadcast(&a, &b, &y, run.rows());
     let (a, b, y) = (W::read(run, &a), W::read(run, &b), W::write(run, &y));
@@ -123,8 +130,12 @@ pub(super) fn combine<W: Width>(run: &Run<'_>, function: impl Fn(i32, i32) -> i3
         let (first_a, first_b) = (a.get(0), b.get(0));
         match (step_a, step_b) {
             (1, 1) => {
+                let narrow = (a.narrow(), b.narrow(), y.narrow());
+                if matches!(narrow, (Some(a), Some(b), Some(y)) if rows(a, b, y)) {
+                    return;
+                }
                 #[cfg(not(target_os = "none"))]
-                if let (Some(a), Some(b), Some(y)) = (a.narrow(), b.narrow(), y.narrow()) {
+                if let (Some(a), Some(b), Some(y)) = narrow {
                     return crate::arch::pairs::each_pair(run.backend(), a, b, y, &function);
                 }
                 for index in 0..y.elements().min(a.elements()).min(b.elements()) {

@@ -5,6 +5,8 @@
 
 use core::ops::Range;
 
+#[cfg(mixel_columns)]
+use super::conv_columns;
 #[cfg(not(target_os = "none"))]
 use super::conv_rows;
 use super::matrix::{Dense, Matrix, Weights};
@@ -115,6 +117,13 @@ impl<'p, W: Weights> Filter<'p, W> {
         self.matrix.layout.matrix().segmented && input.dtype == DType::I8
     }
 
+    /// Whether the layout's kernel reads windows as columns: 8-bit ones of whole pixels, for Helium.
+    #[cfg(mixel_columns)]
+    fn by_columns(&self, input: &Tensor) -> bool {
+        let adjacent = self.matrix.groups == 1 && self.window.dilation[1] == 1;
+        W::BY_COLUMNS && adjacent && self.matrix.layout.matrix().by_columns && input.dtype == DType::I8
+    }
+
     pub fn macs(&self, output: &Tensor) -> u64 {
         output.elements() as u64 * self.matrix.depth as u64
     }
@@ -143,6 +152,10 @@ fn scratch<X: Lane, W: Weights>(operator: &Operator<'_>) -> usize {
     if filter.by_rows(&input) {
         return conv_rows::scratch(&filter, &input, &output);
     }
+    #[cfg(mixel_columns)]
+    if filter.by_columns(&input) {
+        return conv_columns::scratch(&filter, &input, &output);
+    }
     let kept = if overlap(&input, &output) { filter.window.kept() } else { 0 };
     filter.tile_bytes::<X>().next_multiple_of(4)
         + kept * input.dims[2] as usize * input.inner() * size_of::<X>()
@@ -166,6 +179,10 @@ fn run<X: Lane, Y: Quantized, W: Weights>(run: &Run<'_>) {
     #[cfg(not(target_os = "none"))]
     if filter.by_rows(&input) {
         return conv_rows::run::<Y, W>(run, &filter, (&input, &output));
+    }
+    #[cfg(mixel_columns)]
+    if filter.by_columns(&input) {
+        return conv_columns::run::<Y, W>(run, &filter, (&input, &output));
     }
     let Filter { window, matrix } = &filter;
     let (x, y) = (run.read::<X>(&input), run.write::<Y>(&output));
@@ -310,19 +327,6 @@ impl<X: Lane> Gather<'_, '_, X> {
         match table {
             Some(rows) if whole && count == matrix::rows(self.tile.layout, self.tile.depth) => {
                 X::stage_all(self.tile, rows, left as usize * depth, (step * depth, kernel_width * depth));
-            }
-            Some(rows) if X::gathers(self.tile.layout) => {
-                let windows = (ox..ox + count).map(|ox| {
-                    let left = window.start(1, ox);
-                    let xs = window.inside(1, left, self.width);
-                    let from = (left + xs.start as isize).max(0) as usize * depth;
-                    let inside = xs.end.saturating_sub(xs.start);
-                    (
-                        from,
-                        [xs.start, inside, kernel_width - xs.start - inside].map(|columns| columns * depth),
-                    )
-                });
-                X::gather(self.tile, patch, rows, windows, self.outside);
             }
             _ => {
                 for pixel in 0..count {

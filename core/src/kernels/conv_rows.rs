@@ -13,7 +13,7 @@ const BEHIND: usize = 4;
 
 /// Bytes of scratch memory: where the segments begin, and the rows.
 pub(super) fn scratch<W: Weights>(filter: &Filter<'_, W>, input: &Tensor, output: &Tensor) -> usize {
-    4 * filter.matrix.segments + PaddedRows::bytes(&filter.window, input, output, BEHIND)
+    4 * filter.matrix.inputs.segments + PaddedRows::bytes(&filter.window, input, output, BEHIND)
 }
 
 /// The operator on 8-bit images.
@@ -29,7 +29,7 @@ pub(super) fn run<Y: Quantized, W: Weights>(
     let image = input.dims[1] as usize * input.dims[2] as usize * channels;
     let out_length = output.dims[2] as usize * out_channels;
     let out_image = output.dims[1] as usize * out_length;
-    let segments = matrix.segments;
+    let segments = matrix.inputs.segments;
     let starts = run.scratch::<u32>(0, segments);
     let memory = run.scratch::<i8>(4 * segments, PaddedRows::bytes(window, input, output, BEHIND));
     let padded = PaddedRows::padded(window, input, output);

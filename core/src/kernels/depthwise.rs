@@ -3,6 +3,8 @@
 
 use super::Run;
 use super::conv::{Shapes, dynamic};
+#[cfg(mixel_columns)]
+use super::depthwise_bands::Bands;
 use super::requant::{Channels, Clamp, Quantized};
 use super::wide::narrow_and_wide;
 use super::window::{Rows, Window, overlap};
@@ -107,12 +109,23 @@ fn scratch<X: Lane>(operator: &Operator<'_>) -> usize {
     let kept = if overlap(&input, &output) { filter.window.kept() } else { 0 };
     let width = output.dims[2] as usize;
     let full = filter.with(operator, input.inner());
+    #[cfg(mixel_columns)]
+    if let Some(bands) = bands(&full, &input, &output) {
+        return bands.scratch(&full, &input);
+    }
     let line = X::line_bytes(&full, width).next_multiple_of(4);
     let bytes = line + kept * input.dims[2] as usize * input.inner() * size_of::<X>();
     // Which way it goes is known when it runs.
     #[cfg(not(target_os = "none"))]
     let bytes = bytes.max(super::depthwise_rows::scratch(&full, &input, &output));
     bytes
+}
+
+/// How the Helium layout goes over 8-bit images, if it has a way of its own.
+#[cfg(mixel_columns)]
+fn bands(filter: &depthwise::Filter<'_>, input: &Tensor, output: &Tensor) -> Option<Bands> {
+    let narrow = (input.dtype, output.dtype) == (DType::I8, DType::I8);
+    if narrow { Bands::new(filter, input, output) } else { None }
 }
 
 fn reach(operator: &Operator<'_>, _input: usize) -> Option<isize> {
@@ -141,6 +154,10 @@ fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
     #[cfg(not(target_os = "none"))]
     if super::depthwise_rows::run(run, &filter, (&input, &output)) {
         return;
+    }
+    #[cfg(mixel_columns)]
+    if let Some(bands) = bands(&filter, &input, &output) {
+        return bands.run(run, &filter, (&input, &output));
     }
     let line_bytes = X::line_bytes(&filter, output.dims[2] as usize);
     let scratch = run.scratch::<u8>(0, line_bytes);

@@ -40,14 +40,18 @@ impl<W: Width> Kernel for DivOf<W> {
         let Ok((a, b, y)) = run.operator().binary() else { return };
         let Some(params) = RescaleParams::read(run.operator().params()) else { return };
         let clamp = params.clamp(y.zero_point);
-        combine::<W>(run, |x, y| {
-            let (x, y) = (x - a.zero_point, y - b.zero_point);
-            if W::WIDE || y == 0 {
-                return quotient(x, y, params.scale, clamp);
-            }
-            // Saturates beyond 2^23, which no clamp lets through.
-            clamp.limit32(params.scale.apply_by(if y < 0 { -x } else { x }, y.abs()))
-        });
+        combine::<W>(
+            run,
+            |_, _, _| false,
+            |x, y| {
+                let (x, y) = (x - a.zero_point, y - b.zero_point);
+                if W::WIDE || y == 0 {
+                    return quotient(x, y, params.scale, clamp);
+                }
+                // Saturates beyond 2^23, which no clamp lets through.
+                clamp.limit32(params.scale.apply_by(if y < 0 { -x } else { x }, y.abs()))
+            },
+        );
     }
 }
 

@@ -8,6 +8,7 @@ use super::nest::elementwise_reach;
 use super::requant::{Clamp, Scale, round_shift, round_shift32};
 use super::width::{Bits8, Bits16, Sink, Source, Width, check_clamp, check_unary};
 use super::{Kernel, OpKind, Run};
+use crate::arch::normal;
 use crate::arch::view::In;
 use crate::plan::cursor::Cursor;
 use crate::plan::write::{self, Constant};
@@ -125,6 +126,17 @@ pub(super) struct Moments {
 }
 
 impl Moments {
+    /// Those of all elements of `x`.
+    #[inline(always)]
+    fn of(x: impl Source) -> Self {
+        if let Some((sum, squares)) = x.narrow().and_then(normal::moments) {
+            return Self { sum, squares: squares as i64 };
+        }
+        let mut moments = Self::default();
+        (0..x.elements()).for_each(|index| moments.add(x.get(index)));
+        moments
+    }
+
     #[inline(always)]
     pub fn add(&mut self, x: i32) {
         self.sum = self.sum.wrapping_add(x);
@@ -133,10 +145,14 @@ impl Moments {
 
     /// The standard form of `n` elements with these moments.
     pub fn standard(self, n: usize, params: &NormParams, z_bits: u8) -> Standard {
+        self.with(n, scaled_square(n as u64, params.epsilon, params.fraction), params, z_bits)
+    }
+
+    /// As [`Moments::standard`], with what `epsilon` is for `n` elements.
+    fn with(self, n: usize, epsilon: u64, params: &NormParams, z_bits: u8) -> Standard {
         let (count, sum) = (n as i64, self.sum as i64);
         let variance = count.wrapping_mul(self.squares).wrapping_sub(sum.wrapping_mul(sum));
         let variance = (variance as u64).wrapping_shl(params.fraction as u32);
-        let epsilon = scaled_square(count as u64, params.epsilon, params.fraction);
         Standard::new(n as i32, self.sum, variance.wrapping_add(epsilon), params.fraction, z_bits)
     }
 }
@@ -223,6 +239,13 @@ impl<'p> Affine<'p> {
     /// Sets `y` to the normalised `x`, one element a channel.
     #[inline(always)]
     pub fn map(&self, standard: Standard, x: impl Source, y: impl Sink) {
+        if let (Some(x), Some(y)) = (x.narrow(), y.narrow()) {
+            let Self { gamma, beta, shift, clamp } = *self;
+            let row = normal::Affine { gamma, beta, shift, clamp, standard: standard.pack() };
+            if normal::affine(x, y, &row) {
+                return;
+            }
+        }
         let channels = self.gamma.len().min(self.beta.len());
         for channel in 0..x.elements().min(y.elements()).min(channels) {
             y.set(channel, self.apply(channel, standard.apply(x.get(channel))));
@@ -254,13 +277,12 @@ impl<W: Width> Kernel for LayerNormOf<W> {
         let affine = Affine::new(run.operator(), &params, &output);
         let (x, y) = (W::read(run, &input), W::write(run, &output));
         let n = input.inner();
-        let z_bits = z_bits(n);
+        let (z_bits, epsilon) = (z_bits(n), scaled_square(n as u64, params.epsilon, params.fraction));
         for (first, count) in input.row_spans(run.rows()) {
             for row in first..first + count {
                 let (x, y) = (x.window(row * n, n), y.window(row * n, n));
-                let mut moments = Moments::default();
-                (0..x.elements()).for_each(|index| moments.add(x.get(index)));
-                affine.map(moments.standard(n, &params, z_bits), x, y);
+                let moments = Moments::of(x);
+                affine.map(moments.with(n, epsilon, &params, z_bits), x, y);
             }
         }
     }

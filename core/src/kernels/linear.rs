@@ -9,7 +9,7 @@ use super::packed::{Int4, Sparse};
 use super::requant::{Channels, Clamp, Quantized};
 use super::wide::{narrow, narrow_and_wide};
 use crate::arch::matrix::{self, Lane, Patches, Staging, Windows};
-use crate::pack::Depth;
+use crate::pack::{Depth, Layout};
 use crate::plan::write::{self, Constant};
 use crate::plan::{DType, Fault, Operator, Rows, Tensor};
 
@@ -130,7 +130,8 @@ fn run<X: Lane, Y: Quantized, W: Weights>(run: &Run<'_>) {
         while done < count {
             let rows = chunk.min(count - done);
             let values = x.window((first + done) * depth, rows * depth);
-            if rows == chunk {
+            // Rows of the Helium layout lie one after the other, however many.
+            if rows == chunk || layout == Layout::Helium {
                 X::stage_all(&tile, &[values], 0, (depth, depth));
             } else {
                 (0..rows).for_each(|row| X::stage(&tile, row, 0, values.window(row * depth, depth)));

@@ -113,6 +113,24 @@ fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
             let b_index =
                 batch.min(b.dims[0] as usize - 1) * b.dims[1] as usize + head.min(b.dims[1] as usize - 1);
             let b = b_values.window(b_index * b_matrix, b_matrix);
+            #[cfg(mixel_columns)]
+            if by_columns(run.operator()) {
+                use crate::arch::helium::matmul;
+                let matrices = matmul::Product {
+                    a: (a_values.window(index * a_matrix, a_matrix).cast(), a_row),
+                    zero_a: zeros.0,
+                    b: (b.cast(), if product.transposed { [1, b_row] } else { [b_row, 1] }),
+                    zero_b: zeros.1,
+                    sizes: [m, k, n],
+                    scale: product.scale,
+                    clamp: product.clamp,
+                };
+                let scratch = run.scratch(0, matmul::bytes(a_row, y_row) / size_of::<i32>());
+                let y = out.window(index * y_matrix, y_matrix);
+                if matmul::multiply(&matrices, scratch, (y.cast(), y_row)) {
+                    continue;
+                }
+            }
             for row in 0..m {
                 let a = a_values.window(index * a_matrix + row * a_row, k);
                 let y = out.window(index * y_matrix + row * y_row, n);
@@ -140,7 +158,24 @@ fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
     }
 }
 
-narrow_and_wide!(MatMul, MatMul16, |_| 0, |_| 0);
+/// The second operand in the Helium layout's order of weights.
+fn scratch(operator: &Operator<'_>) -> usize {
+    #[cfg(mixel_columns)]
+    if let (true, Ok((a, _, y))) = (by_columns(operator), operator.binary()) {
+        return crate::arch::helium::matmul::bytes(a.inner(), y.inner());
+    }
+    let _ = operator;
+    0
+}
+
+/// Whether the layout has a product of its own: of 8 bits, for Helium.
+#[cfg(mixel_columns)]
+fn by_columns(operator: &Operator<'_>) -> bool {
+    let narrow = operator.kind == super::OpKind::MatMul;
+    narrow && operator.plan().layout().matrix().by_columns
+}
+
+narrow_and_wide!(MatMul, MatMul16, scratch, |_| 0);
 
 /// One matrix of the specification: `y[i][j] = clamp(zero + round(scale * sum_k (a[i][k] - zero_a) * (b[k][j] - zero_b)))`
 /// for `[m, k, n] = sizes`, with `b` as `[k][n]`, or `[n][k]` when transposed.

@@ -15,6 +15,10 @@ pub(super) trait Weights: Copy {
     /// The layout in whose way patches are staged for them, in plans of `layout`.
     fn staging(layout: Layout) -> Layout;
 
+    /// Whether windows go column by column in layouts whose matrix order says so.
+    #[cfg(mixel_columns)]
+    const BY_COLUMNS: bool = false;
+
     /// As [`Lane::direct`].
     fn direct<X: Lane>(layout: Layout, rows: usize, depth: usize) -> bool;
 
@@ -53,8 +57,8 @@ pub(super) struct Matrix<'p, W = Dense> {
     pub groups: usize,
     pub outputs: usize,
     pub depth: usize,
-    /// Runs of inputs that lie together.
-    pub segments: usize,
+    /// How the inputs lie in memory.
+    pub inputs: Depth,
     /// The instructions to use.
     pub backend: Backend,
     /// In the form of `W`.
@@ -76,17 +80,13 @@ impl<'p, W: Weights> Matrix<'p, W> {
         let channels = Channels::read(operator, cursor, groups * outputs);
         let clamp = Clamp { zero_point, min: cursor.i32(), max: cursor.i32() };
         let (layout, backend) = (W::staging(operator.plan().layout()), Backend::Portable);
-        let (segments, depth) = (depth.segments, depth.total());
+        let (inputs, depth) = (depth, depth.total());
         let form = PhantomData;
-        Self { layout, groups, outputs, depth, segments, backend, weights, channels, clamp, form }
+        Self { layout, groups, outputs, depth, inputs, backend, weights, channels, clamp, form }
     }
 
     fn size(&self) -> usize {
-        self.layout.matrix().len(self.outputs, self.inputs())
-    }
-
-    fn inputs(&self) -> Depth {
-        Depth { segments: self.segments, len: self.depth.checked_div(self.segments).unwrap_or(0) }
+        self.layout.matrix().len(self.outputs, self.inputs)
     }
 
     /// The channels of one group.
@@ -108,7 +108,7 @@ impl<'p, W: Weights> Matrix<'p, W> {
         let order = self.layout.matrix();
         (0..self.groups).all(|group| {
             let (weights, _) = self.group(group);
-            order.heads_hold(|place| weights.get(place), self.outputs, self.inputs())
+            order.heads_hold(|place| weights.get(place), self.outputs, self.inputs)
         })
     }
 
@@ -126,6 +126,17 @@ impl<'p, W: Weights> Matrix<'p, W> {
         crate::arch::rows::outputs(on, rows, weights, &channels, self.clamp, y);
     }
 
+    /// Outputs of windows that are runs of bytes, of the one group: row `r` goes to `y` from element `r * stride` on.
+    #[cfg(mixel_columns)]
+    pub fn apply_columns<Y: Quantized>(
+        &self,
+        rows: crate::arch::helium::product::Rows<'_>,
+        y: (Out<'_, Y>, usize),
+    ) {
+        let (weights, channels) = self.group(0);
+        crate::arch::helium::product::outputs(rows, weights, &channels, self.clamp, y);
+    }
+
     /// Whether everything has the size that the shapes ask for.
     pub fn check<Y: Quantized>(&self) -> Result<(), Fault> {
         let aligned = (self.weights.as_ptr() as usize).is_multiple_of(4);
@@ -137,7 +148,7 @@ impl<'p, W: Weights> Matrix<'p, W> {
 
     /// How all its sums become outputs.
     pub fn rounding(&self) -> Rounding {
-        if self.layout.matrix().segmented {
+        if self.layout.matrix().segmented || self.layout.matrix().by_columns {
             // These layouts look at each block's shifts where they load them.
             return Rounding { clamp: self.clamp, simple: false };
         }
@@ -181,6 +192,9 @@ impl<'p, W: Weights> Matrix<'p, W> {
 }
 
 impl Weights for Dense {
+    #[cfg(mixel_columns)]
+    const BY_COLUMNS: bool = true;
+
     fn staging(layout: Layout) -> Layout {
         layout
     }
@@ -231,8 +245,8 @@ impl Weights for Dense {
         let mut sums: Sums = [[0; MAX_CHANNELS]; MAX_ROWS];
         let mut first = 0;
         while first < matrix.outputs {
-            let rest = weights.window(order.block(matrix.inputs(), first), weights.len());
-            let done = X::tile(matrix.layout, patches, matrix.segments, rest, &mut sums);
+            let rest = weights.window(order.block(matrix.inputs, first), weights.len());
+            let done = X::tile(matrix.layout, patches, matrix.inputs, rest, &mut sums);
             if done == 0 {
                 return;
             }

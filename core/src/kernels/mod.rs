@@ -8,10 +8,14 @@
 
 pub mod add;
 pub mod conv;
+#[cfg(mixel_columns)]
+mod conv_columns;
 #[cfg(not(target_os = "none"))]
 mod conv_rows;
 pub mod conv_transpose;
 pub mod depthwise;
+#[cfg(mixel_columns)]
+mod depthwise_bands;
 #[cfg(not(target_os = "none"))]
 mod depthwise_rows;
 pub mod div;

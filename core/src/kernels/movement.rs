@@ -7,6 +7,8 @@
 
 use super::nest::{Level, Nest};
 use super::{Kernel, OpKind, Run};
+use crate::arch::moving::{self, Plane};
+use crate::arch::view::{In, Out};
 use crate::plan::cursor::Cursor;
 use crate::plan::{Fault, Operator, Tensor, write};
 
@@ -139,19 +141,36 @@ impl Kernel for Move {
             _ => 0,
         };
         let to = (params.to as usize).wrapping_sub(back);
-        let nest = Nest::new(loops.chain([Level { count: size, steps: [1, 1] }]));
+        let mut nest = Nest::new(loops.chain([Level { count: size, steps: [1, 1] }]));
         let Level { count, steps } = *nest.inner();
-        nest.each([params.from as usize * size, to.wrapping_mul(size)], |[mut from, mut to]| {
-            if steps == [1, 1] {
-                y.window(to, count).copy_from(&x.window(from, count));
+        let start = [params.from as usize * size, to.wrapping_mul(size)];
+        // Two loops at a time, where the machine has a way for that.
+        let rows = nest.pop();
+        let plane = Plane { rows: rows.count, inner: count, row_steps: rows.steps, steps };
+        nest.each(start, |[mut from, mut to]| {
+            if moving::plane(x, y, [from, to], &plane) {
                 return;
             }
-            for _ in 0..count {
-                y.set(to, x.get(from));
-                from = from.wrapping_add_signed(steps[0]);
-                to = to.wrapping_add_signed(steps[1]);
+            for _ in 0..rows.count {
+                run_of(x, y, [from, to], plane);
+                from = from.wrapping_add_signed(rows.steps[0]);
+                to = to.wrapping_add_signed(rows.steps[1]);
             }
         });
+    }
+}
+
+/// One row of a plane, byte by byte or all at once.
+fn run_of(x: In<'_, u8>, y: Out<'_, u8>, [mut from, mut to]: [usize; 2], plane: Plane) {
+    let Plane { inner, steps, .. } = plane;
+    if steps == [1, 1] {
+        y.window(to, inner).copy_from(&x.window(from, inner));
+        return;
+    }
+    for _ in 0..inner {
+        y.set(to, x.get(from));
+        from = from.wrapping_add_signed(steps[0]);
+        to = to.wrapping_add_signed(steps[1]);
     }
 }
 

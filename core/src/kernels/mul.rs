@@ -10,6 +10,8 @@ use super::requant::{Scale, round_shift};
 use super::requantize::RescaleParams;
 use super::width::{Bits8, Bits16, Width, check_binary, check_clamp};
 use super::{Kernel, OpKind, Run};
+use crate::arch::elementwise::{self, Product};
+use crate::arch::view::{In, Out};
 use crate::plan::{Fault, Operator};
 
 /// The operator on the types of `W`.
@@ -40,7 +42,11 @@ impl<W: Width> Kernel for MulOf<W> {
         let Ok((a, b, y)) = run.operator().binary() else { return };
         let Some(params) = RescaleParams::read(run.operator().params()) else { return };
         let clamp = params.clamp(y.zero_point);
-        combine::<W>(run, |x, y| {
+        let product = Product { zeros: [a.zero_point, b.zero_point], scale: params.scale, clamp };
+        let rows = |a: In<'_, i8>, b: In<'_, i8>, y: Out<'_, i8>| {
+            !W::WIDE && elementwise::multiply(a, b, y, &product)
+        };
+        combine::<W>(run, rows, |x, y| {
             let (x, y) = (x - a.zero_point, y - b.zero_point);
             if W::WIDE {
                 let product = x as i64 * y as i64 * params.scale.multiplier as i64;

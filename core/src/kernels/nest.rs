@@ -53,6 +53,11 @@ impl<const K: usize> Nest<K> {
         &self.inner
     }
 
+    /// Takes away the innermost of the outer loops, for the caller to do in the body.
+    pub fn pop(&mut self) -> Level<K> {
+        self.outer.pop().unwrap_or(Level { count: 1, steps: [0; K] })
+    }
+
     /// Calls `body` with the operands' positions at every start of the innermost loop, beginning at `start`.
     #[inline]
     pub fn each(&self, start: [usize; K], mut body: impl FnMut([usize; K])) {

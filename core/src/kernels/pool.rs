@@ -6,6 +6,7 @@ use super::wide::narrow_and_wide;
 use super::window::{Window, size};
 use super::{Kernel, OpKind, Run};
 use crate::arch::matrix::Lane;
+use crate::arch::pool::{self, Fold, LANES, Taps};
 use crate::arch::view::In;
 use crate::plan::write::{self, Constant};
 use crate::plan::{DType, Fault, Operator, Tensor};
@@ -79,9 +80,6 @@ impl AveragePoolParams {
     }
 }
 
-/// Channels that are pooled at once.
-const LANES: usize = if cfg!(target_os = "none") { 8 } else { 32 };
-
 /// What pools of both kinds ask for: the same channels, and every window with a tap inside the image.
 fn check_shapes(window: &Window, input: &Tensor, output: &Tensor) -> Result<(), Fault> {
     if input.dynamic | output.dynamic != 0 {
@@ -107,13 +105,14 @@ fn pool<X: Quantized>(
     window: &Window,
     (input, output): (&Tensor, &Tensor),
     x: In<'_, X>,
-    start: i32,
-    fold: impl Fn(i32, i32) -> i32,
+    (start, fold): (i32, Fold),
     mut finish: impl FnMut(usize, i32, usize),
 ) {
     let [_, height, width, channels] = input.dims.map(|dim| dim as usize);
     let [images, out_height, out_width, _] = output.dims.map(|dim| dim as usize);
     let rows = (0..images).flat_map(|n| (0..out_height).map(move |oy| (n, oy)));
+    let [down, across] = window.dilation.map(usize::from);
+    let (row_step, column_step) = (down * width * channels, across * channels);
     for (row, (n, oy)) in rows.enumerate() {
         let top = window.start(0, oy);
         let ys = window.inside(0, top, height);
@@ -121,26 +120,15 @@ fn pool<X: Quantized>(
             let left = window.start(1, ox);
             let xs = window.inside(1, left, width);
             let place = (row * out_width + ox) * channels;
+            let iy = (top + (ys.start * down) as isize).max(0) as usize;
+            let ix = (left + (xs.start * across) as isize).max(0) as usize;
+            let first = ((n * height + iy) * width + ix) * channels;
+            let taps = Taps { first, rows: ys.len(), columns: xs.len(), row_step, column_step };
             let mut channel = 0;
             while channel < channels {
                 let lanes = LANES.min(channels - channel);
                 let mut values = [start; LANES];
-                for ky in ys.clone() {
-                    let iy = (top + (ky * window.dilation[0] as usize) as isize) as usize;
-                    for kx in xs.clone() {
-                        let ix = (left + (kx * window.dilation[1] as usize) as isize) as usize;
-                        let x = x.window(((n * height + iy) * width + ix) * channels + channel, lanes);
-                        if let Some(x) = x.array::<LANES>() {
-                            for (value, x) in values.iter_mut().zip(x) {
-                                *value = fold(*value, x.widen());
-                            }
-                            continue;
-                        }
-                        for (lane, value) in values.iter_mut().enumerate().take(x.len()) {
-                            *value = fold(*value, x.get(lane).widen());
-                        }
-                    }
-                }
+                pool::fold(fold, x, &Taps { first: first + channel, ..taps }, lanes, &mut values);
                 for (lane, value) in values.iter().enumerate().take(lanes) {
                     finish(place + channel + lane, *value, ys.len() * xs.len());
                 }
@@ -183,7 +171,7 @@ impl Largest {
         let Ok((input, output)) = run.operator().unary() else { return };
         let Some(Self { window, clamp }) = Self::read(run.operator()) else { return };
         let (x, y) = (run.read::<X>(&input), run.write::<X>(&output));
-        pool(&window, (&input, &output), x, X::MIN, i32::max, |place, value, _| {
+        pool(&window, (&input, &output), x, (X::MIN, Fold::Max), |place, value, _| {
             y.set(place, clamp.apply(value as i64));
         });
     }
@@ -290,7 +278,7 @@ fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
     let Ok((input, output)) = run.operator().unary() else { return };
     let Some(mean) = Mean::read(run.operator(), &output) else { return };
     let (x, y) = (run.read::<X>(&input), run.write::<Y>(&output));
-    pool(&mean.window, (&input, &output), x, 0, i32::wrapping_add, |place, sum, inside| {
+    pool(&mean.window, (&input, &output), x, (0, Fold::Sum), |place, sum, inside| {
         let Some(scale) = mean.scale(inside) else { return };
         let bias = input.zero_point.wrapping_mul(inside as i32).wrapping_neg();
         y.set(place, Channel { bias, scale }.apply(sum, mean.clamp));

@@ -6,7 +6,7 @@
 
 use super::requant::{Channels, Clamp, Quantized};
 use super::{Kernel, OpKind, Run};
-use crate::arch::product::{LANES, add};
+use crate::arch::product::{CHANNELS, LANES, add, finish};
 use crate::arch::view::{In, Out};
 use crate::plan::write::{self, Constant};
 use crate::plan::{DType, Fault, Operator, Tensor};
@@ -102,7 +102,9 @@ impl<'p> Layer<'p> {
             let (x, y) = (x.window(0, words * hashes), y.window(word * width, width));
             let mut channel = 0;
             while channel < width {
-                channel += if channel + LANES <= width {
+                channel += if channel + CHANNELS <= width {
+                    layer.sum::<Y, CHANNELS>(x, hashes, word, channel, y)
+                } else if channel + LANES <= width {
                     layer.sum::<Y, LANES>(x, hashes, word, channel, y)
                 } else {
                     layer.sum::<Y, 1>(x, hashes, word, channel, y)
@@ -111,22 +113,34 @@ impl<'p> Layer<'p> {
         }
     }
 
-    /// Calls `add` with the number of every weight row that belongs to one word's output.
+    /// Calls `add` with every slot of one word's output that is there, and the bins of its word.
     #[inline(always)]
-    pub fn each_row(&self, (x, hashes): (In<'_, u16>, usize), word: usize, mut add: impl FnMut(usize)) {
+    fn each_slot(
+        &self,
+        (x, hashes): (In<'p, u16>, usize),
+        word: usize,
+        mut add: impl FnMut(usize, In<'p, u16>),
+    ) {
         for slot in 0..self.slots {
             let Some(seen) = (word + slot).checked_sub(self.slots / 2) else { continue };
             let row = x.window(seen.saturating_mul(hashes), hashes);
-            if row.is_empty() || row.get(0) == ABSENT {
-                continue;
+            if !row.is_empty() && row.get(0) != ABSENT {
+                add(slot, row);
             }
+        }
+    }
+
+    /// Calls `add` with the number of every weight row that belongs to one word's output.
+    #[inline(always)]
+    pub fn each_row(&self, x: (In<'p, u16>, usize), word: usize, mut add: impl FnMut(usize)) {
+        self.each_slot(x, word, |slot, row| {
             for hash in 0..row.len() {
                 let bin = row.get(hash) as usize;
                 if bin < self.bins {
                     add(slot * self.bins + bin);
                 }
             }
-        }
+        });
     }
 
     /// Outputs `channel .. channel + L` of one word; gives `L`.
@@ -140,9 +154,15 @@ impl<'p> Layer<'p> {
     ) -> usize {
         let mut sums = [0i32; L];
         let width = y.len();
-        self.each_row((x, hashes), word, |row| {
-            add(&mut sums, self.weights.window(row * width + channel, L));
+        let weights = self.weights.window(channel, self.weights.len());
+        self.each_slot((x, hashes), word, |slot, row| {
+            let start = slot * self.bins * width;
+            add(&mut sums, (row, self.bins), (weights.window(start, self.bins * width), width));
         });
+        let place = y.window(channel, L);
+        if finish(&sums, &self.channels.window(channel, L), self.clamp, place.cast(), size_of::<Y>() == 1) {
+            return L;
+        }
         for (lane, sum) in sums.into_iter().enumerate() {
             y.set(channel + lane, self.channels.finish(channel + lane, sum, self.clamp));
         }

@@ -12,6 +12,7 @@ use super::nest::{Lanes, blocks, elementwise_reach};
 use super::requant::{Clamp, Scale, round_shift, round_shift32};
 use super::width::{Bits8, Bits16, Sink, Source, Width, check_unary};
 use super::{Kernel, OpKind, Run};
+use crate::arch::normal;
 use crate::arch::view::In;
 use crate::plan::cursor::Cursor;
 use crate::plan::write::{self, Constant};
@@ -75,6 +76,12 @@ impl<'p> Weights<'p> {
         Self { low: operator.slice(params.low), high: operator.slice(params.high), bits }
     }
 
+    /// As the loops over rows take them.
+    #[inline(always)]
+    fn rows(&self) -> normal::Weights<'p> {
+        normal::Weights { low: self.low, high: self.high }
+    }
+
     fn check(&self) -> Result<(), Fault> {
         // The upper half of its square is the weight of the largest element.
         const FIRST: u32 = 1 << 31;
@@ -109,6 +116,9 @@ impl Divisor {
     /// That of the elements of `x` that are `stride` apart.
     #[inline(always)]
     fn of<W: Width>(x: impl Source, stride: usize, weights: &Weights<'_>, scale: Scale) -> Self {
+        if let Some((max, sum)) = x.narrow().and_then(|x| normal::sum(x, stride, &weights.rows())) {
+            return Self::new(max, sum.max(ONE as u64), scale);
+        }
         let (mut max, mut index) = (i32::from(i16::MIN), 0);
         while index < x.elements() {
             max = max.max(x.get(index));
@@ -133,9 +143,29 @@ impl Divisor {
         Self { max, factor: factor.min(i32::MAX as u64) as i32, shift: shift.clamp(33, 62) as u8 }
     }
 
+    /// Sets `y` to the softmax of the elements of `x` that are `stride` apart, if the machine has a shorter way for them.
+    #[inline(always)]
+    fn quotients(
+        self,
+        x: impl Source,
+        y: impl Sink,
+        stride: usize,
+        weights: &Weights<'_>,
+        clamp: Clamp,
+    ) -> bool {
+        let row = (self.max, self.factor, self.shift);
+        match (x.narrow(), y.narrow()) {
+            (Some(x), Some(y)) => normal::quotients((x, y), stride, &weights.rows(), row, clamp.zero_point),
+            _ => false,
+        }
+    }
+
     /// Sets `y` to the softmax of the row `x`.
     #[inline(never)]
     fn map<W: Width>(self, x: impl Source, y: impl Sink, weights: Weights<'_>, clamp: Clamp) {
+        if self.quotients(x, y, 1, &weights, clamp) {
+            return;
+        }
         for index in 0..x.elements().min(y.elements()) {
             y.set(index, self.apply(weights.get::<W>(self.max.wrapping_sub(x.get(index))), clamp));
         }
@@ -191,20 +221,27 @@ impl<W: Width> Kernel for SoftmaxOf<W> {
         let clamp = Clamp { zero_point: output.zero_point, min, max };
         let (x, y) = (W::read(run, &input), W::write(run, &output));
         let scratch = run.scratch::<i32>(0, if lanes.stride > 1 { 2 * lanes.stride } else { 0 });
+        // Lanes may be written one by one where no result takes the place of another lane's element.
+        let apart = !super::shared(&input, &output) || input.offset == output.offset;
         let mut divisor = Divisor { max: 0, factor: 0, shift: 33 };
         for block in blocks(&input, params.axis as usize, run.rows()) {
             let start = block * lanes.block();
             let present = lanes.count * lanes.stride;
             let (x, y) = (x.window(start, present), y.window(start, present));
+            let mut done = apart && lanes.stride > 1;
             for lane in 0..lanes.stride {
-                let x = x.window(lane, present);
+                let (x, y) = (x.window(lane, present), y.window(lane, present));
                 divisor = Divisor::of::<W>(x, lanes.stride, &weights, params.scale);
+                done = done && divisor.quotients(x, y, lanes.stride, &weights, clamp);
                 scratch.set(2 * lane, divisor.max << 8 | divisor.shift as i32);
                 scratch.set(2 * lane + 1, divisor.factor);
             }
             // In the order of memory, so that the output may overlap the input from behind.
             if lanes.stride == 1 {
                 divisor.map::<W>(x, y, weights, clamp);
+                continue;
+            }
+            if done {
                 continue;
             }
             let mut lane = 0;

@@ -136,9 +136,11 @@ pub fn check<X: Activation, Y: Activation>(
         |writer| {
             let (min, max) = (clamp.min, clamp.max);
             if single {
-                let order = layout.depthwise(window.kernel.map(usize::from));
+                let kernel = window.kernel.map(usize::from);
+                let order = layout.depthwise(kernel);
                 let count = order.len(depth, outputs).unwrap_or(0);
-                let pack = |room: &mut [u8]| order.pack(weights, outputs, bytemuck::cast_slice_mut(room));
+                let pack =
+                    |room: &mut [u8]| order.pack(weights, kernel, outputs, bytemuck::cast_slice_mut(room));
                 let weights = Constant { offset: writer.data_with(count, pack)?, count };
                 let channels = channels.write(writer)?;
                 return Ok(DepthwiseParams { window, weights, channels, min, max }.encode());
@@ -169,6 +171,8 @@ pub fn run(bench: &mut Bench<'_, '_>) {
         ("3x3 wide", Case::new([2, 4, 11, 4], 10, [3, 3], 1, [1, 1], 1)),
         ("3x3 wide s2", Case::new([1, 5, 17, 12], 7, [3, 3], 2, [1, 1], 1)),
         ("3x3 rgb wide s2", Case::new([1, 5, 22, 3], 8, [3, 3], 2, [0, 1], 1)),
+        ("3x3 in parts", Case::new([1, 3, 26, 16], 4, [3, 3], 1, [1, 1], 1)),
+        ("3x3 in parts s2", Case::new([1, 3, 29, 16], 5, [3, 3], 2, [1, 1], 1)),
     ];
     for (index, (name, case)) in cases.into_iter().enumerate() {
         let mut random = Random::new(index as u32 + 100);
@@ -211,6 +215,11 @@ pub fn run(bench: &mut Bench<'_, '_>) {
         ("4x3", Case::new([1, 6, 4, 65], 65, [4, 3], 1, [1, 1], 1)),
         ("15x1", Case::new([1, 17, 1, 70], 70, [15, 1], 1, [0, 0], 1)),
         ("3x3 two columns", Case::new([1, 2, 2, 4], 4, [3, 3], 1, [1, 1], 1)),
+        ("3x3 in bands", Case::new([1, 7, 12, 32], 32, [3, 3], 1, [1, 1], 1)),
+        ("3x3 in bands s2", Case::new([1, 9, 20, 16], 16, [3, 3], 2, [1, 1], 1)),
+        ("3x3 in bands, no padding", Case::new([2, 7, 6, 16], 16, [3, 3], 1, [0, 0], 1)),
+        ("5x3 of 8 channels", Case::new([1, 8, 6, 8], 8, [5, 3], 1, [2, 1], 1)),
+        ("1x5 long", Case::new([1, 1, 40, 16], 16, [1, 5], 1, [0, 2], 1)),
     ];
     for (index, (name, case)) in singles.into_iter().enumerate() {
         let mut random = Random::new(index as u32 + 300);

@@ -28,6 +28,7 @@ pub struct Case {
 pub fn check<X: Activation, Y: Activation>(
     case: Case,
     kind: OpKind,
+    layout: Layout,
     mut pool: Pool<'_>,
     random: &mut Random,
 ) -> Result<(), Failure> {
@@ -74,7 +75,7 @@ pub fn check<X: Activation, Y: Activation>(
     ];
     tensors.iter_mut().zip(dynamic).for_each(|(tensor, dynamic)| tensor.dynamic = dynamic);
     let inputs = [(tensors[0], bytemuck::cast_slice(a)), (tensors[1], bytemuck::cast_slice(b))];
-    let job = Job { kind, layout: Layout::Generic, inputs: &inputs, output: tensors[2], rows: (bound, rows) };
+    let job = Job { kind, layout, inputs: &inputs, output: tensors[2], rows: (bound, rows) };
     job.run(pool, expected, |_| {
         Ok(MatMulParams { transposed, scale, min: clamp.min, max: clamp.max }.encode())
     })
@@ -87,12 +88,13 @@ pub fn run(bench: &mut Bench<'_, '_>) {
         for sizes in [[1, 1, 1], [3, 5, 7], [8, 16, 16], [5, 16, 17], [2, 33, 4]] {
             let case = Case { batches: [1, 2], sizes, transposed, present: None };
             let [m, k, n] = sizes;
-            bench.once(format_args!("MatMul {m}x{k}x{n} transposed {transposed}"), |pool| {
-                check::<i8, i8>(case, OpKind::MatMul, pool, &mut random)
+            bench.each_layout(format_args!("MatMul {m}x{k}x{n} transposed {transposed}"), |pool, layout| {
+                check::<i8, i8>(case, OpKind::MatMul, layout, pool, &mut random)
             });
-            bench.once(format_args!("MatMul16 {m}x{k}x{n} transposed {transposed}"), |pool| {
-                check::<i16, i8>(case, OpKind::MatMul16, pool, &mut random)
-            });
+            bench
+                .each_layout(format_args!("MatMul16 {m}x{k}x{n} transposed {transposed}"), |pool, layout| {
+                    check::<i16, i8>(case, OpKind::MatMul16, layout, pool, &mut random)
+                });
         }
         for present in [0, 1, 4, 6] {
             let rows = [
@@ -103,9 +105,10 @@ pub fn run(bench: &mut Bench<'_, '_>) {
             ];
             for (sizes, on) in rows {
                 let case = Case { batches: [2, 1], sizes, transposed, present: Some((on, present)) };
-                bench.once(format_args!("MatMul {present} of 6 on {on:?} transposed {transposed}"), |pool| {
-                    check::<i8, i8>(case, OpKind::MatMul, pool, &mut random)
-                });
+                bench.each_layout(
+                    format_args!("MatMul {present} of 6 on {on:?} transposed {transposed}"),
+                    |pool, layout| check::<i8, i8>(case, OpKind::MatMul, layout, pool, &mut random),
+                );
             }
         }
     }

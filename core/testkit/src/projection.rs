@@ -80,6 +80,7 @@ pub fn run(bench: &mut Bench<'_, '_>) {
         Case { present: Some(1), slots: 1, ..case },
         Case { present: Some(0), ..case },
         Case { slots: 5, width: 16, ..case },
+        Case { hashes: 9, width: 37, ..case },
     ];
     for (index, case) in cases.into_iter().enumerate() {
         let mut random = Random::new(index as u32 + 600);

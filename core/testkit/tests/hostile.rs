@@ -54,7 +54,7 @@ const MAKERS: [Make; 13] = [
     |pool, random| {
         let rows = Some(([true, true, false], 4));
         let case = matmul::Case { batches: [1, 2], sizes: [6, 6, 20], transposed: false, present: rows };
-        matmul::check::<i8, i8>(case, OpKind::MatMul, pool, random)
+        matmul::check::<i8, i8>(case, OpKind::MatMul, Layout::Helium, pool, random)
     },
     |pool, random| {
         let case = linear::Case { rows: 4, present: Some(3), depth: 21, outputs: 5 };

@@ -163,7 +163,7 @@ fn depthwise_weights(
         (0..taps * outputs).map(|index| weights[index % outputs * taps + index / outputs]).collect();
     let order = builder.program.layout.depthwise(kernel);
     let mut packed = vec![0; order.len(taps, outputs).unwrap_or(0)];
-    order.pack(&by_tap, outputs, &mut packed);
+    order.pack(&by_tap, kernel, outputs, &mut packed);
     builder.signed(&packed)
 }
 

@@ -1,0 +1,83 @@
+//! Loops over int8 rows of layer norm and softmax for machines that have a shorter way than the common one: none or false, with
+//! nothing done, on others.
+
+use super::view::{In, Out};
+use crate::kernels::requant::Clamp;
+
+/// Gains and offsets of channels, and what a row's elements are normalised with.
+pub struct Affine<'a> {
+    /// Gain of every channel.
+    pub gamma: In<'a, i32>,
+    /// Offset of every channel.
+    pub beta: In<'a, i32>,
+    /// Fraction bits, 1 to 30.
+    pub shift: u8,
+    /// Zero point and range of the results.
+    pub clamp: Clamp,
+    /// Factor of the elements, what is taken from that, and the factor of the difference, of which the upper half counts.
+    pub standard: [i32; 3],
+}
+
+/// Tables of a softmax: weights of the low and of the high part of a difference.
+pub struct Weights<'a> {
+    /// 16 entries.
+    pub low: In<'a, u32>,
+    /// 1 to 16 entries; the weight of what is beyond them is 0.
+    pub high: In<'a, u32>,
+}
+
+/// Sum and sum of squares of at most 2^16 elements.
+#[inline]
+pub fn moments(x: In<'_, i8>) -> Option<(i32, i32)> {
+    #[cfg(mixel_helium)]
+    if x.len() <= 1 << 16 {
+        return Some(super::helium::normal::moments(x));
+    }
+    let _ = x;
+    None
+}
+
+/// `clamp(zero point + round((high(high(factor * x - sum, inverse), gamma) + beta) / 2^shift))` of as many elements as `y` takes.
+#[inline]
+pub fn affine(x: In<'_, i8>, y: Out<'_, i8>, row: &Affine<'_>) -> bool {
+    let there = cfg!(mixel_helium)
+        && [x.len(), row.gamma.len(), row.beta.len()].into_iter().all(|len| len >= y.len());
+    #[cfg(mixel_helium)]
+    if there {
+        super::helium::normal::affine(x, y, row);
+    }
+    let _ = (row.shift, row.clamp, row.standard);
+    there
+}
+
+/// The largest of the elements of `x` that are `stride` apart, and the sum of all their weights.
+#[inline]
+pub fn sum(x: In<'_, i8>, stride: usize, weights: &Weights<'_>) -> Option<(i32, u64)> {
+    #[cfg(mixel_helium)]
+    if weights.low.len() == 16 && stride > 0 {
+        use super::helium::normal;
+        let max = normal::largest(x, stride);
+        return Some((max, normal::sum(x, stride, weights, max)));
+    }
+    let _ = (x, stride, weights.low, weights.high);
+    None
+}
+
+/// `saturate(zero point + round(weight * factor / 2^shift))` of the elements of `x` that are `stride` apart, none above `max`; to
+/// the same places of `y`, which is as long and shares no memory with `x` or begins with it. `shift` is 33 to 62.
+#[inline]
+pub fn quotients(
+    (x, y): (In<'_, i8>, Out<'_, i8>),
+    stride: usize,
+    weights: &Weights<'_>,
+    row: (i32, i32, u8),
+    zero_point: i32,
+) -> bool {
+    let there = cfg!(mixel_helium) && weights.low.len() == 16 && x.len() == y.len() && stride > 0;
+    #[cfg(mixel_helium)]
+    if there {
+        super::helium::normal::quotients((x, y), stride, weights, row, zero_point);
+    }
+    let _ = (row, zero_point);
+    there
+}
