@@ -296,7 +296,7 @@ mod tests {
             let order = layout.matrix();
             for depth in [Depth::whole(7), Depth::window([3, 5], 1, false), Depth::window([3, 2], 2, true)] {
                 let outputs = 5;
-                let mut seen = heapless::Vec::<bool, 512>::new();
+                let mut seen = heapless::Vec::<bool, 2048>::new();
                 seen.resize(order.len(outputs, depth), false).unwrap();
                 for output in 0..outputs {
                     for input in 0..depth.total() {

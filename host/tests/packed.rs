@@ -189,8 +189,12 @@ fn plans_are_as_large_as_predicted() {
 }
 
 fn predicted(layout: Layout, limit: i32, zeros: f32, found: &[WeightFacts]) -> Vec<usize> {
-    let window = |len| Depth { segments: 3, len };
-    let sizes = [(13, window(9)), (10, Depth::whole(13)), (10, Depth::whole(9)), (5, Depth::whole(630))];
+    let sizes = [
+        (13, Depth::window([3, 3], 3, true)),
+        (10, Depth::whole(13)),
+        (10, Depth::whole(9)),
+        (5, Depth::whole(630)),
+    ];
     let layer = |(index, ((outputs, depth), facts)): (usize, ((usize, Depth), &WeightFacts))| {
         let weights = integers(outputs * depth.total(), limit, zeros, index as u64);
         let nonzero = weights.iter().filter(|weight| **weight != 0).count();

@@ -38,10 +38,11 @@ pub(super) fn tile<Y: Quantized>(
         return;
     }
     let mut offsets = [0i32; ROWS];
-    for at in 0..groups * ROWS {
-        // SAFETY: every group of the tile has two words for each row.
-        let (even, odd) = unsafe { (*x.add(2 * at), *x.add(2 * at + 1)) };
-        if let Some(offset) = offsets.get_mut(at % ROWS) {
+    for group in 0..groups {
+        for (row, offset) in offsets.iter_mut().enumerate() {
+            let at = group * ROWS * 2 + row;
+            // SAFETY: every group of the tile has the even values of all rows, and then the odd ones.
+            let (even, odd) = unsafe { (*x.add(at), *x.add(at + ROWS)) };
             *offset = lanes::dot(even, EIGHTS, lanes::dot(odd, EIGHTS, *offset));
         }
     }
@@ -115,12 +116,11 @@ unsafe fn add_3x2(x: *const u32, w: *const u32, groups: usize, sums: &mut Sums) 
         for (row, sums) in sums.iter_mut().enumerate().take(ROWS) {
             for (channel, sum) in sums.iter_mut().enumerate().take(2) {
                 // SAFETY: group < groups.
-                let (word, x) = unsafe {
-                    (*w.add(group / 2 * ORDER.channels + channel), x.add((group * ROWS + row) * 2))
-                };
+                let (word, x) =
+                    unsafe { (*w.add(group / 2 * ORDER.channels + channel), x.add(group * ROWS * 2 + row)) };
                 for (at, odd) in [false, true].into_iter().enumerate() {
                     // SAFETY: the group's two words.
-                    *sum = lanes::dot(unsafe { *x.add(at) }, halves(word, group % 2, odd), *sum);
+                    *sum = lanes::dot(unsafe { *x.add(at * ROWS) }, halves(word, group % 2, odd), *sum);
                 }
             }
         }
@@ -210,10 +210,10 @@ mod asm {
             "beq 3f",
             "2:",
             "ldrd r10, r11, [r1], #16",
-            pairs!("", "4", "12", "20]"),
-            pairs!(", lsr #8", "8", "16", "24]!"),
-            pairs!(", lsr #4", "4", "12", "20]"),
-            pairs!(", lsr #12", "8", "16", "24]!"),
+            pairs!("", "4", "8", "12]"),
+            pairs!(", lsr #8", "16", "20", "24]!"),
+            pairs!(", lsr #4", "4", "8", "12]"),
+            pairs!(", lsr #12", "16", "20", "24]!"),
             "ldr lr, [sp]",
             "cmp r0, lr",
             "bne 2b",
@@ -222,8 +222,8 @@ mod asm {
             "lsls r2, r2, #31",
             "beq 4f",
             "ldrd r10, r11, [r1]",
-            pairs!("", "4", "12", "20]"),
-            pairs!(", lsr #8", "8", "16", "24]"),
+            pairs!("", "4", "8", "12]"),
+            pairs!(", lsr #8", "16", "20", "24]"),
             "4:",
             "ldr r2, [sp, #8]",
             "strd r4, r7, [r2]",
