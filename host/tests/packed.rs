@@ -386,8 +386,8 @@ fn what_packed_layers_cost_on_boards() {
                 if board.name == emulated()[0].name {
                     row.insert_str(20, &format!("{:6}", facts.ops[at].weights.unwrap().bytes));
                 }
-                // What a dense kernel of scalar code takes at most.
-                assert!(instructions < 80.0, "{name} on {}: {instructions}", board.name);
+                // Scalar code that unpacks takes 8.
+                assert!(instructions < 12.0, "{name} on {}: {instructions}", board.name);
             }
             table.push(row);
         }
