@@ -183,7 +183,8 @@ fn clippy_firmware(step: &mut Step) {
         ("mps3-an547", "thumbv8m.main-none-eabihf", "an547", "cortex-m55"),
     ];
     for (board, target, feature, cpu) in machines {
-        let programs = "-p mixel-runner -p mixel-selftest -p mixel-conformance -p mixel-event-camera";
+        let programs =
+            "-p mixel-runner -p mixel-selftest -p mixel-conformance -p mixel-event-camera -p mixel-decoding";
         let mut clippy = firmware(&format!("clippy --locked --release {programs}"));
         clippy
             .args(["--features", feature, "--target", target, "--target-dir", &format!("target/{board}")])
