@@ -170,7 +170,7 @@ fn numbers_that_are_none() {
         model
     };
     refused(&model(f32::NAN), ErrorKind::Format, "w", "NaN");
-    refused(&model(f32::INFINITY), ErrorKind::Unsupported, "node_y", "`w`");
+    refused(&model(f32::INFINITY), ErrorKind::Unsupported, "node_y", "not finite");
     let mut halves = Onnx::new(13);
     halves.input_of("x", 10, &[1, 2]).halves("w", &[2, 2], &[1.0, f32::NAN, 0.5, 0.25]);
     refused(halves.node("MatMul", &["x", "w"], "y", &[]).output("y"), ErrorKind::Format, "w", "NaN");
