@@ -3,6 +3,7 @@
 //! The target triple does not say whether a Cortex-M33 has the DSP extension or an M55 has Helium, and
 //! `cfg(target_feature = "dsp")` is never true on stable. So: `thumbv7em` always has DSP; on `thumbv8m.main` the features
 //! `dsp` and `helium` of this crate are the explicit choice, and the wrong one is an undefined instruction on the chip.
+//! `portable` leaves all of them out, on bare targets.
 
 fn main() {
     println!("cargo::rustc-check-cfg=cfg(mixel_dsp)");
@@ -11,6 +12,9 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let target = std::env::var("TARGET").unwrap_or_default();
     let feature = |name: &str| std::env::var_os(format!("CARGO_FEATURE_{name}")).is_some();
+    if feature("PORTABLE") && target.contains("-none-") {
+        return;
+    }
     let v8m_main = target.starts_with("thumbv8m.main");
     if target.starts_with("thumbv7em") || (v8m_main && (feature("DSP") || feature("HELIUM"))) {
         println!("cargo::rustc-cfg=mixel_dsp");

@@ -1,5 +1,7 @@
 //! What a plan's own firmware takes of a board's flash.
 
+use mixel_core::pack::Layout;
+use mixel_core::plan::RawPlan;
 use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, elf};
 
 use super::{
@@ -83,9 +85,12 @@ pub fn flash_bytes(board: &Board, plan: &[u8], ops_rs: &str, profile: FlashProfi
     };
     let plan_path = write("plan.mxl", plan)?;
     let ops_path = write("ops.rs", ops_rs.as_bytes())?;
+    // A plan in the generic order needs no kernels but the portable ones.
+    let portable = RawPlan::open(plan).is_ok_and(|plan| plan.layout() == Layout::Generic);
+    let features: Vec<&str> = board.runner.1.into_iter().chain(portable.then_some("portable")).collect();
     let program = Program {
         package: "mixel-single",
-        feature: board.runner.1,
+        feature: Some(&features.join(",")),
         profile: profile.cargo(),
         variables: &[("MIXEL_PLAN", &plan_path), ("MIXEL_OPS", &ops_path)],
     };

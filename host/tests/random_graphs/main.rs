@@ -81,7 +81,7 @@ impl Case {
                     1 => Activations::Auto,
                     _ => Activations::Int8,
                 },
-                equalize: seed % 5 == 0,
+                equalize: seed.is_multiple_of(5),
                 weights: match seed % 7 {
                     3 => vec!["int4".parse().unwrap()],
                     5 => vec!["sparse".parse().unwrap()],
@@ -90,7 +90,7 @@ impl Case {
                 ..quantize::Options::default()
             },
             calibration: CalibrationData::Arrays(arrays.collect()),
-            strips: if seed % 2 == 0 { Strips::Most } else { Strips::Auto },
+            strips: if seed.is_multiple_of(2) { Strips::Most } else { Strips::Auto },
             ..CompileOptions::default()
         };
         match generator.model.with_file(|path| prepare(path, &options)) {

@@ -39,7 +39,7 @@ pub fn check(seed: u64, quantized: &Quantized) -> Result<(), String> {
             let exact =
                 f64::from(wanted) / f64::from(quantization.scale) + f64::from(quantization.zero_point);
             let distance = (exact.clamp(low, high) - f64::from(found)).abs();
-            if !(distance <= tolerance) {
+            if distance.is_nan() || distance > tolerance {
                 return Err(format!(
                     "{} ({}): element {at} is {found}, the real result is {exact:.3}",
                     node.name,
