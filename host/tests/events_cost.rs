@@ -168,7 +168,7 @@ fn a_reset_gives_the_first_latents_back() {
     // What is in the arena after some windows, and after as many and a reset.
     let after = |reset: bool| {
         let mut arena = Aligned::zeroed(plan.arena_bytes());
-        let (mut lookup, mut patches, mut counts) = ([0; 68], [0; PATCHES], [0; PATCHES * 64]);
+        let (mut lookup, mut patches, mut counts) = ([0; 102], [0; PATCHES], [0; PATCHES * 64]);
         let memory = HistogramMemory { lookup: &mut lookup, patches: &mut patches, counts: &mut counts };
         let session = Session::<All>::new(plan, &mut arena).unwrap();
         let mut session = EventSession::new(session, memory).unwrap();

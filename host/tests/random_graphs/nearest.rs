@@ -20,6 +20,15 @@ fn tolerance(node: &Node, wide: bool) -> f64 {
     }
 }
 
+/// Half a step of a layer's bias, which is a whole number of products of an input's and a weight's step, in steps of the
+/// output: little, unless weights have four bits.
+fn bias_rounding(quantized: &Quantized, node: &Node, output: f64) -> f64 {
+    let weights = node.inputs.iter().filter_map(|id| quantized.weights.get(id));
+    let largest = weights.flat_map(|weights| &weights.scales).copied().fold(0.0, f32::max);
+    let input = node.inputs.first().and_then(|&id| quantized.activation(id)).map_or(0.0, |input| input.scale);
+    0.5 * f64::from(largest) * f64::from(input) / output
+}
+
 /// Checks every node of `quantized` for random inputs, with all rows present.
 pub fn check(seed: u64, quantized: &Quantized) -> Result<(), String> {
     let values = run(seed, quantized);
@@ -34,7 +43,7 @@ pub fn check(seed: u64, quantized: &Quantized) -> Result<(), String> {
             _ => (-128.0, 127.0),
         };
         let wide = inputs_are_wide(quantized, node) || quantization.dtype == DType::I16;
-        let tolerance = tolerance(node, wide);
+        let tolerance = tolerance(node, wide) + bias_rounding(quantized, node, quantization.scale.into());
         for (at, (&wanted, &found)) in wanted.data.iter().zip(&values[node.output.0]).enumerate() {
             let exact =
                 f64::from(wanted) / f64::from(quantization.scale) + f64::from(quantization.zero_point);
