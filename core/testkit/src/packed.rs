@@ -123,7 +123,7 @@ pub fn run(bench: &mut Bench<'_, '_>) {
     let sizes =
         [(1, 1, 1), (1, 7, 3), (1, 8, 4), (1, 12, 5), (1, 33, 17), (1, 64, 10), (1, 131, 5), (2, 4, 4)];
     let more = [(3, 9, 6), (4, 32, 2), (5, 31, 1), (6, 40, 7), (7, 16, 33), (9, 63, 4), (3, 65, 8)];
-    for (kind, name) in [(OpKind::LinearInt4, "linear-int4"), (OpKind::LinearSparse, "linear-sparse")] {
+    for (kind, name) in [(OpKind::LinearInt4, "LinearInt4"), (OpKind::LinearSparse, "LinearSparse")] {
         for (rows, depth, outputs) in sizes.into_iter().chain(more) {
             let case = linear::Case { rows, present: None, depth, outputs };
             let mut random = Random::new((rows * 1000 + depth * 10 + outputs) as u32);
@@ -146,7 +146,7 @@ pub fn run(bench: &mut Bench<'_, '_>) {
         ("1-D dilated", Case::new([1, 1, 17, 6], 9, [1, 3], 1, [0, 2], 1).dilated([1, 2])),
         ("1x1 s2", Case::new([1, 6, 5, 16], 17, [1, 1], 2, [0, 0], 1)),
     ];
-    for (kind, name) in [(OpKind::ConvInt4, "conv-int4"), (OpKind::ConvSparse, "conv-sparse")] {
+    for (kind, name) in [(OpKind::ConvInt4, "ConvInt4"), (OpKind::ConvSparse, "ConvSparse")] {
         for (index, (window, case)) in windows.into_iter().enumerate() {
             let mut random = Random::new(index as u32 + 700);
             bench.each_layout(format_args!("{name} {window}"), |pool, layout| {
@@ -159,7 +159,7 @@ pub fn run(bench: &mut Bench<'_, '_>) {
     let cases = [case, projection::Case { width: 8, ..case }, projection::Case { present: Some(2), ..case }];
     for (index, case) in cases.into_iter().enumerate() {
         let mut random = Random::new(index as u32 + 800);
-        bench.once(format_args!("projection-int4 {index}"), |pool| {
+        bench.once(format_args!("ProjectionInt4 {index}"), |pool| {
             projection::check::<i8>(case, OpKind::ProjectionInt4, pool, &mut random)
         });
     }
