@@ -3,7 +3,10 @@
 //! They are facts, not limits: any change shows itself here, and `cargo xtask golden --renew` writes the new ones
 //! down, so that a review sees what a change costs or gains.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use serde_json::{Value, json};
 
@@ -28,6 +31,13 @@ struct Model {
     path: String,
     compile: Vec<String>,
     profile: Vec<String>,
+}
+
+impl Model {
+    /// Its file.
+    fn file(&self) -> PathBuf {
+        if self.path.starts_with("models/") { root().join(&self.path) } else { data().join(&self.path) }
+    }
 }
 
 /// The models of the benches that are marked as golden.
@@ -86,39 +96,55 @@ fn rustc() -> Result<String, String> {
     output("rustc", &["--version"]).ok_or_else(|| "rustc does not answer".into())
 }
 
-/// Compiles and profiles every model on every board.
+/// Compiles and profiles every model on every board, boards beside each other: they are built in folders of their own.
 fn measure(step: &mut Step) -> Result<Values, String> {
-    let mut values = Values::new();
     let folder = root().join("target/xtask/golden");
     std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    for model in models()? {
-        let name = &model.path;
-        let path = if name.starts_with("models/") { root().join(name) } else { data().join(name) };
-        if !path.is_file() {
-            step.skip(format!("golden values of {name}: missing {}", path.display()));
-            continue;
+    let mut models = models()?;
+    models.retain(|model| {
+        let there = model.file().is_file();
+        if !there {
+            step.skip(format!("golden values of {}: missing {}", model.path, model.file().display()));
         }
-        for (board, target) in BOARDS {
-            let plan = text(&folder.join(format!("{target}.mxl")));
-            mixel(&["compile", &text(&path), "-o", &plan, "--target", target], &model.compile)?;
-            let mut fields = BTreeMap::new();
-            for (flash, field) in FLASH {
-                let profile = ["profile", &plan, "--board", board, "--json", "--flash", flash];
-                let profile: Value = serde_json::from_str(&mixel(&profile, &model.profile)?)
-                    .map_err(|error| format!("`mixel profile --json` on {board}: {error}"))?;
-                let of = |field: &str| {
-                    let value = profile.get(field).and_then(Value::as_u64);
-                    value.ok_or_else(|| format!("`mixel profile --json` gives no whole number `{field}`"))
+        there
+    });
+    std::thread::scope(|scope| {
+        let work = BOARDS.map(|(board, target)| {
+            let (plan, models) = (folder.join(format!("{target}.mxl")), &models);
+            scope.spawn(move || -> Result<Values, String> {
+                let measured = |model: &Model| {
+                    Ok((format!("{board} {}", model.path), profile(board, target, &plan, model)?))
                 };
-                fields.insert(field.to_owned(), of("flash_bytes")?);
-                for field in FIELDS {
-                    fields.insert(field.to_owned(), of(field)?);
-                }
-            }
-            values.insert(format!("{board} {name}"), fields);
+                models.iter().map(measured).collect()
+            })
+        });
+        let mut values = Values::new();
+        for work in work {
+            values.extend(work.join().map_err(|_| "a measurement panicked")??);
+        }
+        Ok(values)
+    })
+}
+
+/// The fields of one model on one board; `plan` is written.
+fn profile(board: &str, target: &str, plan: &Path, model: &Model) -> Result<BTreeMap<String, u64>, String> {
+    let plan = text(plan);
+    mixel(&["compile", &text(&model.file()), "-o", &plan, "--target", target], &model.compile)?;
+    let mut fields = BTreeMap::new();
+    for (flash, field) in FLASH {
+        let profile = ["profile", &plan, "--board", board, "--json", "--flash", flash];
+        let profile: Value = serde_json::from_str(&mixel(&profile, &model.profile)?)
+            .map_err(|error| format!("`mixel profile --json` on {board}: {error}"))?;
+        let of = |field: &str| {
+            let value = profile.get(field).and_then(Value::as_u64);
+            value.ok_or_else(|| format!("`mixel profile --json` gives no whole number `{field}`"))
+        };
+        fields.insert(field.to_owned(), of("flash_bytes")?);
+        for field in FIELDS {
+            fields.insert(field.to_owned(), of(field)?);
         }
     }
-    Ok(values)
+    Ok(fields)
 }
 
 fn text(path: &Path) -> String {
