@@ -4,6 +4,7 @@
 #[path = "../fuzz/src/lib.rs"]
 mod properties;
 
+use std::cell::Cell;
 use std::path::Path;
 
 use mixel_core::events::aedat::Address;
@@ -88,4 +89,17 @@ fn headers() {
 #[test]
 fn windows() {
     replay("windows", 3_000, properties::windows);
+}
+
+#[test]
+fn plans() {
+    let ran = Cell::new(0);
+    replay("plan", 20_000, |bytes| ran.set(ran.get() + u32::from(properties::plan(bytes))));
+    println!("{} plans ran", ran.get());
+    assert!(ran.get() > 1_000, "only {} plans ran", ran.get());
+}
+
+#[test]
+fn text() {
+    replay("text", 10_000, properties::text);
 }

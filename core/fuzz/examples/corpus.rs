@@ -10,6 +10,10 @@ use mixel_core::events::encode::{
 use mixel_core::events::evt21::WordOrder;
 use mixel_core::events::header::Encoding;
 use mixel_core::events::{Event, Geometry};
+use mixel_core::kernels::OpKind;
+use mixel_core::pack::Layout;
+use mixel_testkit::conv::{self, Case};
+use mixel_testkit::{Failure, MEMORY, Pool, Random, linear};
 
 /// A row at once, single events, a pause over the wrap of EVT3, a repeated time.
 fn events() -> Vec<Event> {
@@ -28,6 +32,39 @@ fn encoded(mut encoder: impl Encoder, events: &[Event]) -> Vec<u8> {
     }
     encoder.finish(&mut put);
     bytes
+}
+
+type Make = fn(Pool<'_>, &mut Random) -> Result<(), Failure>;
+
+/// Plans of one operator each.
+const PLANS: [Make; 5] = [
+    |pool, random| {
+        let case = linear::Case { rows: 6, present: Some(3), depth: 9, outputs: 5 };
+        linear::check::<i8, i8>(case, OpKind::Linear, Layout::ArmDsp, pool, random)
+    },
+    |pool, random| {
+        let case = Case::new([1, 5, 6, 3], 4, [3, 3], 2, [1, 1], 1);
+        conv::check::<i8, i8>(case, OpKind::Conv, Layout::X86, pool, random)
+    },
+    |pool, random| {
+        let case = Case::new([1, 6, 5, 18], 18, [3, 3], 1, [1, 1], 1);
+        conv::check::<i8, i8>(case, OpKind::Depthwise, Layout::Generic, pool, random)
+    },
+    |pool, random| {
+        let case = Case::new([1, 4, 6, 2], 3, [3, 3], 1, [1, 1], 1);
+        conv::check::<i8, i16>(case, OpKind::ConvTranspose16, Layout::Helium, pool, random)
+    },
+    |pool, random| {
+        let case = linear::Case { rows: 3, present: None, depth: 13, outputs: 6 };
+        linear::check::<i8, i8>(case, OpKind::LinearSparse, Layout::Generic, pool, random)
+    },
+];
+
+fn plan(make: Make) -> Vec<u8> {
+    let (mut memory, mut plan) = (vec![0; MEMORY], Vec::new());
+    let mut keep = |bytes: &[u8]| plan.extend_from_slice(bytes);
+    make(Pool::inspected(&mut memory, &mut keep), &mut Random::new(1)).expect("a plan");
+    plan
 }
 
 fn main() -> std::io::Result<()> {
@@ -72,6 +109,11 @@ fn main() -> std::io::Result<()> {
         encode::header(encoding, Geometry::new(640, 480), &mut text).expect("a string takes everything");
         seeds.push(("header", text.into_bytes()));
     }
+    seeds.extend(PLANS.map(|make| ("plan", plan(make))));
+    seeds.push((
+        "text",
+        [b"\x10\x20\x01\x20".as_slice(), "play a l\u{e4}ndler, \u{bb}please\u{ab}".as_bytes()].concat(),
+    ));
     for (i, (target, bytes)) in seeds.into_iter().enumerate() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
         fs::create_dir_all(&folder)?;

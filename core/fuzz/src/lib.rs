@@ -1,4 +1,4 @@
-//! What the fuzz targets ask of decoders, headers and windows on any bytes.
+//! What the fuzz targets ask of decoders, headers, windows, plans and the text front end on any bytes.
 use mixel_core::events::any::AnyDecoder;
 use mixel_core::events::header::{self, Encoding};
 use mixel_core::events::histogram::{Histogram, HistogramConfig, HistogramMemory};
@@ -6,6 +6,10 @@ use mixel_core::events::patch::Grid;
 use mixel_core::events::surface::{self, Surface, SurfaceConfig, SurfaceMemory};
 use mixel_core::events::window::{Cut, Step, Windows};
 use mixel_core::events::{Event, Gap, Geometry, Sink, Trigger};
+use mixel_core::kernels::needs;
+use mixel_core::plan::write::seal;
+use mixel_core::text::TextFrontEnd;
+use mixel_core::{All, Plan, Session};
 
 #[derive(Default, PartialEq)]
 struct Log {
@@ -136,4 +140,52 @@ pub fn windows(data: &[u8]) {
         }
     }
     assert!(taken == events);
+}
+
+/// Most work of a plan that is run, in multiply-accumulates and bytes of its arena.
+const MOST: u64 = 1 << 20;
+/// What the memory around an arena holds.
+const GUARD: u8 = 0x5A;
+
+/// A plan of any bytes, its checksum made right, is refused, or runs without touching memory around its arena. Whether it ran.
+pub fn plan(data: &[u8]) -> bool {
+    let mut memory = vec![0; data.len() + 64];
+    let start = memory.as_ptr().align_offset(64);
+    let bytes = &mut memory[start..][..data.len()];
+    bytes.copy_from_slice(data);
+    seal(bytes);
+    let Ok(plan) = Plan::<All>::new_checked(bytes) else { return false };
+    let operators = (0..plan.operator_count()).filter_map(|index| plan.operator(index));
+    let macs =
+        operators.filter_map(|operator| Some(needs(&operator).ok()?.macs)).fold(0, u64::saturating_add);
+    let arena_bytes = plan.arena_bytes();
+    if macs > MOST || arena_bytes as u64 > MOST {
+        return false;
+    }
+    let mut memory = vec![GUARD; arena_bytes + 128];
+    let start = 32 + memory[32..].as_ptr().align_offset(64);
+    let mut session = Session::new(plan, &mut memory[start..][..arena_bytes])
+        .expect("an arena of the size that it asks for");
+    for rows in [plan.max_rows(), 0] {
+        session.set_rows(rows).expect("no more than the bound");
+        for index in 0..plan.inputs().count() {
+            session.input(index).iter_mut().zip(data).for_each(|(input, byte)| *input = *byte);
+        }
+        session.run();
+    }
+    let around = memory[..start].iter().chain(&memory[start + arena_bytes..]);
+    assert!(around.into_iter().all(|&byte| byte == GUARD));
+    true
+}
+
+/// Any bytes are words, as many as the length at most, with bins below their number. Four bytes of settings are in front.
+pub fn text(data: &[u8]) {
+    let Some((&[n, m, window, length], bytes)) = data.split_first_chunk() else { return };
+    let Ok(front_end) = TextFrontEnd::new(n.into(), u16::from(m) << 3, window.into(), length.into()) else {
+        return;
+    };
+    let mut bins = vec![0; front_end.bins_len()];
+    let words = front_end.encode(bytes, &mut bins).expect("bins of the length that it asks for");
+    assert!(words.present <= front_end.length());
+    assert!(bins[..words.present * front_end.n()].iter().all(|&bin| usize::from(bin) < front_end.m()));
 }
