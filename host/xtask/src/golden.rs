@@ -2,6 +2,9 @@
 //!
 //! They are facts, not limits: any change shows itself here, and `cargo xtask golden --renew` writes the new ones
 //! down, so that a review sees what a change costs or gains.
+//!
+//! Flash alone has a little room, [`FLASH_ROOM`]: the compiler orders functions by hashes that the folder of the checkout is
+//! part of, and with the order change the fill between them and the reach of their branches.
 
 use std::{
     collections::BTreeMap,
@@ -25,6 +28,9 @@ const BOARDS: [(&str, &str); 2] = [("mps2-an386", "cortex-m4"), ("mps3-an547", "
 
 /// What the firmware is built for whose flash is kept, with the field for it.
 const FLASH: [(&str, &str); 2] = [("speed", "flash_bytes"), ("size", "flash_bytes_size")];
+
+/// How far flash may be from its golden value, in bytes. Two checkouts were seen to differ by up to 24.
+const FLASH_ROOM: u64 = 64;
 
 /// A model, and what compiling and profiling it takes.
 struct Model {
@@ -178,11 +184,12 @@ fn compare(step: &mut Step, values: &Values) -> Result<(), String> {
     for (name, fields) in values {
         for (field, value) in fields {
             let expected = golden["values"][name][field].as_u64();
+            let room = if FLASH.iter().any(|(_, flash)| flash == field) { FLASH_ROOM } else { 0 };
             let words = match expected {
                 Some(expected) => format!("{name}: {field} is {value}, golden {expected}"),
                 None => format!("{name}: {field} is {value}, and has no golden value yet"),
             };
-            step.check(expected == Some(*value), &words);
+            step.check(expected.is_some_and(|expected| expected.abs_diff(*value) <= room), &words);
         }
     }
     Ok(())
