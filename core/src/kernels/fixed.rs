@@ -40,6 +40,28 @@ pub fn reciprocal_root(value: u64) -> (i32, u8) {
     (y.min(i32::MAX as u64) as i32, (62 - even / 2) as u8)
 }
 
+/// Fraction bits of what [`power_of_half`] takes.
+pub const POWER_BITS: u32 = 26;
+
+/// `2^30 * 2^-(x / 2^26)`, good to 27 bits.
+///
+/// The whole part shifts; for the fraction the series of `exp(-t)`, `t = fraction * ln 2`, from its tenth term inwards.
+pub fn power_of_half(x: u64) -> u32 {
+    const ONE: u32 = 1 << 30;
+    const LN_2: u64 = 744_261_118;
+    let (whole, fraction) = (x >> POWER_BITS, x & ((1 << POWER_BITS) - 1));
+    if whole > 30 {
+        return 0;
+    }
+    let t = (fraction * LN_2) >> POWER_BITS;
+    let mut series = ONE;
+    for term in (1..=10).rev() {
+        let next = ((t * series as u64) >> 30) as u32;
+        series = ONE - next.checked_div(term).unwrap_or(0);
+    }
+    series >> whole
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +81,18 @@ mod tests {
         for m in samples().map(|value| value as u32 | 1 << 31) {
             assert_eq!(reciprocal(m) as u64, (1u64 << 62).div_ceil(m as u64), "{m}");
         }
+    }
+
+    #[test]
+    fn power_of_half_has_27_bits() {
+        for x in
+            samples().map(|x| x >> 33).chain([0, 1, (1 << 26) - 1, 1 << 26, 30 << 26, 31 << 26, u64::MAX])
+        {
+            let exact = 2f64.powf(30.0 - x as f64 / 2f64.powi(26));
+            let found = power_of_half(x) as f64;
+            assert!((found - exact).abs() <= 8.0, "{x}: {found} instead of {exact}");
+        }
+        assert_eq!([0, 1 << 26, 31 << 26].map(power_of_half), [1 << 30, 1 << 29, 0]);
     }
 
     #[test]

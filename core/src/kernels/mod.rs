@@ -7,6 +7,7 @@
 //! firmware that carries one model.
 
 pub mod add;
+pub mod channel_attention;
 pub mod conv;
 #[cfg(mixel_columns)]
 mod conv_columns;
@@ -47,6 +48,7 @@ pub mod width;
 pub mod window;
 
 pub use add::{Add, Add16};
+pub use channel_attention::{CosineSoftmax, Gram};
 pub use conv::{Conv, Conv16, ConvInt4, ConvSparse};
 pub use conv_transpose::{ConvTranspose, ConvTranspose16};
 pub use depthwise::{Depthwise, Depthwise16};
@@ -120,6 +122,10 @@ pub enum OpKind {
     Gather = 20,
     /// Bilinear or nearest resampling of images.
     Resize = 21,
+    /// Products of the channels of queries and keys, summed over positions.
+    Gram = 22,
+    /// Softmax of the cosines between channels.
+    CosineSoftmax = 23,
     /// [`OpKind::Linear`] with 16-bit input or output.
     Linear16 = 65,
     /// [`OpKind::Conv`] with 16-bit input or output.
@@ -200,6 +206,8 @@ impl OpKind {
         Self::Move,
         Self::Gather,
         Self::Resize,
+        Self::Gram,
+        Self::CosineSoftmax,
         Self::Lut16,
         Self::Add16,
         Self::Mul16,
@@ -405,7 +413,7 @@ op_set! {
     /// Every operator of this crate.
     pub struct All: Linear, Lut, Lut16, Add, Add16, Mul, Mul16, Div, Div16, Requantize,
         Softmax, Softmax16, LayerNorm, LayerNorm16, GroupNorm, GroupNorm16, L2Norm, L2Norm16, Reduce, Reduce16, Move,
-        Gather, Resize, Resize16, Conv, Depthwise, ConvTranspose, MaxPool, AveragePool, MatMul, Projection,
+        Gather, Resize, Resize16, Gram, CosineSoftmax, Conv, Depthwise, ConvTranspose, MaxPool, AveragePool, MatMul, Projection,
         Linear16, Conv16, Depthwise16, ConvTranspose16, MaxPool16, AveragePool16, MatMul16, Projection16,
         LinearInt4, ConvInt4, ProjectionInt4, LinearSparse, ConvSparse;
     strips: true;

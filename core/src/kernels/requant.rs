@@ -142,6 +142,21 @@ impl Quantized for i16 {
     }
 }
 
+impl Quantized for i32 {
+    const MIN: i32 = i32::MIN;
+    const MAX: i32 = i32::MAX;
+
+    #[inline(always)]
+    fn widen(self) -> i32 {
+        self
+    }
+
+    #[inline(always)]
+    fn narrow(value: i32) -> Self {
+        value
+    }
+}
+
 /// The last step of an operator: zero point and range of its output. The range is that of a fused activation, within
 /// the type's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

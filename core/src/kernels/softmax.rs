@@ -104,7 +104,7 @@ impl<'p> Weights<'p> {
 
 /// What one row is divided by, and its largest element.
 #[derive(Clone, Copy)]
-struct Divisor {
+pub(super) struct Divisor {
     max: i32,
     /// `2^(shift) / (sum of weights * scale of the output)`, below 2^31.
     factor: i32,
@@ -134,7 +134,7 @@ impl Divisor {
 
     /// That of a row with largest element `max` and sum `sum` of weights, at least [`ONE`].
     #[inline]
-    fn new(max: i32, sum: u64, scale: Scale) -> Self {
+    pub(super) fn new(max: i32, sum: u64, scale: Scale) -> Self {
         let leading = sum.leading_zeros();
         let inverse = reciprocal((sum << leading >> 32) as u32);
         let factor = (inverse as u64 * scale.multiplier as u64) >> 31;
@@ -171,8 +171,9 @@ impl Divisor {
         }
     }
 
+    /// The quotient of one weight, in steps of the output.
     #[inline(always)]
-    fn apply(self, weight: u32, clamp: Clamp) -> i32 {
+    pub(super) fn apply(self, weight: u32, clamp: Clamp) -> i32 {
         clamp.limit32(round_shift32(high(weight as i32, self.factor), self.shift - 32))
     }
 }
@@ -260,13 +261,18 @@ impl<W: Width> Kernel for SoftmaxOf<W> {
 /// which is `round(weight * 2^62 / sum * multiplier / 2^(62 + shift))` with the reciprocal rounded up in its 31st bit.
 pub fn reference(x: &[i32], weight: impl Fn(u32) -> u32, scale: Scale, clamp: Clamp, y: &mut [i32]) {
     let Some(max) = x.iter().copied().max() else { return };
-    let sum: u64 = x.iter().map(|x| weight((max - x) as u32) as u64).sum();
+    quotients_reference(|index| weight((max - x[index]) as u32), scale, clamp, y);
+}
+
+/// The division of that: of the weight of every element by their sum.
+pub(super) fn quotients_reference(weight: impl Fn(usize) -> u32, scale: Scale, clamp: Clamp, y: &mut [i32]) {
+    let sum: u64 = (0..y.len()).map(|index| weight(index) as u64).sum();
     let leading = sum.leading_zeros();
     let inverse = (1u64 << 62).div_ceil((sum << leading >> 32).max(1));
     let factor = (inverse * scale.multiplier as u64) >> 31;
     let shift = (63 + scale.shift as u32).saturating_sub(leading).clamp(33, 62);
-    for (x, y) in x.iter().zip(y) {
-        let quotient = weight((max - x) as u32) as u64 * factor;
+    for (index, y) in y.iter_mut().enumerate() {
+        let quotient = weight(index) as u64 * factor;
         *y = clamp.limit(round_shift(quotient as i64, shift as u8));
     }
 }

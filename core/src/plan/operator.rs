@@ -122,6 +122,11 @@ impl<'p> Operator<'p> {
         Self { view: Some(view), ..self }
     }
 
+    /// Whether rows in front of those that it sees have been through it in this run.
+    pub(crate) fn resumed(&self) -> bool {
+        self.view.is_some_and(|view| view.resumed)
+    }
+
     /// What it sees of its operands, when that is not all.
     pub(crate) fn view(&self) -> Option<&View> {
         self.view.as_ref()

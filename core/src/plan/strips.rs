@@ -88,6 +88,8 @@ pub struct View {
     rows: [(u16, u16); MAX_INPUTS + 1],
     /// Rows of padding above them.
     pub pad: u16,
+    /// Whether there were rows before these.
+    pub resumed: bool,
 }
 
 impl View {
@@ -258,7 +260,8 @@ impl Walk {
             return Ok(None);
         }
         let from = stage.vertical.first(stage.done);
-        let mut view = View { pad: stage.vertical.above(stage.done), ..View::default() };
+        let mut view =
+            View { pad: stage.vertical.above(stage.done), resumed: stage.done > 0, ..View::default() };
         let inputs = operator.inputs as usize;
         for (input, rows) in view.rows.iter_mut().enumerate().take(inputs) {
             let physical = operator.input(input)?.dims[1];

@@ -6,6 +6,7 @@
 #![no_std]
 
 mod bench;
+pub mod channel_attention;
 pub mod conv;
 pub mod elementwise;
 pub mod linear;
@@ -44,4 +45,5 @@ pub fn run_some<'r>(memory: &'r mut [u8], every: usize, report: &'r mut Report<'
     elementwise::run(&mut bench);
     normalising::run(&mut bench);
     moving::run(&mut bench);
+    channel_attention::run(&mut bench);
 }

@@ -416,6 +416,9 @@ pub enum Op {
         /// Lower bound of the norm.
         epsilon: f32,
     },
+    /// [queries `1,H,W,C`, keys `1,H,W,C`, constant temperatures, one a head]: `1,1,C,C` with the softmax over the
+    /// channels j of a head of `temperature * cosine(query channel i, key channel j)` over all positions, and zeros between heads.
+    ChannelAttention,
     /// [x `N,H,W,C`].
     Pool {
         /// Which.
@@ -512,6 +515,7 @@ impl Op {
             Op::LayerNorm { .. } => "LayerNorm",
             Op::GroupNorm { .. } => "GroupNorm",
             Op::L2Norm { .. } => "L2Norm",
+            Op::ChannelAttention => "ChannelAttention",
             Op::Pool { pooling: Pooling::Max, .. } => "MaxPool",
             Op::Pool { .. } => "AveragePool",
             Op::Reduce { .. } => "Reduce",

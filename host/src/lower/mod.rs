@@ -75,6 +75,7 @@ fn lower_node(builder: &mut Builder<'_>, node: &Node) -> Result<()> {
         Op::Softmax { axis } => normal::softmax(builder, node, *axis),
         Op::LayerNorm { epsilon } => normal::normalise(builder, node, None, *epsilon),
         Op::GroupNorm { groups, epsilon } => normal::normalise(builder, node, Some(*groups), *epsilon),
+        Op::ChannelAttention => normal::channel_attention(builder, node),
         Op::L2Norm { axes, epsilon } => normal::l2_norm(builder, node, axes, *epsilon),
         Op::Pool { pooling, window } => window::pool(builder, node, *pooling, window),
         Op::Resize { sampling, coordinates, scales } => {
@@ -100,6 +101,7 @@ pub(crate) fn takes_16_bits(node: &Node, weights: Option<&Weights>) -> bool {
         }
         // Products of two 16-bit numbers have 31 bits already.
         Op::MatMul { .. } => false,
+        Op::ChannelAttention => false,
         _ => true,
     }
 }

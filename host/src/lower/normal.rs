@@ -1,6 +1,7 @@
 //! Softmax and normalisations: tables and constants.
 
 use mixel_core::kernels::OpKind;
+use mixel_core::kernels::channel_attention::CosineSoftmaxParams;
 use mixel_core::kernels::l2_norm::L2NormParams;
 use mixel_core::kernels::layer_norm::{NormParams, z_bits};
 use mixel_core::kernels::softmax::SoftmaxParams;
@@ -12,7 +13,7 @@ use super::linear::width;
 use super::scale::nearest;
 use super::{axes_of_four, axis_of_four, window};
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Clip, Node};
+use crate::graph::{Clip, Node, Quantization, Shape};
 
 /// [`crate::graph::Op::Softmax`].
 pub(super) fn softmax(builder: &mut Builder<'_>, node: &Node, axis: usize) -> Result<()> {
@@ -124,4 +125,29 @@ pub(super) fn l2_norm(builder: &mut Builder<'_>, node: &Node, axes: &[usize], ep
     let params = L2NormParams { axes, epsilon, scale, min: range.min, max: range.max };
     let kind = width(OpKind::L2Norm, OpKind::L2Norm16, &[x, y]);
     builder.unary(node, kind, params.encode().bytes())
+}
+
+/// [`crate::graph::Op::ChannelAttention`]: sums over the image, then the softmax of their cosines.
+pub(super) fn channel_attention(builder: &mut Builder<'_>, node: &Node) -> Result<()> {
+    let y = builder.quantization(node.output)?;
+    let temperatures = builder.constant(node, node.inputs[2])?;
+    let channels = builder.shape(node.inputs[0]).dims.last().copied().unwrap_or(1);
+    let width = channels / temperatures.len().max(1);
+    let steps = temperatures.iter().map(|&t| f64::from(t) * std::f64::consts::LOG2_E * 2f64.powi(16));
+    if temperatures.iter().any(|temperature| temperature.abs() > 4096.0) {
+        let message = "a temperature of its softmax is beyond 4096";
+        return Err(Error::new(ErrorKind::Quantization, &node.name, message)
+            .hint("such an attention picks one channel: check the model"));
+    }
+    let bytes: Vec<u8> = steps.flat_map(|step| (step.round() as i32).to_le_bytes()).collect();
+    let temperatures = Constant { count: temperatures.len(), ..builder.data(&bytes) };
+    let (queries, keys) = (builder.tensor(node.inputs[0])?, builder.tensor(node.inputs[1])?);
+    let whole = Quantization { scale: 1.0, zero_point: 0, dtype: DType::I32 };
+    let name = format!("{}/sums", builder.name(node.output));
+    let sums = builder.temporary(name, &Shape::fixed(&[1, channels, width + 2, 2]), whole)?;
+    builder.operator(&format!("{}/sums", node.name), OpKind::Gram, &[queries, keys], sums, &[]);
+    let params = CosineSoftmaxParams { temperatures, scale: nearest(1.0 / y.scale as f64, &node.name)? };
+    let output = builder.tensor(node.output)?;
+    builder.operator(&node.name, OpKind::CosineSoftmax, &[sums], output, params.encode().bytes());
+    Ok(())
 }

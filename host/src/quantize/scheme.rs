@@ -224,7 +224,7 @@ fn activations(graph: &Graph) -> Vec<ValueId> {
 /// The inputs of `node` that are activations.
 fn activation_inputs(node: &Node) -> Vec<ValueId> {
     let count = match node.op {
-        Op::Binary { .. } | Op::MatMul { .. } => 2,
+        Op::Binary { .. } | Op::MatMul { .. } | Op::ChannelAttention => 2,
         Op::Concat { .. } => node.inputs.len(),
         Op::Projection => 0,
         _ => 1,
@@ -235,7 +235,7 @@ fn activation_inputs(node: &Node) -> Vec<ValueId> {
 /// Outputs whose range is known without data.
 fn fixed(op: &Op) -> Option<Quantization> {
     match op {
-        Op::Softmax { .. } => Some(Quantization { scale: 1.0 / 256.0, zero_point: -128, dtype: DType::I8 }),
+        Op::Softmax { .. } | Op::ChannelAttention => Some(Quantization { scale: 1.0 / 256.0, zero_point: -128, dtype: DType::I8 }),
         Op::L2Norm { .. } => Some(Quantization { scale: 1.0 / 128.0, zero_point: 0, dtype: DType::I8 }),
         _ => None,
     }

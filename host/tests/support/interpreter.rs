@@ -189,6 +189,7 @@ pub fn evaluate(op: &Op, inputs: &[&Tensor], dims: &[usize]) -> Tensor {
             let sum: f64 = indices(dims).filter(same).map(|i| f64::from(x.at(&i)).powi(2)).sum();
             x.at(index) / (sum.sqrt() as f32).max(*epsilon)
         }),
+        Op::ChannelAttention => channel_attention(x, inputs[1], &inputs[2].data, dims),
         Op::Pool { pooling, window } => Tensor::build(dims, |index| pool(x, *pooling, window, index)),
         Op::Reduce { reduction, axes } => {
             let kept: Vec<usize> = (0..x.dims.len()).filter(|axis| !axes.contains(axis)).collect();
@@ -476,4 +477,31 @@ pub fn transposed(x: &Tensor, perm: &[usize]) -> Tensor {
     }
     let dims: Vec<usize> = perm.iter().map(|&axis| x.dims[axis]).collect();
     evaluate(&Op::Transpose { perm: perm.to_vec() }, &[x], &dims)
+}
+
+/// Softmax of the cosines between the channels of `q` and of `k` in each head.
+fn channel_attention(q: &Tensor, k: &Tensor, temperatures: &[f32], dims: &[usize]) -> Tensor {
+    let channels = dims[3];
+    let width = channels / temperatures.len();
+    let channel = |x: &Tensor, channel: usize| -> Vec<f64> {
+        x.data.iter().skip(channel).step_by(channels).map(|&x| f64::from(x)).collect()
+    };
+    let unit = |x: &Tensor, at: usize| {
+        let x = channel(x, at);
+        let norm = x.iter().map(|x| x * x).sum::<f64>().sqrt().max(1e-12);
+        x.into_iter().map(|x| x / norm).collect::<Vec<f64>>()
+    };
+    let mut result = Tensor::new(dims, vec![0.0; channels * channels]);
+    for row in 0..channels {
+        let head = row / width * width;
+        let cosine = |partner: usize| -> f64 {
+            unit(q, row).iter().zip(unit(k, partner)).map(|(q, k)| q * k).sum::<f64>()
+                * f64::from(temperatures[row / width])
+        };
+        let powers: Vec<f64> = (head..head + width).map(|partner| cosine(partner).exp()).collect();
+        for (at, power) in powers.iter().enumerate() {
+            result.data[row * channels + head + at] = (power / powers.iter().sum::<f64>()) as f32;
+        }
+    }
+    result
 }

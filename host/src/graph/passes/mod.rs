@@ -4,6 +4,7 @@
 //! value that the float model has can be observed there as before.
 
 mod chains;
+mod channel_attention;
 mod dedupe;
 mod edit;
 mod fold;
@@ -12,6 +13,7 @@ mod norms;
 mod pads;
 mod products;
 mod reshapes;
+mod splits;
 mod transposes;
 
 use super::{Graph, Op};
@@ -21,8 +23,17 @@ pub fn run(graph: &mut Graph) {
     same_quantization(graph);
     settle(graph, &[unneeded, dedupe::run, transposes::run, chains::run]);
     settle(graph, &[unneeded, dedupe::run, transposes::run, reshapes::run, chains::run]);
-    let patterns: [Pass; 7] =
-        [unneeded, dedupe::run, chains::run, norms::run, gates::run, products::run, pads::run];
+    let patterns: [Pass; 9] = [
+        unneeded,
+        dedupe::run,
+        chains::run,
+        norms::run,
+        gates::run,
+        products::run,
+        pads::run,
+        channel_attention::run,
+        splits::run,
+    ];
     settle(graph, &patterns);
     settle(
         graph,

@@ -119,10 +119,25 @@ fn l2_norm(graph: &mut Graph, index: usize) -> bool {
         _ => return false,
     };
     let Some((squares, axes)) = reduced(graph, sum, Reduction::Sum) else { return false };
-    if edit::chain(graph, squares) != (x, vec![Function::Power { exponent: 2.0 }]) {
+    if !squares_of(graph, squares, x) {
         return false;
     }
     let node = &mut graph.nodes[index];
     (node.op, node.inputs) = (Op::L2Norm { axes, epsilon }, vec![x]);
     true
+}
+
+/// Whether `squares` are those of `x`, taken before both were reshaped or after.
+fn squares_of(graph: &Graph, squares: ValueId, x: ValueId) -> bool {
+    if edit::chain(graph, squares) == (x, vec![Function::Power { exponent: 2.0 }]) {
+        return true;
+    }
+    let unshaped = |id: ValueId| {
+        let node = &graph.nodes[graph.producer(id)?];
+        (node.op == Op::Reshape).then(|| node.inputs[0])
+    };
+    match (unshaped(squares), unshaped(x)) {
+        (Some(squares), Some(before)) => squares_of(graph, squares, before),
+        _ => false,
+    }
 }
