@@ -4,10 +4,11 @@ use crate::arch::Backend;
 use crate::arch::view::Arena;
 use crate::events::histogram::Histogram;
 use crate::events::patch::Emitted;
-use crate::kernels::{Execute, OpSet, Run};
+use crate::kernels::feed::FeedParams;
+use crate::kernels::{Execute, OpKind, OpSet, Run};
 use crate::plan::format::Section;
 use crate::plan::strips::{Group, Keep, Walk};
-use crate::plan::{Direction, FrontEnd, Operator, Place, Plan, Rows, Tensor};
+use crate::plan::{DType, Direction, FrontEnd, Operator, Place, Plan, Rows, Tensor};
 use crate::profile::{Observer, Unobserved};
 use crate::text::Words;
 
@@ -45,6 +46,25 @@ impl core::fmt::Display for SessionError {
 }
 
 impl core::error::Error for SessionError {}
+
+/// The rows of images on their way into and out of a plan that takes them row by row ([`crate::plan::strips`]), so that they may
+/// be larger than the arena.
+pub trait Stream {
+    /// Fills `rows` with the rows of input `input` from row `first` on, in the order of its tensor. Rows come in order, and again
+    /// from the first for each group of operators that reads the input.
+    fn feed(&mut self, input: usize, first: usize, rows: &mut [u8]);
+
+    /// Takes the rows of output `output` from row `first` on. Rows come in order, each once.
+    fn take(&mut self, output: usize, first: usize, rows: &[u8]);
+}
+
+/// What plans have that hold their images whole. A plan that streams has zero points for input with it, and its outputs are lost.
+struct Whole;
+
+impl Stream for Whole {
+    fn feed(&mut self, _input: usize, _first: usize, _rows: &mut [u8]) {}
+    fn take(&mut self, _output: usize, _first: usize, _rows: &[u8]) {}
+}
 
 /// A plan with the memory to run it.
 pub struct Session<'p, 'a, O> {
@@ -175,11 +195,17 @@ impl<'p, 'a, O: OpSet> Session<'p, 'a, O> {
 
     /// Runs all operators and tells `observer` of each.
     pub fn run_observed<T: Observer>(&mut self, observer: &mut T) {
+        self.run_streamed(&mut Whole, observer);
+    }
+
+    /// Runs all operators with images that come and go by rows through `stream` where the plan says so
+    /// ([`crate::plan::RawPlan::streamed`]), and tells `observer` of each.
+    pub fn run_streamed<S: Stream, T: Observer>(&mut self, stream: &mut S, observer: &mut T) {
         let mut next = 0;
         if O::STRIPS {
             for group in self.plan.groups() {
                 self.run_range(next..group.first, observer);
-                self.run_strips(group, observer);
+                self.run_strips(group, stream, observer);
                 next = group.operators().end;
             }
         }
@@ -197,7 +223,7 @@ impl<'p, 'a, O: OpSet> Session<'p, 'a, O> {
     /// Every operator of the group in turn, as long as rows of the last output are missing. Out of line, as the walk takes
     /// some hundred bytes of stack.
     #[inline(never)]
-    fn run_strips<T: Observer>(&mut self, group: Group<'_>, observer: &mut T) {
+    fn run_strips<S: Stream, T: Observer>(&mut self, group: Group<'_>, stream: &mut S, observer: &mut T) {
         let raw = *self.plan;
         let Ok(mut walk) = Walk::new(raw, group) else { return };
         while walk.advance() {
@@ -210,10 +236,36 @@ impl<'p, 'a, O: OpSet> Session<'p, 'a, O> {
                     memory.copy_from(&memory.reader().window(from, bytes));
                 }
                 if let Ok(Some(operator)) = walk.view(index, operator) {
-                    self.run_operator(at, operator, observer);
+                    let rows = walk.rows(index);
+                    match FeedParams::read(operator.params()).filter(|_| operator.kind == OpKind::Feed) {
+                        Some(params) => self.feed(&operator, params.input as usize, rows.start, stream),
+                        None => self.run_operator(at, operator, observer),
+                    }
+                    if group.streams && index + 1 == group.count {
+                        self.give(&operator, rows.start, stream);
+                    }
                 }
                 walk.done(index);
             }
+        }
+    }
+
+    /// Has the rows of an input filled that `operator` sees as its output.
+    fn feed<S: Stream>(&mut self, operator: &Operator<'_>, input: usize, first: usize, stream: &mut S) {
+        let Ok(rows) = operator.output(0) else { return };
+        let bytes = self.bytes_mut(&rows);
+        if rows.dtype == DType::I8 {
+            bytes.fill(rows.zero_point as u8);
+        }
+        stream.feed(input, first, bytes);
+    }
+
+    /// Gives away the rows that `operator`, the last one of a group that streams, has made.
+    fn give<S: Stream>(&self, operator: &Operator<'_>, first: usize, stream: &mut S) {
+        let tensor = operator.tensor_index(operator.inputs as usize);
+        let output = self.plan.outputs().position(|port| port.tensor == tensor);
+        if let (Some(output), Ok(rows)) = (output, operator.output(0)) {
+            stream.take(output, first, self.bytes(&rows));
         }
     }
 

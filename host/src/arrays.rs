@@ -59,6 +59,11 @@ macro_rules! element_access {
                 match self { $(Self::$variant(data) => data.iter().map(|&x| x as f32).collect(),)* }
             }
 
+            /// The elements at `places`, which are below [`ArrayData::len`].
+            pub fn picked(&self, places: &[usize]) -> Self {
+                match self { $(Self::$variant(data) => Self::$variant(places.iter().map(|&at| data[at]).collect()),)* }
+            }
+
             /// The elements `range`.
             fn slice(&self, range: std::ops::Range<usize>) -> Self {
                 match self { $(Self::$variant(data) => Self::$variant(data[range].to_vec()),)* }

@@ -14,7 +14,7 @@ use crate::events::{self, Recording};
 use crate::graph::{EventSpec, Graph, ValueId};
 use crate::import::{self, ImportOptions, Model};
 use crate::lower::lower;
-use crate::plan::{Gain, Placement, Saving, in_strips};
+use crate::plan::{Gain, Placement, Saving, by_rows, channels_last, in_strips};
 use crate::program::Program;
 use crate::quantize::{self, Quantized, Statistics};
 use crate::reference::Reference;
@@ -124,6 +124,8 @@ pub struct CompileOptions {
     pub strips: Strips,
     /// Bytes of the arena at most.
     pub max_arena: Option<usize>,
+    /// Whether images come and go row by row and may be larger than the arena.
+    pub rows: bool,
 }
 
 /// Whether operators run in strips of rows, so that large tensors never exist whole. The code for it takes 5 kB of flash.
@@ -145,6 +147,7 @@ pub struct Prepared {
     strip: bool,
     strips: Strips,
     max_arena: Option<usize>,
+    rows: bool,
 }
 
 /// A compiled model.
@@ -178,6 +181,7 @@ pub fn prepare(path: &Path, options: &CompileOptions) -> Result<Prepared> {
         strip: options.strip,
         strips: options.strips,
         max_arena: options.max_arena,
+        rows: options.rows,
     })
 }
 
@@ -192,7 +196,7 @@ impl Prepared {
     /// # Errors
     /// Those of lowering, planning and emitting.
     pub fn compile(&self, target: Target) -> Result<Compiled> {
-        self.compile_with(target, self.strips)
+        self.compile_with(target, self.strips, self.rows)
     }
 
     /// The plan for `target` in which every tensor exists whole, to be looked at operator by operator. It gives the same
@@ -201,12 +205,18 @@ impl Prepared {
     /// # Errors
     /// As [`Prepared::compile`].
     pub fn compile_whole(&self, target: Target) -> Result<Compiled> {
-        self.compile_with(target, Strips::Off)
+        self.compile_with(target, Strips::Off, false)
     }
 
-    fn compile_with(&self, target: Target, strips: Strips) -> Result<Compiled> {
+    fn compile_with(&self, target: Target, strips: Strips, rows: bool) -> Result<Compiled> {
         let _progress = Progress::new("planning memory");
-        let mut program = lower(&self.quantized, target.layout())?;
+        let mut program = if rows {
+            let mut quantized = self.quantized.clone();
+            channels_last(&mut quantized.graph);
+            lower(&quantized, target.layout())?
+        } else {
+            lower(&self.quantized, target.layout())?
+        };
         for port in &mut program.ports {
             let found = self.interfaces.iter().find(|(name, _)| *name == port.name);
             port.interface = found.map_or(Interface::Integers, |(_, interface)| *interface);
@@ -217,7 +227,12 @@ impl Prepared {
             Strips::Most => Saving { least: 0.1, limit },
             Strips::Off => Saving { least: f32::INFINITY, limit: usize::MAX },
         };
-        let (program, placement, gains) = in_strips(program, saving)?;
+        let (program, placement, gains) = if rows {
+            let (program, placement) = by_rows(&program, limit)?;
+            (program, placement, Vec::new())
+        } else {
+            in_strips(program, saving)?
+        };
         if strips != Strips::Off && placement.arena() > limit {
             let least = placement.arena();
             return Err(Error::new(ErrorKind::Plan, "", format!("the arena takes {least} bytes, {limit} are allowed"))

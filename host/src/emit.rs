@@ -75,11 +75,11 @@ fn write(
         writer.operator(operator.kind, &operator.inputs, &operator.outputs, &operator.params, name)?;
     }
     for strips in &program.strips {
-        writer.strips(strips.first as u16, strips.rows, &strips.heights)?;
+        writer.strips((strips.first as u16, strips.rows, strips.streams), &strips.heights)?;
     }
     for port in &program.ports {
         let name = writer.string(&port.name)?;
-        writer.port_as(port.tensor, port.direction, port.interface, name)?;
+        writer.port_as(port.tensor, port.direction, (port.interface, port.channels_first), name)?;
     }
     for &(state, initial) in &program.states {
         writer.state(state, initial)?;

@@ -213,7 +213,7 @@ fn weights(operator: &Operator<'_>) -> Option<WeightFacts> {
 }
 
 fn port_facts(plan: &RawPlan<'_>, port: &Port<'_>) -> Option<PortFacts> {
-    let tensor = plan.tensor(port.tensor).ok()?;
+    let tensor = plan.port_tensor(port).ok()?;
     let interface = match port.interface {
         Interface::Reals => "float32",
         interface => type_name(tensor.dtype, interface == Interface::Unsigned),

@@ -40,8 +40,12 @@ pub struct Strips {
     pub first: usize,
     /// Rows of the last output that a strip gives.
     pub rows: u16,
+    /// Whether the last output leaves strip by strip.
+    pub streams: bool,
     /// Height of the whole output of each.
     pub heights: Vec<u16>,
+    /// Whether the memory of each output is free from one strip to the next ([`mixel_core::plan::strips::passing`]).
+    pub passing: Vec<bool>,
 }
 
 impl Strips {
@@ -88,6 +92,8 @@ pub struct ProgramPort {
     pub direction: Direction,
     /// What the model itself has there.
     pub interface: Interface,
+    /// Whether the model itself has the channels first.
+    pub channels_first: bool,
     /// The model's name for it.
     pub name: String,
 }

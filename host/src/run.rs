@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use mixel_core::plan::{Plan, PlanError};
+use mixel_core::plan::{Plan, PlanError, Tensor};
 use mixel_core::profile::Observer;
+use mixel_core::session::Stream;
 use mixel_core::{All, Session};
 
 use crate::aligned::Aligned;
@@ -61,8 +62,13 @@ pub fn on_host(
     for (index, sample) in samples.iter().enumerate() {
         session.reset();
         feed(&mut session, index, sample)?;
-        session.run_observed(&mut Each { sample: index, observe });
-        all.push((0..outputs).map(|output| session.output(output).to_vec()).collect());
+        let mut images = Images::new(plan, sample);
+        session.run_streamed(&mut images, &mut Each { sample: index, observe });
+        let output = |output: usize| match std::mem::take(&mut images.outputs[output]) {
+            Some(image) => image,
+            None => session.output(output).to_vec(),
+        };
+        all.push((0..outputs).map(output).collect());
     }
     Ok(all)
 }
@@ -94,16 +100,55 @@ pub fn feed(session: &mut Session<'_, '_, All>, index: usize, sample: &Sample) -
                 return Err(refused(format!("{} arrays for {inputs} inputs", given.len())));
             }
             for (input, bytes) in given.iter().enumerate() {
-                let room = session.input(input);
-                if room.len() != bytes.len() {
-                    let message = format!("{} bytes for input {input} of {}", bytes.len(), room.len());
+                let plan = *session.plan();
+                let port = plan.inputs().nth(input);
+                let wanted =
+                    port.and_then(|port| plan.port_tensor(&port).ok()).map_or(0, |tensor| tensor.bytes());
+                if wanted != bytes.len() {
+                    let message = format!("{} bytes for input {input} of {wanted}", bytes.len());
                     return Err(refused(message));
                 }
-                room.copy_from_slice(bytes);
+                // Images that come by rows are fetched during the run.
+                if port.is_some_and(|port| plan.streamed(&port).is_none()) {
+                    session.input(input).copy_from_slice(bytes);
+                }
             }
         }
     }
     Ok(())
+}
+
+/// The images of one sample whose rows come and go during a run.
+struct Images<'s> {
+    inputs: &'s [Vec<u8>],
+    /// Bytes of a row of each input.
+    rows: Vec<usize>,
+    /// What has come out of each output that goes by rows.
+    outputs: Vec<Option<Vec<u8>>>,
+}
+
+impl<'s> Images<'s> {
+    fn new(plan: Plan<'_>, sample: &'s Sample) -> Self {
+        let inputs = match sample {
+            Sample::Tensors { inputs, .. } => &inputs[..],
+            Sample::Text(_) => &[],
+        };
+        let row = |tensor: Tensor| tensor.row_elements() * tensor.dtype.size();
+        let rows = plan.inputs().map(|port| plan.tensor(port.tensor).map_or(0, row)).collect();
+        let outputs = plan.outputs().map(|port| plan.streamed(&port).map(|_| Vec::new())).collect();
+        Self { inputs, rows, outputs }
+    }
+}
+
+impl Stream for Images<'_> {
+    fn feed(&mut self, input: usize, first: usize, rows: &mut [u8]) {
+        let start = first * self.rows[input];
+        rows.copy_from_slice(&self.inputs[input][start..start + rows.len()]);
+    }
+
+    fn take(&mut self, output: usize, _first: usize, rows: &[u8]) {
+        self.outputs[output].get_or_insert_default().extend_from_slice(rows);
+    }
 }
 
 struct Each<'o> {

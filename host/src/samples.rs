@@ -84,7 +84,9 @@ pub fn sample(plan: &RawPlan<'_>, case: &Case) -> Result<Sample> {
     let mut rows = None;
     let inputs = plan.inputs().zip(arrays).map(|(port, array)| {
         let tensor =
-            plan.tensor(port.tensor).map_err(|_| Error::new(ErrorKind::Plan, port.name, "no tensor"))?;
+            plan.port_tensor(&port).map_err(|_| Error::new(ErrorKind::Plan, port.name, "no tensor"))?;
+        let turned = if port.channels_first { channels_last(array) } else { None };
+        let array = turned.as_ref().unwrap_or(array);
         let present = fit(port.name, &tensor, plan.max_rows(), &array.dims)?;
         if let (Some(present), Some(earlier)) = (present, rows)
             && present != earlier
@@ -98,6 +100,19 @@ pub fn sample(plan: &RawPlan<'_>, case: &Case) -> Result<Sample> {
     });
     let inputs = inputs.collect::<Result<Vec<_>>>()?;
     Ok(Sample::Tensors { rows: rows.map(|rows| rows as u32), inputs })
+}
+
+/// Images `[n, c, h, w]` as `[n, h, w, c]`; none for other shapes.
+fn channels_last(array: &Array) -> Option<Array> {
+    let [images, channels, height, width] = array.dims[..] else { return None };
+    let pixels = height * width;
+    let order: Vec<usize> = (0..images * pixels * channels)
+        .map(|at| {
+            let (image, at) = (at / (pixels * channels), at % (pixels * channels));
+            image * pixels * channels + at % channels * pixels + at / channels
+        })
+        .collect();
+    Array::new(&[images, height, width, channels], array.data.picked(&order)).ok()
 }
 
 /// What tensors of `plan` have when `present` rows are there; none means all.
@@ -257,7 +272,7 @@ pub fn output_arrays(
     ports
         .map(|(index, port)| {
             let tensor =
-                plan.tensor(port.tensor).map_err(|_| Error::new(ErrorKind::Plan, port.name, "no tensor"))?;
+                plan.port_tensor(&port).map_err(|_| Error::new(ErrorKind::Plan, port.name, "no tensor"))?;
             let mut all = Vec::new();
             for (output, &present) in outputs.iter().zip(rows) {
                 let mut integers = elements(tensor.dtype, &output[index]);
@@ -276,6 +291,17 @@ pub fn output_arrays(
                 _ => dims.insert(0, outputs.len()),
             }
             let interface = if raw { Interface::Integers } else { port.interface };
+            if port.channels_first && dims.len() == 4 {
+                let [samples, height, width, channels] = [dims[0], dims[1], dims[2], dims[3]];
+                let place = |at: usize| {
+                    let (image, at) = (at / (height * width * channels), at % (height * width * channels));
+                    image * height * width * channels
+                        + at % (height * width) * channels
+                        + at / (height * width)
+                };
+                all = (0..all.len()).map(|at| all[place(at)]).collect();
+                dims = vec![samples, channels, height, width];
+            }
             Ok((port.name.to_owned(), Array::new(&dims, present(&tensor, interface, &all))?))
         })
         .collect()
@@ -321,7 +347,7 @@ pub fn reference_inputs(plan: &RawPlan<'_>, case: &Case) -> Result<Vec<Array>> {
             .zip(arrays)
             .map(|(port, array)| {
                 let tensor = plan
-                    .tensor(port.tensor)
+                    .port_tensor(&port)
                     .map_err(|_| Error::new(ErrorKind::Plan, port.name, "no tensor"))?;
                 fit(port.name, &tensor, plan.max_rows(), &array.dims)?;
                 let data = if port.interface == Interface::Reals && matches!(array.data, ArrayData::F32(_)) {

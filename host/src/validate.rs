@@ -225,18 +225,17 @@ impl View<'_> {
     /// The float model's tensor `array` in the order, scale and quantization of the value.
     fn of(&self, array: &Array, channels: usize) -> Option<Vec<f32>> {
         let origin = self.origin;
-        let data = array.data.to_f32();
+        let whole = array.data.to_f32();
+        let (data, found) = origin.cut(&whole, &array.dims);
         let mut values = if origin.perm.is_empty() {
-            data
+            data.into_owned()
         } else {
-            if origin.perm.len() != array.dims.len()
-                || origin.perm.iter().any(|&axis| axis >= array.dims.len())
-            {
+            if origin.perm.len() != found.len() || origin.perm.iter().any(|&axis| axis >= found.len()) {
                 return None;
             }
-            let dims: Vec<usize> = origin.perm.iter().map(|&axis| array.dims[axis]).collect();
+            let dims: Vec<usize> = origin.perm.iter().map(|&axis| found[axis]).collect();
             let strides: Vec<usize> =
-                origin.perm.iter().map(|&axis| array.dims[axis + 1..].iter().product()).collect();
+                origin.perm.iter().map(|&axis| found[axis + 1..].iter().product()).collect();
             let place = |mut index: usize| {
                 let axes = dims.iter().zip(&strides).rev();
                 axes.fold(0, |place, (&dim, &stride)| {
@@ -325,7 +324,7 @@ mod tests {
     #[test]
     fn a_channels_first_tensor_is_compared_channels_last() {
         let array = Array::new(&[1, 2, 3], ArrayData::F32(vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0])).unwrap();
-        let origin = Origin { tensor: String::new(), perm: vec![0, 2, 1], channel_scale: vec![1.0, 10.0] };
+        let origin = Origin { perm: vec![0, 2, 1], channel_scale: vec![1.0, 10.0], ..Origin::default() };
         let mut view = View { origin: &origin, stated: None };
         assert_eq!(view.of(&array, 2).unwrap(), [0.0, 30.0, 1.0, 40.0, 2.0, 50.0]);
         view.stated = Some(Quantization { scale: 1.0, zero_point: 100, dtype: DType::I8 });

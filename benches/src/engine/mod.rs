@@ -107,7 +107,7 @@ pub fn noise(plan: &[u8], text: Option<&str>) -> mixel::Result<Sample> {
         return Ok(Sample::Text(text.into()));
     }
     let mut random = fastrand::Rng::with_seed(1);
-    let tensors = plan.inputs().filter_map(|port| plan.tensor(port.tensor).ok());
+    let tensors = plan.inputs().filter_map(|port| plan.port_tensor(&port).ok());
     let inputs = tensors.map(|tensor| {
         // Plain indices: below 25 in all models here, bins of text too.
         let plain = matches!(tensor.dtype, DType::U16 | DType::I32);

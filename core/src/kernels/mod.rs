@@ -20,9 +20,11 @@ mod depthwise_bands;
 #[cfg(not(target_os = "none"))]
 mod depthwise_rows;
 pub mod div;
+pub mod feed;
 pub mod fixed;
 pub mod gather;
 pub mod group_norm;
+pub mod join;
 pub mod l2_norm;
 pub mod layer_norm;
 pub mod linear;
@@ -42,6 +44,7 @@ pub mod reduce;
 pub mod requant;
 pub mod requantize;
 pub mod resize;
+pub mod shuffle;
 pub mod softmax;
 mod wide;
 pub mod width;
@@ -53,8 +56,10 @@ pub use conv::{Conv, Conv16, ConvInt4, ConvSparse};
 pub use conv_transpose::{ConvTranspose, ConvTranspose16};
 pub use depthwise::{Depthwise, Depthwise16};
 pub use div::{Div, Div16};
+pub use feed::Feed;
 pub use gather::Gather;
 pub use group_norm::{GroupNorm, GroupNorm16};
+pub use join::Join;
 pub use l2_norm::{L2Norm, L2Norm16};
 pub use layer_norm::{LayerNorm, LayerNorm16};
 pub use linear::{Linear, Linear16, LinearInt4, LinearSparse};
@@ -68,6 +73,7 @@ pub use projection_int4::ProjectionInt4;
 pub use reduce::{Reduce, Reduce16};
 pub use requantize::Requantize;
 pub use resize::{Resize, Resize16};
+pub use shuffle::Shuffle;
 pub use softmax::{Softmax, Softmax16};
 
 use crate::arch::Backend;
@@ -126,6 +132,12 @@ pub enum OpKind {
     Gram = 22,
     /// Softmax of the cosines between channels.
     CosineSoftmax = 23,
+    /// Rows of an input that come from outside while the plan runs.
+    Feed = 24,
+    /// Channels of several tensors one behind the other.
+    Join = 25,
+    /// Depth to space.
+    Shuffle = 26,
     /// [`OpKind::Linear`] with 16-bit input or output.
     Linear16 = 65,
     /// [`OpKind::Conv`] with 16-bit input or output.
@@ -208,6 +220,9 @@ impl OpKind {
         Self::Resize,
         Self::Gram,
         Self::CosineSoftmax,
+        Self::Feed,
+        Self::Join,
+        Self::Shuffle,
         Self::Lut16,
         Self::Add16,
         Self::Mul16,
@@ -413,7 +428,7 @@ op_set! {
     /// Every operator of this crate.
     pub struct All: Linear, Lut, Lut16, Add, Add16, Mul, Mul16, Div, Div16, Requantize,
         Softmax, Softmax16, LayerNorm, LayerNorm16, GroupNorm, GroupNorm16, L2Norm, L2Norm16, Reduce, Reduce16, Move,
-        Gather, Resize, Resize16, Gram, CosineSoftmax, Conv, Depthwise, ConvTranspose, MaxPool, AveragePool, MatMul, Projection,
+        Gather, Resize, Resize16, Gram, CosineSoftmax, Feed, Join, Shuffle, Conv, Depthwise, ConvTranspose, MaxPool, AveragePool, MatMul, Projection,
         Linear16, Conv16, Depthwise16, ConvTranspose16, MaxPool16, AveragePool16, MatMul16, Projection16,
         LinearInt4, ConvInt4, ProjectionInt4, LinearSparse, ConvSparse;
     strips: true;

@@ -147,16 +147,21 @@ impl Kernel for Move {
         // Two loops at a time, where the machine has a way for that.
         let rows = nest.pop();
         let plane = Plane { rows: rows.count, inner: count, row_steps: rows.steps, steps };
-        nest.each(start, |[mut from, mut to]| {
-            if moving::plane(x, y, [from, to], &plane) {
-                return;
-            }
-            for _ in 0..rows.count {
-                run_of(x, y, [from, to], plane);
-                from = from.wrapping_add_signed(rows.steps[0]);
-                to = to.wrapping_add_signed(rows.steps[1]);
-            }
-        });
+        nest.each(start, |start| copy(x, y, start, &plane));
+    }
+}
+
+/// Copies the bytes of a plane that begins at `start` of `x` and of `y`; those outside of them are left out.
+#[inline(never)]
+pub(super) fn copy(x: In<'_, u8>, y: Out<'_, u8>, start: [usize; 2], plane: &Plane) {
+    if moving::plane(x, y, start, plane) {
+        return;
+    }
+    let [mut from, mut to] = start;
+    for _ in 0..plane.rows {
+        run_of(x, y, [from, to], *plane);
+        from = from.wrapping_add_signed(plane.row_steps[0]);
+        to = to.wrapping_add_signed(plane.row_steps[1]);
     }
 }
 

@@ -130,6 +130,9 @@ pub enum Interface {
     Unsigned = 2,
 }
 
+/// Bit of an interface's code for [`Port::channels_first`].
+pub(crate) const CHANNELS_FIRST: u8 = 4;
+
 impl Interface {
     fn from_code(code: u8) -> Option<Self> {
         [Self::Integers, Self::Reals, Self::Unsigned].into_iter().find(|interface| *interface as u8 == code)
@@ -145,6 +148,8 @@ pub struct Port<'p> {
     pub direction: Direction,
     /// What the model has there.
     pub interface: Interface,
+    /// Whether the model itself has the channels in front of rows and columns; the tensor has them last.
+    pub channels_first: bool,
     /// The name that the model gives it; empty if stripped.
     pub name: &'p str,
 }
@@ -284,6 +289,38 @@ impl<'p> RawPlan<'p> {
         strips::groups(self.section(Section::Strips))
     }
 
+    /// The tensor of `port` as callers see it: with all rows, also where it holds a few of them at a time
+    /// ([`RawPlan::streamed`]).
+    ///
+    /// # Errors
+    /// The plan has no such tensor.
+    pub fn port_tensor(&self, port: &Port<'_>) -> Result<Tensor, Fault> {
+        let tensor = self.tensor(port.tensor)?;
+        let [images, rows, width, channels] = tensor.dims;
+        let rows = self.streamed(port).map_or(rows, u32::from);
+        Ok(Tensor { dims: [images, rows, width, channels], ..tensor })
+    }
+
+    /// Height of the image of `port` when it goes in or out row by row and its tensor holds a few rows only.
+    pub fn streamed(&self, port: &Port<'_>) -> Option<u16> {
+        self.groups().find_map(|group| {
+            let last = group.streams.then(|| group.count.saturating_sub(1));
+            let index = match port.direction {
+                Direction::Input => (0..group.count).find(|index| {
+                    let operator = self.operator(group.first + index);
+                    operator.is_some_and(|operator| {
+                        operator.kind == OpKind::Feed && operator.tensor_index(0) == port.tensor
+                    })
+                }),
+                Direction::Output => last.filter(|last| {
+                    let operator = self.operator(group.first + last);
+                    operator.is_some_and(|it| it.tensor_index(it.inputs as usize) == port.tensor)
+                }),
+            };
+            index.map(|index| group.height(index))
+        })
+    }
+
     /// Operator `index` with whole operands, also when it runs in strips: for tools that show shapes and work.
     pub fn whole_operator(&self, index: usize) -> Option<Operator<'p>> {
         match self.groups().find(|group| group.operators().contains(&index)) {
@@ -303,8 +340,9 @@ impl<'p> RawPlan<'p> {
                 1 => Direction::Output,
                 _ => return None,
             };
-            let interface = Interface::from_code(interface)?;
-            Some(Port { tensor, direction, interface, name: plan.string(cursor.word()) })
+            let channels_first = interface & CHANNELS_FIRST != 0;
+            let interface = Interface::from_code(interface & !CHANNELS_FIRST)?;
+            Some(Port { tensor, direction, interface, channels_first, name: plan.string(cursor.word()) })
         })
     }
 
@@ -410,7 +448,9 @@ impl<'p> RawPlan<'p> {
         }
         for (index, port) in self.ports().enumerate() {
             let tensor = self.tensor(port.tensor).map_err(|_| PlanError::Port(index as u16))?;
-            if tensor.place != Place::Arena {
+            // The same bound as of tensors that stand whole.
+            let streamed = self.streamed(&port).map_or(1, usize::from).checked_mul(tensor.row_elements());
+            if tensor.place != Place::Arena || streamed.is_none_or(|elements| elements > 1 << 28) {
                 return Err(PlanError::Port(index as u16));
             }
         }
@@ -453,7 +493,13 @@ impl<'p> RawPlan<'p> {
         }
         let scratch = strips::check::<O>(*self, group)?;
         let mut operators = group.operators().filter_map(|index| self.operator(index));
-        let fits = operators.all(|operator| self.leaves_scratch(&operator, scratch));
+        let given = |operator: Operator<'_>| {
+            let output = operator.tensor_index(operator.inputs as usize);
+            self.outputs().any(|port| port.tensor == output)
+        };
+        // What nobody takes would be lost.
+        let lost = group.streams && !self.operator(group.operators().end - 1).is_some_and(given);
+        let fits = !lost && operators.all(|operator| self.leaves_scratch(&operator, scratch));
         if fits { Ok(()) } else { Err(PlanError::Section(Section::Strips)) }
     }
 

@@ -5,6 +5,11 @@
 //! tensor in between is a *line buffer*: the rows that windows below still reach. Its record in the plan has as many rows as
 //! the buffer holds; the height of the tensor itself stands in the group.
 //!
+//! A group may take and give rows one strip at a time as well: [`crate::kernels::feed::Feed`] stands for rows that come in, and
+//! the last output of a group that *streams* holds no more than a strip's. A plan whose groups all do takes images of any
+//! height in the memory for a few rows. What depends on the whole image ends a group, and the next one goes through it again:
+//! the sums of [`crate::kernels::channel_attention::Gram`], to which every strip adds.
+//!
 //! Operators do not know of strips: each is run on views of its operands ([`View`]), which are ordinary tensors with
 //! fewer rows, and with the padding above that is right for the strip. So results are those of whole tensors, bit for bit.
 
@@ -13,20 +18,25 @@ use super::error::Fault;
 use super::operator::Operator;
 use super::tensor::Tensor;
 use super::{PlanError, RawPlan};
+use crate::kernels::shuffle::ShuffleParams;
 use crate::kernels::window::Window;
 use crate::kernels::{self, OpKind, OpSet};
 
 /// Most operators in one group.
-pub const MAX_OPERATORS: usize = 32;
+pub const MAX_OPERATORS: usize = 128;
 /// Most inputs of an operator in a group.
 const MAX_INPUTS: usize = 2;
 /// An input that no operator of the group makes.
 const OUTSIDE: u8 = u8::MAX;
 
 /// How the rows of an output come from those of the inputs: output row `r` from `extent` rows that begin with row
-/// `r * stride - pad`.
+/// `r / up * stride - pad`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vertical {
+    /// Rows of the output for each step in the input.
+    pub up: u16,
+    /// Whether the output has no rows: every row of the input adds to all of it. Its height is the input's then.
+    pub sums: bool,
     /// Rows that one output row sees.
     pub extent: u16,
     /// Rows from one to the next.
@@ -37,7 +47,7 @@ pub struct Vertical {
 
 impl Vertical {
     /// Row by row.
-    const EACH: Self = Self { extent: 1, stride: 1, pad: 0 };
+    const EACH: Self = Self { up: 1, sums: false, extent: 1, stride: 1, pad: 0 };
 
     /// That of `operator`; none when it cannot go by rows.
     pub fn of(operator: &Operator<'_>) -> Option<Self> {
@@ -45,7 +55,13 @@ impl Vertical {
         let mut params = operator.params();
         match operator.kind {
             Linear | Linear16 | Lut | Lut16 | Add | Add16 | Mul | Mul16 | Div | Div16 | Requantize
-            | LayerNorm | LayerNorm16 | LinearInt4 | LinearSparse => Some(Self::EACH),
+            | LayerNorm | LayerNorm16 | LinearInt4 | LinearSparse | MatMul | MatMul16 | Join | Feed => {
+                Some(Self::EACH)
+            }
+            Gram => Some(Self { sums: true, ..Self::EACH }),
+            Shuffle => {
+                ShuffleParams::read(params).map(|params| Self { up: params.block as u16, ..Self::EACH })
+            }
             // Along the channels only.
             Softmax | Softmax16 => (params.u8() == 3).then_some(Self::EACH),
             L2Norm | L2Norm16 => (params.u8() == 0b1000).then_some(Self::EACH),
@@ -53,7 +69,8 @@ impl Vertical {
             | AveragePool | AveragePool16 => {
                 let window = Window::whole(&mut params);
                 let extent = u16::try_from(window.extent(0)).ok()?;
-                window.valid().then_some(Self { extent, stride: window.stride[0], pad: window.pad[0] })
+                let (stride, pad) = (window.stride[0], window.pad[0]);
+                window.valid().then_some(Self { extent, stride, pad, ..Self::EACH })
             }
             _ => None,
         }
@@ -61,7 +78,7 @@ impl Vertical {
 
     /// The first row that output row `row` sees; below zero in the padding.
     fn start(self, row: u16) -> i64 {
-        row as i64 * self.stride as i64 - self.pad as i64
+        row.checked_div(self.up).unwrap_or(0) as i64 * self.stride as i64 - self.pad as i64
     }
 
     /// The first row of an image that output rows from `row` on see.
@@ -120,13 +137,15 @@ pub struct Group<'p> {
     pub count: usize,
     /// Rows of the last output that a strip gives.
     pub rows: u16,
+    /// Whether the last output leaves strip by strip, so that its tensor holds a strip's rows only.
+    pub streams: bool,
     heights: &'p [u8],
 }
 
 impl<'p> Group<'p> {
     /// A group; `heights` are those of the whole outputs of its operators, as little-endian u16.
-    pub fn new(first: usize, rows: u16, heights: &'p [u8]) -> Self {
-        Self { first, count: heights.len() / 2, rows, heights }
+    pub fn new(first: usize, rows: u16, streams: bool, heights: &'p [u8]) -> Self {
+        Self { first, count: heights.len() / 2, rows, streams, heights }
     }
 
     /// The operators in execution order.
@@ -145,17 +164,17 @@ pub const fn group_bytes(count: usize) -> usize {
     8 + 2 * count
 }
 
-/// The groups of the section, up to the first that is cut off: first operator, operators, rows and 0 as u16, then the height
-/// of every operator's output as u16.
+/// The groups of the section, up to the first that is cut off: first operator, operators, rows and 1 if it streams as u16,
+/// then the height of every operator's output as u16.
 pub(super) fn groups(section: &[u8]) -> impl Iterator<Item = Group<'_>> + use<'_> {
     let mut rest = section;
     core::iter::from_fn(move || {
         let (head, after) = rest.split_at_checked(group_bytes(0))?;
         let mut cursor = Cursor::new(head);
-        let (first, count, rows) = (cursor.u16(), cursor.u16(), cursor.u16());
+        let (first, count, rows, streams) = (cursor.u16(), cursor.u16(), cursor.u16(), cursor.u16());
         let (heights, after) = after.split_at_checked(2 * count as usize)?;
         rest = after;
-        Some(Group::new(first as usize, rows, heights))
+        (streams <= 1).then(|| Group::new(first as usize, rows, streams == 1, heights))
     })
 }
 
@@ -179,6 +198,7 @@ struct Stage {
 /// Goes through a group strip by strip.
 pub struct Walk {
     rows: u16,
+    streams: bool,
     stages: heapless::Vec<Stage, MAX_OPERATORS>,
 }
 
@@ -207,38 +227,47 @@ impl Walk {
             let stage = stage(plan, &group, index).map_err(|fault| (operator, fault))?;
             stages.push(stage).map_err(|_| (operator, Fault::Operands))?;
         }
-        Ok(Self { rows: group.rows, stages })
+        Ok(Self { rows: group.rows, streams: group.streams, stages })
     }
 
     /// Goes on to the next strip; false when everything is done.
     pub fn advance(&mut self) -> bool {
-        let Some(last) = self.stages.last_mut().filter(|last| last.target < last.height) else {
+        let Some((last, rest)) = self.stages.split_last_mut().filter(|(last, _)| last.target < last.height)
+        else {
             return false;
         };
-        last.target = last.target.saturating_add(self.rows).min(last.height);
-        for index in (0..self.stages.len().saturating_sub(1)).rev() {
-            let Some(&Stage { height, done, mut target, base: before, .. }) = self.stages.get(index) else {
-                continue;
-            };
-            // Until the consumers have caught up, nothing of what is done may go.
-            let mut base = done;
-            for consumer in self.consumers(index) {
-                target = target.max(consumer.vertical.needed(consumer.target, height));
+        last.target = last.target.saturating_add(self.rows);
+        if self.streams {
+            last.base = last.done;
+        }
+        // Until the consumers have caught up, nothing of what is done may go.
+        for stage in rest {
+            (stage.target, stage.shift, stage.base) = (stage.done, stage.base, stage.done);
+        }
+        // From the last to the first, so that each knows what all its consumers need.
+        for index in (0..self.stages.len()).rev() {
+            let Some(stage) = self.stages.get_mut(index) else { continue };
+            stage.target = stage
+                .target
+                .checked_next_multiple_of(stage.vertical.up)
+                .unwrap_or(u16::MAX)
+                .min(stage.height);
+            let consumer = *stage;
+            for &maker in consumer.makers.iter().filter(|&&maker| maker != OUTSIDE) {
+                let Some(maker) = self.stages.get_mut(maker as usize) else { continue };
+                maker.target = maker.target.max(consumer.vertical.needed(consumer.target, maker.height));
                 if consumer.done < consumer.height {
-                    base = base.min(consumer.vertical.first(consumer.done));
+                    maker.base = maker.base.min(consumer.vertical.first(consumer.done));
                 }
             }
-            let base = base.max(before);
-            if let Some(stage) = self.stages.get_mut(index) {
-                *stage = Stage { target, base, shift: base - before, ..*stage };
-            }
+        }
+        let made = self.stages.len().saturating_sub(1);
+        for stage in self.stages.iter_mut().take(made) {
+            let before = stage.shift;
+            stage.base = stage.base.max(before);
+            stage.shift = stage.base - before;
         }
         true
-    }
-
-    /// The stages that read the output of stage `index`.
-    fn consumers(&self, index: usize) -> impl Iterator<Item = &Stage> {
-        self.stages.iter().filter(move |stage| stage.makers.contains(&(index as u8)))
     }
 
     /// What `operator`, number `index` of the group, has to keep of its output before it runs; none when nothing has to move.
@@ -280,6 +309,9 @@ impl Walk {
             }
             *rows = (first, count);
         }
+        if stage.vertical.sums {
+            return Ok(Some(operator.viewed(view)));
+        }
         let (first, count) = (stage.done - stage.base.min(stage.done), stage.target - stage.done);
         if first as u32 + count as u32 > operator.output(0)?.dims[1] {
             return Err(Fault::Bounds);
@@ -295,6 +327,11 @@ impl Walk {
         if let Some(stage) = self.stages.get_mut(index) {
             stage.done = stage.target;
         }
+    }
+
+    /// The rows of the whole output that operator `index` of the group adds in this strip.
+    pub fn rows(&self, index: usize) -> core::ops::Range<usize> {
+        self.stages.get(index).map_or(0..0, |stage| stage.done as usize..stage.target as usize)
     }
 
     /// Rows that the line buffer of operator `index` of the group holds in this strip.
@@ -320,7 +357,12 @@ fn stage(plan: RawPlan<'_>, group: &Group<'_>, index: usize) -> Result<Stage, Fa
         }
     }
     let (height, output) = (group.height(index), operator.output(0)?);
-    let whole = index + 1 < group.count || output.dims[1] == height as u32;
+    let last = index + 1 == group.count;
+    // Sums are whole when all rows are through: only then may something read them.
+    if vertical.sums && !last || vertical.up == 0 {
+        return Err(Fault::Shapes);
+    }
+    let whole = !last || group.streams || vertical.sums || output.dims[1] == height as u32;
     if height == 0 || output.dims[0] != 1 || output.dynamic != 0 || !whole {
         return Err(Fault::Shapes);
     }
@@ -336,7 +378,8 @@ pub fn whole<'p>(plan: RawPlan<'p>, group: Group<'p>, index: usize) -> Option<Op
     for (rows, maker) in view.rows.iter_mut().zip(stage.makers) {
         *rows = (0, if maker == OUTSIDE { 0 } else { group.height(maker as usize) });
     }
-    *view.rows.get_mut(operator.inputs as usize)? = (0, stage.height);
+    let height = if stage.vertical.sums { 0 } else { stage.height };
+    *view.rows.get_mut(operator.inputs as usize)? = (0, height);
     Some(operator.viewed(view))
 }
 
@@ -351,6 +394,9 @@ pub fn reach(plan: RawPlan<'_>, group: Group<'_>, input: u16) -> Result<isize, (
     let tensor = plan.tensor(input).map_err(|fault| (group.first, fault))?;
     let last = plan.operator(group.first + group.count - 1).and_then(|operator| operator.output(0).ok());
     let output = last.ok_or((group.first, Fault::Operands))?;
+    if group.streams || walk.stages.last().is_some_and(|last| last.vertical.sums) {
+        return Ok(isize::MIN);
+    }
     let mut reach = tensor.bytes() as isize;
     while walk.advance() {
         (0..group.count).for_each(|index| walk.done(index));
@@ -404,9 +450,38 @@ fn check_with(plan: RawPlan<'_>, group: Group<'_>, check: Check) -> Result<usize
     Ok(scratch)
 }
 
-/// Line buffers share memory with nothing; the output with an input from outside only as far as [`reach`] allows.
+/// Which operators' outputs are *passing*: every row is read up in the strip that makes it, so that their memory is free until
+/// the next strip. Bit i stands for operator i of the group.
+///
+/// # Errors
+/// As [`Walk::new`].
+#[inline(never)]
+pub fn passing(plan: RawPlan<'_>, group: Group<'_>) -> Result<u128, (usize, Fault)> {
+    let mut walk = Walk::new(plan, group)?;
+    let mut passing = u128::MAX;
+    while walk.advance() {
+        for (index, stage) in walk.stages.iter_mut().enumerate() {
+            if stage.base < stage.done || stage.vertical.sums {
+                passing &= !(1 << index);
+            }
+            stage.done = stage.target;
+        }
+    }
+    Ok(passing)
+}
+
+/// Line buffers share memory with nothing, but for passing ones with other passing ones that are not needed at the same time;
+/// where one operator reads one and writes the other, the operator's own check decides. The output may share with an input from
+/// outside as far as [`reach`] allows.
 #[inline(never)]
 fn check_sharing(plan: RawPlan<'_>, group: Group<'_>, walk: &Walk) -> Result<(), (usize, Fault)> {
+    let passing = passing(plan, group)?;
+    let passes = |index: usize| passing >> index & 1 == 1;
+    // The last operator that reads what operator `index` makes.
+    let until = |index: usize| {
+        let reads = |stage: &Stage| stage.makers.contains(&(index as u8));
+        walk.stages.iter().rposition(reads).unwrap_or(index)
+    };
     let operator = |at: usize| plan.operator(at).ok_or((at, Fault::Operands));
     for (index, at) in group.operators().enumerate() {
         let (writer, fault) = (operator(at)?, |fault| (at, fault));
@@ -425,6 +500,18 @@ fn check_sharing(plan: RawPlan<'_>, group: Group<'_>, walk: &Walk) -> Result<(),
                 let shape = plan.tensor(tensor).map_err(fault)?;
                 if !kernels::shared(&memory, &shape) {
                     continue;
+                }
+                // The other's maker: this reader makes it, or made it for this operand.
+                let maker = match made {
+                    None => Some(other - group.first),
+                    Some(&OUTSIDE) => None,
+                    Some(&maker) => Some(maker as usize),
+                };
+                if let Some(maker) = maker.filter(|&maker| passes(maker) && passes(index)) {
+                    let (first, second) = if maker < index { (maker, index) } else { (index, maker) };
+                    if first != second && until(first) <= second {
+                        continue;
+                    }
                 }
                 let distance = memory.offset as isize - shape.offset as isize;
                 let last = index + 1 == group.count;

@@ -172,6 +172,11 @@ impl Tensor {
         self.elements() * self.dtype.size()
     }
 
+    /// Elements of one index of dimension 1: a row of an image.
+    pub fn row_elements(&self) -> usize {
+        self.inner() * self.dims[2] as usize
+    }
+
     /// Length of the last dimension.
     pub fn inner(&self) -> usize {
         self.dims[3] as usize

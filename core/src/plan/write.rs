@@ -6,7 +6,7 @@ use super::format::{self, Section, header};
 use super::front_end::{FrontEnd, TextHead};
 use super::operator::MAX_OPERANDS;
 use super::tensor::Tensor;
-use super::{Direction, Interface, STATE_CODE, port_code};
+use super::{CHANNELS_FIRST, Direction, Interface, STATE_CODE, port_code};
 use crate::events::histogram::HistogramConfig;
 use crate::kernels::OpKind;
 use crate::pack::Layout;
@@ -184,10 +184,11 @@ impl<'m> Writer<'m> {
     /// # Errors
     /// [`WriteError::Full`].
     pub fn port(&mut self, tensor: u16, direction: Direction, name: u32) -> Result<(), WriteError> {
-        self.port_as(tensor, direction, Interface::Integers, name)
+        self.port_as(tensor, direction, (Interface::Integers, false), name)
     }
 
-    /// Declares tensor `tensor` an input or output called by the string at `name`, which the model has as `interface`.
+    /// Declares tensor `tensor` an input or output called by the string at `name`, which the model has as the interface given,
+    /// with its channels first or not ([`super::Port::channels_first`]).
     ///
     /// # Errors
     /// [`WriteError::Full`].
@@ -195,12 +196,13 @@ impl<'m> Writer<'m> {
         &mut self,
         tensor: u16,
         direction: Direction,
-        interface: Interface,
+        (interface, channels_first): (Interface, bool),
         name: u32,
     ) -> Result<(), WriteError> {
         let part = self.part(Section::Ports);
         part.push(&tensor.to_le_bytes())?;
-        part.push(&[port_code(direction), interface as u8])?;
+        let order = if channels_first { CHANNELS_FIRST } else { 0 };
+        part.push(&[port_code(direction), interface as u8 | order])?;
         part.push(&name.to_le_bytes())
     }
 
@@ -255,13 +257,17 @@ impl<'m> Writer<'m> {
     }
 
     /// Has the operators from `first` on run in strips of `rows` rows of the last one's output; `heights` are those of the
-    /// whole outputs of all of them. Groups come in execution order.
+    /// whole outputs of all of them; the last output leaves strip by strip if it `streams`. Groups come in execution order.
     ///
     /// # Errors
     /// [`WriteError::Full`].
-    pub fn strips(&mut self, first: u16, rows: u16, heights: &[u16]) -> Result<(), WriteError> {
+    pub fn strips(
+        &mut self,
+        (first, rows, streams): (u16, u16, bool),
+        heights: &[u16],
+    ) -> Result<(), WriteError> {
         let part = self.part(Section::Strips);
-        let head = [first, heights.len() as u16, rows, 0];
+        let head = [first, heights.len() as u16, rows, streams as u16];
         head.iter().chain(heights).try_for_each(|field| part.push(&field.to_le_bytes()))
     }
 

@@ -7,6 +7,7 @@
 
 mod bench;
 pub mod channel_attention;
+pub mod channels;
 pub mod conv;
 pub mod elementwise;
 pub mod linear;
@@ -46,4 +47,5 @@ pub fn run_some<'r>(memory: &'r mut [u8], every: usize, report: &'r mut Report<'
     normalising::run(&mut bench);
     moving::run(&mut bench);
     channel_attention::run(&mut bench);
+    channels::run(&mut bench);
 }

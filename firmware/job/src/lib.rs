@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod events;
+mod images;
 mod observers;
 mod records;
 mod refused;
@@ -17,6 +18,8 @@ use mixel_wire::{
     job::{Job, Kind, Sample},
     record::Unit,
 };
+use images::Images;
+use mixel_core::profile::Unobserved;
 use observers::{Compare, Times};
 use records::Records;
 pub use refused::Refused;
@@ -111,7 +114,7 @@ fn work<B: Board, W: Write>(
 
     let too_small = Refused::Memory { needs: plan.arena_bytes() + ops * 4, has: memory.len() };
     let (arena, rest) = memory.split_at_mut_checked(plan.arena_bytes()).ok_or(too_small)?;
-    let words = rest.get_mut(..ops * 4).ok_or(too_small)?;
+    let (words, rest) = rest.split_at_mut_checked(ops * 4).ok_or(too_small)?;
     let mut session = AnySession::new(plan, arena).map_err(Refused::Session)?;
     if job.samples().next().is_some_and(|sample| sample.kind == Kind::Events) {
         records.hello::<B>(&plan, board.overhead()).map_err(Stop::Lost)?;
@@ -126,23 +129,25 @@ fn work<B: Board, W: Write>(
             session.reset();
         }
         load(&mut session, &sample, number)?;
+        let mut images = Images::new(&plan, sample, rest)?;
         if request.checksums || request.dump.is_some() {
             let mut compare = Compare::new(words, records, number, request.dump);
-            session.run_observed(&mut compare);
+            session.run_streamed(&mut images, &mut compare);
             compare.finish().map_err(lost)?;
             if request.checksums {
                 records.checksums(number, words).map_err(lost)?;
             }
         } else {
-            session.run();
+            session.run_streamed(&mut images, &mut Unobserved);
         }
         for output in 0..session.plan().outputs().count() {
-            records.output(number, output as u32, session.output(output)).map_err(lost)?;
+            let bytes = images.output(output).unwrap_or(session.output(output));
+            records.output(number, output as u32, bytes).map_err(lost)?;
         }
         done = number + 1;
     }
     if let (1.., Some(sample)) = (request.runs, job.samples().next()) {
-        measure(&mut session, &sample, request.runs, words, board, records)?;
+        measure(&mut session, &sample, request.runs, (words, rest), board, records)?;
     }
     Ok(done)
 }
@@ -152,7 +157,7 @@ fn measure<B: Board, W: Write>(
     session: &mut AnySession<'_, '_>,
     sample: &Sample<'_>,
     runs: u32,
-    words: &mut [u8],
+    (words, rest): (&mut [u8], &mut [u8]),
     board: &mut B,
     records: &mut Records<W>,
 ) -> Result<(), Stop<W::Error>> {
@@ -161,13 +166,15 @@ fn measure<B: Board, W: Write>(
         load(session, sample, 0)
     };
     afresh(session)?;
-    let stack = board.stack_of(|| session.run());
+    let plan = *session.plan();
+    let mut images = Images::new(&plan, *sample, rest)?;
+    let stack = board.stack_of(|| session.run_streamed(&mut images, &mut Unobserved));
     records.stack(stack).map_err(Stop::Lost)?;
     for run in 0..runs {
         afresh(session)?;
-        let total = board.ticks_of(|| session.run());
+        let total = board.ticks_of(|| session.run_streamed(&mut images, &mut Unobserved));
         afresh(session)?;
-        session.run_observed(&mut Times::new(board, words));
+        session.run_streamed(&mut images, &mut Times::new(board, words));
         records.ticks(run, total, words).map_err(Stop::Lost)?;
     }
     Ok(())
@@ -189,16 +196,16 @@ fn load(session: &mut AnySession<'_, '_>, sample: &Sample<'_>, number: u32) -> R
                 return Err(Refused::Parts { sample: number, arrays: sample.len(), inputs });
             }
             for (index, part) in sample.parts().enumerate() {
-                let input = session.input(index);
-                if part.len() != input.len() {
-                    return Err(Refused::Bytes {
-                        sample: number,
-                        index,
-                        found: part.len(),
-                        takes: input.len(),
-                    });
+                let plan = *session.plan();
+                let port = plan.inputs().nth(index);
+                let takes = port.and_then(|port| plan.port_tensor(&port).ok()).map_or(0, |tensor| tensor.bytes());
+                if part.len() != takes {
+                    return Err(Refused::Bytes { sample: number, index, found: part.len(), takes });
                 }
-                input.copy_from_slice(part);
+                // Images that come by rows are fetched during the run.
+                if port.is_some_and(|port| plan.streamed(&port).is_none()) {
+                    session.input(index).copy_from_slice(part);
+                }
             }
         }
     }

@@ -167,7 +167,7 @@ fn noise(plan: &Plan<'_>) -> Sample {
         return Sample::Text("what is the cheapest flight from boston to denver tomorrow morning".into());
     }
     let mut random = fastrand::Rng::with_seed(1);
-    let tensors = plan.inputs().filter_map(|port| plan.tensor(port.tensor).ok());
+    let tensors = plan.inputs().filter_map(|port| plan.port_tensor(&port).ok());
     let inputs = tensors.map(|tensor| {
         // Plain indices stay at zero: most others name nothing.
         let plain = !matches!(tensor.dtype, DType::I8 | DType::I16);

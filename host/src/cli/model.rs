@@ -44,6 +44,9 @@ pub struct ModelArgs {
     /// Bytes of the arena at most; what takes more is refused
     #[arg(long, value_name = "BYTES")]
     pub max_arena: Option<usize>,
+    /// Let images come and go row by row, through memory for a few rows, however high they are
+    #[arg(long)]
+    pub by_rows: bool,
 }
 
 /// Width of activations.
@@ -104,6 +107,7 @@ impl ModelArgs {
             strip,
             strips: self.strips,
             max_arena: self.max_arena,
+            rows: self.by_rows,
         })
     }
 

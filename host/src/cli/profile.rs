@@ -129,7 +129,7 @@ pub fn run(args: &Args, json: bool) -> Result<Verdict> {
 
 /// Every input at its zero.
 fn zeros(plan: &Plan<'_>) -> Sample {
-    let inputs = plan.inputs().filter_map(|port| plan.tensor(port.tensor).ok()).map(|tensor| {
+    let inputs = plan.inputs().filter_map(|port| plan.port_tensor(&port).ok()).map(|tensor| {
         let zero = tensor.zero_point.to_le_bytes();
         let zero = &zero[..tensor.dtype.size()];
         std::iter::repeat_n(zero, tensor.elements()).flatten().copied().collect()

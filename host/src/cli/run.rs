@@ -118,7 +118,7 @@ pub(super) fn best(plan: &Plan<'_>, scores: &[f32]) -> Vec<(String, f32)> {
 
 /// The first output of a sample as rows of scores, each with the word that it is about, if it is about one.
 fn scores(plan: &Plan<'_>, case: &Case, outputs: &[Vec<u8>]) -> Vec<(Option<String>, Vec<f32>)> {
-    let tensor = plan.outputs().next().and_then(|port| plan.tensor(port.tensor).ok());
+    let tensor = plan.outputs().next().and_then(|port| plan.port_tensor(&port).ok());
     let (Some(tensor), Some(bytes)) = (tensor, outputs.first()) else { return Vec::new() };
     let values = reals(&tensor, bytes);
     let rows = values.chunks(tensor.inner()).map(<[f32]>::to_vec);

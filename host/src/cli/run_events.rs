@@ -79,7 +79,7 @@ fn stages(run: &EventRun) -> String {
 
 /// Scores of the first output.
 fn scores(plan: &Plan<'_>, answered: &Answered) -> Vec<f32> {
-    let tensor = plan.outputs().next().and_then(|port| plan.tensor(port.tensor).ok());
+    let tensor = plan.outputs().next().and_then(|port| plan.port_tensor(&port).ok());
     let (Some(tensor), Some(bytes)) = (tensor, answered.outputs.first()) else { return Vec::new() };
     reals(&tensor, bytes)
 }

@@ -5,6 +5,7 @@
 
 pub mod passes;
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// Index of a value in [`Graph::values`].
@@ -28,6 +29,8 @@ pub struct Graph {
     pub rows: Option<Rows>,
     /// Inputs that are outputs of the run before.
     pub states: Vec<State>,
+    /// Inputs and outputs that the model itself has with the channels in front of rows and columns.
+    pub channels_first: Vec<ValueId>,
 }
 
 /// An input that is an output of the run before.
@@ -155,7 +158,7 @@ pub struct Value {
 
 /// Where in the float model a value can be observed: `value = transpose(tensor, perm) * channel_scale` (last axis),
 /// element for element in row-major order.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Origin {
     /// Name of the ONNX tensor.
     pub tensor: String,
@@ -164,6 +167,24 @@ pub struct Origin {
     pub perm: Vec<usize>,
     /// Factor for each index of the value's last axis, from cross-layer equalization; empty for none.
     pub channel_scale: Vec<f32>,
+    /// What the value has of the axis that is its last one; none for all of it.
+    pub part: Option<std::ops::Range<usize>>,
+}
+
+impl Origin {
+    /// The part of the observed tensor that the value has: its elements, and its dimensions in the order of the tensor.
+    pub fn cut<'d>(&self, data: &'d [f32], dims: &[usize]) -> (Cow<'d, [f32]>, Vec<usize>) {
+        let axis = self.perm.last().copied().or_else(|| dims.len().checked_sub(1));
+        let (Some(part), Some(axis)) = (&self.part, axis.filter(|&axis| axis < dims.len())) else {
+            return (Cow::Borrowed(data), dims.to_vec());
+        };
+        let inner: usize = dims[axis + 1..].iter().product();
+        let of_part = |at: &usize| part.contains(&(at / inner % dims[axis]));
+        let cut = (0..data.len()).filter(of_part).map(|at| data[at]).collect();
+        let mut dims = dims.to_vec();
+        dims[axis] = part.len();
+        (Cow::Owned(cut), dims)
+    }
 }
 
 /// Elements of a constant, row-major.

@@ -198,7 +198,7 @@ impl<'a> Builder<'a> {
     ) -> Result<(Option<Quantization>, Option<Origin>)> {
         let tensor = node.output[index].clone();
         if is_real(self.output_fact(node, index)?.dtype) {
-            return Ok((None, Some(Origin { tensor, perm, channel_scale: vec![] })));
+            return Ok((None, Some(Origin { tensor, perm, ..Origin::default() })));
         }
         let mut given =
             inputs.iter().map(|&id| self.graph.value(id)).filter(|value| value.constant.is_none());

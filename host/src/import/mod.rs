@@ -79,11 +79,8 @@ fn check_constants(graph: &Graph) -> Result<()> {
 fn inputs(b: &mut Builder) -> Result<()> {
     for name in b.model.inputs() {
         let shape = b.fact(name)?.shape.clone();
-        let origin = builder::is_real(b.fact(name)?.dtype).then(|| Origin {
-            tensor: name.to_owned(),
-            perm: vec![],
-            channel_scale: vec![],
-        });
+        let origin = builder::is_real(b.fact(name)?.dtype)
+            .then(|| Origin { tensor: name.to_owned(), ..Origin::default() });
         let value = Value { name: b.unique(name), shape, origin, ..Value::default() };
         let id = b.graph.add(value);
         b.graph.inputs.push(id);

@@ -180,7 +180,9 @@ impl<'q> Builder<'q> {
     pub fn port(&mut self, id: ValueId, direction: Direction) -> Result<()> {
         let tensor = self.tensor(id)?;
         let name = self.quantized.graph.value(id).name.clone();
-        self.program.ports.push(ProgramPort { tensor, direction, interface: Interface::Integers, name });
+        let channels_first = self.quantized.graph.channels_first.contains(&id);
+        let interface = Interface::Integers;
+        self.program.ports.push(ProgramPort { tensor, direction, interface, channels_first, name });
         Ok(())
     }
 }

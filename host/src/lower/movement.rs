@@ -3,6 +3,8 @@
 use mixel_core::kernels::OpKind;
 use mixel_core::kernels::gather::GatherParams;
 use mixel_core::kernels::movement::{BEHIND, Loop, MAX_LOOPS, MoveParams};
+use mixel_core::kernels::shuffle::ShuffleParams;
+use mixel_core::plan::operator::MAX_OPERANDS;
 use mixel_core::plan::write::Constant;
 
 use super::builder::Builder;
@@ -117,6 +119,9 @@ pub(super) fn movement(builder: &mut Builder<'_>, node: &Node) -> Result<()> {
         Op::Pad { value, .. } => Some(quantize_value(value as f64, &builder.quantization(node.output)?)),
         _ => None,
     };
+    if let Op::DepthToSpace { block, mode } = node.op {
+        return depth_to_space(builder, node, block, mode);
+    }
     let nest = match nest(node, from, to) {
         Some(nest) => nest.merged(),
         None => return gather(builder, node),
@@ -172,28 +177,33 @@ fn nest(node: &Node, from: &Shape, to: &Shape) -> Option<Nest> {
             moved[*axis] *= step;
             Nest { from: inner[*axis] as usize * first, ..Nest::over(to, &moved, &outer) }
         }
-        Op::DepthToSpace { block, mode } => shuffle(from, *block, *mode),
-        Op::SpaceToDepth { block } => {
-            let mut nest = shuffle(to, *block, ShuffleMode::Dcr);
-            nest.loops.iter_mut().for_each(|step| (step.from, step.to) = (step.to, step.from));
-            nest
-        }
+        Op::SpaceToDepth { block } => space_to_depth(to, *block),
         _ => return None,
     };
     Some(nest)
 }
 
-/// Depth to space from a tensor of shape `deep`, `N,H,W,block*block*c`.
-fn shuffle(deep: &Shape, block: usize, mode: ShuffleMode) -> Nest {
+fn depth_to_space(builder: &mut Builder<'_>, node: &Node, block: usize, mode: ShuffleMode) -> Result<()> {
+    let Ok(side) = u8::try_from(block) else {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            &node.name,
+            format!("blocks of {block}; at most 255 are supported"),
+        ));
+    };
+    let params = ShuffleParams { block: side, channels_first: mode == ShuffleMode::Crd };
+    let source = table::rescaled(builder, node, node.inputs[0])?;
+    let output = builder.tensor(node.output)?;
+    builder.operator(&node.name, OpKind::Shuffle, &[source], output, params.encode().bytes());
+    Ok(())
+}
+
+/// Space to depth to a tensor of shape `deep`, `N,H,W,block*block*c`.
+fn space_to_depth(deep: &Shape, block: usize) -> Nest {
     let [n, h, w, depth] = deep.dims[..] else {
         return Nest { from: 0, to: 0, behind: false, loops: Vec::new() };
     };
     let c = depth / (block * block);
-    // Steps in depth of the row in the block, the column in the block, the channel.
-    let (i, j, k) = match mode {
-        ShuffleMode::Dcr => (block * c, c, 1),
-        ShuffleMode::Crd => (block, 1, block * block),
-    };
     let step = |count: usize, from: usize, to: usize| Step {
         count,
         from: from as isize,
@@ -202,12 +212,11 @@ fn shuffle(deep: &Shape, block: usize, mode: ShuffleMode) -> Nest {
     };
     let row = w * block * c;
     let loops = vec![
-        step(n, h * w * depth, h * block * row),
-        step(h, w * depth, block * row),
-        step(block, i, row),
-        step(w, depth, block * c),
-        step(block, j, c),
-        step(c, k, 1),
+        step(n, h * block * row, h * w * depth),
+        step(h, block * row, w * depth),
+        step(block, row, block * c),
+        step(w, block * c, depth),
+        step(block * c, 1, 1),
     ];
     Nest { from: 0, to: 0, behind: false, loops }
 }
@@ -242,10 +251,17 @@ pub(super) fn keep(builder: &mut Builder<'_>, output: ValueId, input: ValueId) -
     Ok(())
 }
 
-/// [`Op::Concat`]: one move a part, all into the same output. One part may vary along the axis; what follows it is put behind
-/// the rows present.
+/// [`Op::Concat`]: a Join along the last axis; else one move a part, all into the same output. One part may vary along the axis;
+/// what follows it is put behind the rows present.
 pub(super) fn concat(builder: &mut Builder<'_>, node: &Node, axis: usize) -> Result<()> {
     let to = builder.shape(node.output);
+    if axis + 1 == to.rank() && to.dynamic == 0 && node.inputs.len() < MAX_OPERANDS {
+        let parts: Result<Vec<u16>> =
+            node.inputs.iter().map(|&part| table::rescaled(builder, node, part)).collect();
+        let output = builder.tensor(node.output)?;
+        builder.operator(&node.name, OpKind::Join, &parts?, output, &[]);
+        return Ok(());
+    }
     let outer = strides(&to.dims);
     let output = builder.tensor(node.output)?;
     let mut before = 0;

@@ -2,9 +2,11 @@
 
 use mixel_core::plan::{Direction, Place};
 
+use std::collections::BTreeMap;
+
 use super::Step;
 use super::search::{Block, Pair, Problem};
-use crate::program::Program;
+use crate::program::{Program, Strips};
 
 /// Memory of the arena that one tensor and its views share.
 #[derive(Clone, Debug)]
@@ -20,6 +22,9 @@ pub struct Buffer {
     pub first: usize,
     /// Step in which it is last used.
     pub last: usize,
+    /// Step that it is an output of: that in which it is first written, but for the output of operators in strips, which is
+    /// needed from the first of them on, that of the last one.
+    pub written: usize,
 }
 
 /// The tensor whose memory `tensor` is.
@@ -46,11 +51,24 @@ pub fn buffers(program: &Program) -> Vec<Buffer> {
     for port in &program.ports {
         touch(port.tensor, if port.direction == Direction::Input { 0 } else { end });
     }
+    let maker =
+        |tensor: u16| program.operators.iter().position(|operator| operator.outputs.contains(&tensor));
+    let mut written = BTreeMap::new();
     for (index, operator) in program.operators.iter().enumerate() {
-        // Operators in strips run all at once, in the step of the first.
         let group = program.strips.iter().find(|strips| strips.operators().contains(&index));
-        let step = group.map_or(index, |strips| strips.first) + 1;
-        operator.inputs.iter().chain(&operator.outputs).for_each(|&tensor| touch(tensor, step));
+        for &tensor in operator.inputs.iter().chain(&operator.outputs) {
+            match group {
+                // All strips go through all operators: only what passes is needed for some of them.
+                Some(strips) if !passes(strips, maker(tensor)) => {
+                    touch(tensor, strips.first + 1);
+                    touch(tensor, strips.operators().end);
+                    if strips.operators().end == index + 1 && operator.outputs.contains(&tensor) {
+                        written.insert(tensor, index + 1);
+                    }
+                }
+                _ => touch(tensor, index + 1),
+            }
+        }
     }
     let mut buffers: Vec<Buffer> = Vec::new();
     for owner in 0..program.tensors.len() as u16 {
@@ -64,15 +82,22 @@ pub fn buffers(program: &Program) -> Vec<Buffer> {
         let element = shapes().map(|shape| shape.dtype.size()).max().unwrap_or(1);
         // What nothing uses still has to lie somewhere.
         let (first, last) = uses[owner as usize].unwrap_or((0, 0));
-        buffers.push(Buffer { tensors, bytes, element, first, last });
+        let written = written.get(&owner).copied().unwrap_or(first);
+        buffers.push(Buffer { tensors, bytes, element, first, last, written });
     }
     buffers
+}
+
+/// Whether what operator `maker` makes is a tensor of these operators in strips that passes.
+fn passes(strips: &Strips, maker: Option<usize>) -> bool {
+    let index = maker.filter(|maker| strips.operators().contains(maker)).map(|maker| maker - strips.first);
+    index.is_some_and(|index| strips.passing[index])
 }
 
 /// How far behind the start of `input` the buffer `output` may begin when the two overlap in the one step in which
 /// both are needed; none when they may not overlap.
 fn reach(steps: &[Step], input: &Buffer, output: &Buffer) -> Option<isize> {
-    let index = input.last.checked_sub(1).filter(|_| input.last == output.first)?;
+    let index = input.last.checked_sub(1).filter(|_| input.last == output.written)?;
     let step = steps.get(index)?;
     if !step.outputs.iter().any(|tensor| output.tensors.contains(tensor)) {
         return None;
@@ -118,8 +143,13 @@ fn floor(buffer: &Buffer, steps: &[Step]) -> usize {
 /// Bytes that some step needs however the buffers are placed, its scratch memory included.
 pub fn lower_bound(program: &Program, buffers: &[Buffer], steps: &[Step]) -> usize {
     let step_bound = |step: usize| {
-        let live: Vec<&Buffer> =
-            buffers.iter().filter(|buffer| buffer.first <= step && step <= buffer.last).collect();
+        let needed = |buffer: &&Buffer| buffer.first <= step && step <= buffer.last;
+        // An input that operators in strips overwrite is counted in the first step of them.
+        let counted = |buffer: &&Buffer| {
+            let overwrites = |output: &Buffer| output.first < step && step <= output.written;
+            !buffers.iter().any(|output| overwrites(output) && reach(steps, buffer, output).is_some())
+        };
+        let live: Vec<&Buffer> = buffers.iter().filter(needed).filter(counted).collect();
         let outputs: Vec<&Buffer> = live.iter().copied().filter(|buffer| buffer.first == step).collect();
         let shared = |input: &Buffer| outputs.iter().filter_map(|output| reach(steps, input, output)).max();
         let all = |buffers: &mut dyn Iterator<Item = &Buffer>| buffers.map(|buffer| buffer.bytes).sum();

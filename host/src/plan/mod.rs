@@ -6,8 +6,10 @@
 
 mod liveness;
 mod search;
+mod stream;
 mod strips;
 
+pub use stream::{by_rows, channels_last};
 pub use strips::{Gain, Saving, in_strips};
 
 use mixel_core::All;
@@ -128,8 +130,7 @@ fn scratch(steps: &[Step]) -> u32 {
     region(steps.iter().map(|step| step.scratch).max().unwrap_or(0))
 }
 
-/// What one step of a run needs: an operator, or a group in strips, which is the step of its first operator; the steps of
-/// the others are empty.
+/// What one step of a run needs: an operator, also one that runs in strips.
 #[derive(Clone, Debug, Default)]
 struct Step {
     scratch: usize,
@@ -149,7 +150,7 @@ fn steps(program: &Program, offsets: &[u32], memory: MemorySizes) -> Result<Vec<
         let scratch = core_strips::check::<All>(plan, *group).map_err(|error| {
             fault(program, group.first, format!("the core does not take these strips: {error}"))
         })?;
-        steps[group.first] = Step { scratch, ..group_step(program, plan, *group) };
+        steps[group.operators()].clone_from_slice(&group_steps(program, plan, *group, scratch));
     }
     for (index, step) in steps.iter_mut().enumerate() {
         if groups.iter().any(|group| group.operators().contains(&index)) {
@@ -169,22 +170,55 @@ fn steps(program: &Program, offsets: &[u32], memory: MemorySizes) -> Result<Vec<
     Ok(steps)
 }
 
-/// What a group needs as a whole, but for scratch memory.
-fn group_step(program: &Program, plan: RawPlan<'_>, group: Group<'_>) -> Step {
+/// What the operators of a group need, all with the scratch memory of the group. The last step has what the group does as a
+/// whole, unless its output leaves strip by strip.
+fn group_steps(program: &Program, plan: RawPlan<'_>, group: Group<'_>, scratch: usize) -> Vec<Step> {
     let operators = &program.operators[group.operators()];
-    let Some(last) = operators.last() else { return Step::default() };
     let made: Vec<u16> = operators.iter().flat_map(|operator| operator.outputs.iter().copied()).collect();
-    let mut reach: Vec<(u16, Option<isize>)> = Vec::new();
+    let strips = program.strips.iter().find(|strips| strips.first == group.first);
+    let passes = |index: usize| strips.is_some_and(|strips| strips.passing[index]);
+    let dims = |tensor: u16| program.tensors[tensor as usize].tensor.dims;
+    let mut steps: Vec<Step> = operators
+        .iter()
+        .enumerate()
+        .map(|(index, operator)| {
+            let mut step = Step { scratch, ..Step::default() };
+            if passes(index) {
+                step.outputs.clone_from(&operator.outputs);
+                // Rows that are read where they are written: what works element by element may do so in place.
+                let alike = |input: &u16| made.contains(input) && dims(*input) == dims(operator.outputs[0]);
+                let needs =
+                    plan.operator(group.first + index).and_then(|operator| kernels::needs(&operator).ok());
+                let reach = |at: usize| needs.and_then(|needs| needs.reach[at]).map(|reach| reach.min(0));
+                let inputs = operator.inputs.iter().enumerate();
+                step.reach =
+                    inputs.map(|(at, &input)| (input, reach(at).filter(|_| alike(&input)))).collect();
+            }
+            step
+        })
+        .collect();
+    let (Some(last), Some(step)) = (operators.last(), steps.last_mut()) else { return steps };
+    if group.streams {
+        return steps;
+    }
+    step.outputs.clone_from(&last.outputs);
+    step.reach.clear();
     for &input in operators.iter().flat_map(|operator| &operator.inputs) {
-        if made.contains(&input) || reach.iter().any(|(known, _)| *known == input) {
+        if made.contains(&input) || step.reach.iter().any(|(known, _)| *known == input) {
             continue;
         }
         // The last operator has its own rule where it reads and writes the same memory in one strip.
         let apart = last.inputs.contains(&input).then_some(None);
-        let found = core_strips::reach(plan, group, input).ok();
-        reach.push((input, apart.unwrap_or(found)));
+        let found = core_strips::reach(plan, group, input).ok().filter(|&reach| reach > isize::MIN);
+        step.reach.push((input, apart.unwrap_or(found)));
     }
-    Step { scratch: 0, outputs: last.outputs.clone(), reach }
+    steps
+}
+
+/// Whether the memory of each output of `group` is free from one strip to the next; none when the core cannot walk it.
+fn passing(plan: RawPlan<'_>, group: Group<'_>) -> Option<Vec<bool>> {
+    let passing = core_strips::passing(plan, group).ok()?;
+    Some((0..group.count).map(|index| passing >> index & 1 == 1).collect())
 }
 
 fn fault(program: &Program, index: usize, what: String) -> Error {

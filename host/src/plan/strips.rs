@@ -11,7 +11,7 @@ use mixel_core::plan::strips::{Group, MAX_OPERATORS, Vertical, Walk};
 use mixel_core::plan::{Direction, Place, RawPlan};
 use serde::Serialize;
 
-use super::{Placement, Step, group_step, liveness, place, place_within, spread, steps};
+use super::{Placement, Step, group_steps, liveness, passing, place, place_within, spread, steps};
 use crate::Result;
 use crate::emit::encode;
 use crate::program::{Program, Strips};
@@ -146,7 +146,7 @@ fn goes_by_rows(program: &Program, index: usize, operator: &mixel_core::plan::Op
     };
     let [output] = node.outputs[..] else { return false };
     let tall = program.tensors[output as usize].tensor.dims[1];
-    Vertical::of(operator).is_some()
+    Vertical::of(operator).is_some_and(|vertical| !vertical.sums)
         && node.inputs.len() <= 2
         && plain(&output)
         && node.inputs.iter().all(plain)
@@ -178,7 +178,7 @@ fn candidate(
         return None;
     }
     let bytes: Vec<u8> = heights.iter().flat_map(|height| height.to_le_bytes()).collect();
-    let group = Group::new(range.start, rows, &bytes);
+    let group = Group::new(range.start, rows, false, &bytes);
     let mut walk = Walk::new(plan, group).ok()?;
     let (mut lines, mut calls, mut moved) = (vec![1; operators.len()], 0, 0);
     while walk.advance() {
@@ -194,12 +194,12 @@ fn candidate(
     for (operator, &lines) in operators.iter().zip(&lines).take(operators.len() - 1) {
         grouped.tensors[operator.outputs[0] as usize].tensor.dims[1] = u32::from(lines);
     }
-    let strips = Strips { first: range.start, rows, heights };
+    let passing = passing(plan, group)?;
+    let strips = Strips { first: range.start, rows, streams: false, heights, passing };
     let place = grouped.strips.partition_point(|other| other.first < strips.first);
     grouped.strips.insert(place, strips);
     let mut steps = steps.to_vec();
-    steps[range.clone()].fill(Step::default());
-    steps[range.start] = group_step(program, plan, group);
+    steps[range.clone()].clone_from_slice(&group_steps(&grouped, plan, group, 0));
     let lower_bound = liveness::lower_bound(&grouped, &liveness::buffers(&grouped), &steps);
     let extra_calls = calls - operators.len().min(calls);
     let gain = Gain {

@@ -51,7 +51,13 @@ fn add(program: &mut Program, tensor: ProgramTensor) -> u16 {
 
 fn port(program: &mut Program, tensor: u16, direction: Direction) {
     let name = format!("{direction:?}{tensor}");
-    program.ports.push(ProgramPort { tensor, direction, interface: Interface::Integers, name });
+    program.ports.push(ProgramPort {
+        tensor,
+        direction,
+        interface: Interface::Integers,
+        channels_first: false,
+        name,
+    });
 }
 
 fn constant(program: &mut Program, bytes: &[u8]) -> u32 {

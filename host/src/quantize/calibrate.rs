@@ -71,9 +71,10 @@ pub fn calibrate_sequences(
                     let value = graph.value(id);
                     let Some(origin) = &value.origin else { continue };
                     let channels = value.shape.dims.last().copied().unwrap_or(1);
+                    let (data, dims) = origin.cut(&data, &array.dims);
                     match pass {
-                        0 => statistics.entry(id).add(&data, &array.dims, origin, channels),
-                        _ => statistics.entry(id).add_to_histogram(&data, &array.dims, origin, channels),
+                        0 => statistics.entry(id).add(&data, &dims, origin, channels),
+                        _ => statistics.entry(id).add_to_histogram(&data, &dims, origin, channels),
                     }
                 }
             })?;

@@ -235,7 +235,9 @@ fn activation_inputs(node: &Node) -> Vec<ValueId> {
 /// Outputs whose range is known without data.
 fn fixed(op: &Op) -> Option<Quantization> {
     match op {
-        Op::Softmax { .. } | Op::ChannelAttention => Some(Quantization { scale: 1.0 / 256.0, zero_point: -128, dtype: DType::I8 }),
+        Op::Softmax { .. } | Op::ChannelAttention => {
+            Some(Quantization { scale: 1.0 / 256.0, zero_point: -128, dtype: DType::I8 })
+        }
         Op::L2Norm { .. } => Some(Quantization { scale: 1.0 / 128.0, zero_point: 0, dtype: DType::I8 }),
         _ => None,
     }

@@ -29,7 +29,7 @@ impl Build {
     }
 
     pub fn value(&mut self, name: &str, dims: &[usize]) -> ValueId {
-        let origin = Origin { tensor: name.to_owned(), perm: Vec::new(), channel_scale: Vec::new() };
+        let origin = Origin { tensor: name.to_owned(), ..Origin::default() };
         let shape = Shape::fixed(dims);
         self.graph.add(Value { name: name.to_owned(), shape, origin: Some(origin), ..Value::default() })
     }

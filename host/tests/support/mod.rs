@@ -2,6 +2,7 @@
 #![allow(dead_code, missing_docs)]
 
 pub mod interpreter;
+pub mod mdta;
 pub mod onnx;
 pub mod recordings;
 

@@ -69,7 +69,9 @@ fn found(graph: &Graph, index: usize) -> Option<Found> {
     let (queries, keys, values) = (unit_length(graph, a)?, unit_length(graph, b)?, view(graph, *v));
     let [1, height, columns, channels] = graph.value(queries.image).shape.dims[..] else { return None };
     let positions = height * columns;
-    if channels != heads * width || [&keys, &values].iter().any(|view| shape(graph, view) != shape(graph, &queries)) {
+    if channels != heads * width
+        || [&keys, &values].iter().any(|view| shape(graph, view) != shape(graph, &queries))
+    {
         return None;
     }
     // Whether element (head, channel, position) of a view is that of the image, whichever of the last two axes comes first.
@@ -200,7 +202,8 @@ fn image_of(
         .collect();
     let mut result = graph.nodes[mix].output;
     loop {
-        let arrived = graph.value(result).shape.dims == dims && elements.iter().copied().eq(0..elements.len());
+        let arrived =
+            graph.value(result).shape.dims == dims && elements.iter().copied().eq(0..elements.len());
         if arrived {
             return Some(result);
         }

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::edit;
-use crate::graph::{Constant, Graph, Node, Op, Shape, ValueId};
+use crate::graph::{Constant, Graph, Node, Op, Origin, Shape, ValueId};
 
 /// One step. Returns whether anything changed.
 pub fn run(graph: &mut Graph) -> bool {
@@ -77,13 +77,16 @@ fn split(graph: &mut Graph, index: usize) -> bool {
             return false;
         }
     }
-    let floats = |id: &ValueId| edit::constant(graph, *id).is_some_and(|constant| constant.integers.is_none());
+    let floats =
+        |id: &ValueId| edit::constant(graph, *id).is_some_and(|constant| constant.integers.is_none());
     if inputs.len() != 3 || !inputs[1..].iter().all(floats) {
         return false;
     }
     for (part_of, channels) in parts {
         let [weights, bias] = [inputs[1], inputs[2]].map(|id| part(graph, id, &channels));
-        let (Some(weights), Some(bias), Some(at)) = (weights, bias, graph.producer(part_of)) else { return false };
+        let (Some(weights), Some(bias), Some(at)) = (weights, bias, graph.producer(part_of)) else {
+            return false;
+        };
         let (mut layer, mut x) = (op.clone(), inputs[0]);
         if let (Layer::Depthwise, Op::Conv { groups, .. }) = (kind, &mut layer) {
             *groups = channels.len();
@@ -93,11 +96,20 @@ fn split(graph: &mut Graph, index: usize) -> bool {
             }
             let text = format!("{}[{}..{}]", graph.value(x).name, channels.start, channels.end);
             let slice = graph.nodes[at].op.clone();
+            let origin = part_of_origin(&graph.value(x).origin, &channels);
             x = edit::insert(graph, at, &text, slice, vec![x], Shape { dims, dynamic });
+            graph.value_mut(x).origin = origin;
         }
         let Some(at) = graph.producer(part_of) else { return false };
         let name = format!("{name}[{}..{}]", channels.start, channels.end);
         graph.nodes[at] = Node { name, op: layer, inputs: vec![x, weights, bias], output: part_of };
     }
     true
+}
+
+/// Where `channels` of a value found at `origin` are found.
+fn part_of_origin(origin: &Option<Origin>, channels: &Range<usize>) -> Option<Origin> {
+    let origin = origin.as_ref().filter(|origin| origin.channel_scale.is_empty())?;
+    let first = origin.part.as_ref().map_or(0, |part| part.start);
+    Some(Origin { part: Some(first + channels.start..first + channels.end), ..origin.clone() })
 }

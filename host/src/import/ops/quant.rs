@@ -60,7 +60,7 @@ pub fn dequantize(b: &mut Builder, node: &NodeProto) -> Result<()> {
     let tensor = &node.output[0];
     let value = b.graph.value_mut(x);
     if value.origin.is_none() {
-        value.origin = Some(Origin { tensor: tensor.clone(), perm: vec![], channel_scale: vec![] });
+        value.origin = Some(Origin { tensor: tensor.clone(), ..Origin::default() });
     }
     b.bind(tensor, x);
     Ok(())
