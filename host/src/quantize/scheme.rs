@@ -8,7 +8,7 @@ use super::range::{Range, dequantize_value};
 use super::statistics::{Observed, Statistics};
 use super::{Activations, Calibration, Note, Options, Weights};
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Arithmetic, Graph, Node, Op, Pooling, Quantization, Reduction, ValueId};
+use crate::graph::{Arithmetic, Function, Graph, Node, Op, Pooling, Quantization, Reduction, ValueId};
 use crate::lower::function;
 
 /// Sets of values that have one quantization, because operators between them only move integers.
@@ -35,7 +35,10 @@ impl Groups {
         }
         for node in graph.nodes.iter().filter(|node| matches!(node.op, Op::Concat { .. })) {
             for &input in &node.inputs {
-                groups.join_if_alike(input, node.output);
+                // What nothing else reads may as well be made in the steps of the whole.
+                let own = graph.consumers(input).len() == 1 && !graph.outputs.contains(&input);
+                let least = if own { 0.15 } else { 0.5 };
+                groups.join_if_alike(input, node.output, least);
             }
         }
         // A run begins with the integers that the one before left.
@@ -97,13 +100,13 @@ impl Groups {
         free && widths.iter().all(|width| hull.max - hull.min <= 1.25 * width)
     }
 
-    /// Lets a concatenated part share with the whole, unless it would lose more than one bit by it.
-    fn join_if_alike(&mut self, part: ValueId, whole: ValueId) {
+    /// Lets a concatenated part share with the whole, unless its range is less than the share `least` of the whole's.
+    fn join_if_alike(&mut self, part: ValueId, whole: ValueId, least: f32) {
         let (p, w) = (self.root(part), self.root(whole));
         let alike = match (self.range[p], self.range[w]) {
             (Some(part), Some(whole)) => {
                 let hull = part.hull(whole);
-                part.max - part.min >= 0.5 * (hull.max - hull.min)
+                part.max - part.min >= least * (hull.max - hull.min)
             }
             _ => true,
         };
@@ -179,6 +182,7 @@ pub(super) fn assign(
         chosen[root] = chosen[root].or(fixed(&node.op));
     }
     let (wide, notes) = wide_groups(graph, &groups, statistics, options, weights);
+    share_leaky_tables(graph, &groups, &wide, &mut chosen);
     for &id in &uses {
         let root = groups.root(id);
         let dtype = if wide.contains(&root) { DType::I16 } else { DType::I8 };
@@ -208,6 +212,49 @@ pub(super) fn assign(
         result[id.0] = chosen[groups.root(id)];
     }
     Ok((result, notes))
+}
+
+/// How much wider than what was seen a range may be so that tables are shared: half a bit.
+const WIDER: f32 = 1.42;
+
+/// Gives leaky relus of one slope the same table, 256 bytes each otherwise: their input is symmetric, and their output has that
+/// range's image. A table then depends on the slope alone, whatever the scale. Where ranges are far from that, nothing is chosen.
+fn share_leaky_tables(graph: &Graph, groups: &Groups, wide: &[usize], chosen: &mut [Option<Quantization>]) {
+    let leaky = |node: &&Node| matches!(&node.op, Op::Unary(functions) if matches!(functions[..], [Function::LeakyRelu { .. }]));
+    let nodes: Vec<&Node> = graph.nodes.iter().filter(leaky).collect();
+    for node in &nodes {
+        let Op::Unary(functions) = &node.op else { continue };
+        let [Function::LeakyRelu { alpha }] = functions[..] else { continue };
+        let output = groups.root(node.output);
+        // All that write this set of values, into one concatenation say.
+        let peers: Vec<&&Node> =
+            nodes.iter().filter(|peer| groups.root(peer.output) == output && peer.op == node.op).collect();
+        let roots: Vec<usize> = peers.iter().map(|peer| groups.root(peer.inputs[0])).collect();
+        let free =
+            |root: usize| chosen[root].is_none() && groups.given[root].is_none() && !wide.contains(&root);
+        if !(0.0..1.0).contains(&alpha)
+            || !free(output)
+            || !roots.iter().all(|&root| root != output && free(root))
+        {
+            continue;
+        }
+        let ranges: Option<Vec<Range>> = roots.iter().map(|&root| groups.range[root]).collect();
+        let (Some(ranges), Some(seen)) = (ranges, groups.range[output]) else { continue };
+        let most = ranges.iter().fold(seen.max, |most, range| most.max(range.max).max(-range.min));
+        let most = if alpha > 0.0 { most.max(-seen.min / alpha) } else { most };
+        let fits = |width: f32, range: &Range| width <= WIDER * (range.max - range.min);
+        if most <= 0.0
+            || !ranges.iter().all(|range| fits(2.0 * most, range))
+            || !fits((1.0 + alpha) * most, &seen)
+        {
+            continue;
+        }
+        let symmetric = Quantization { scale: most / 127.0, zero_point: 0, dtype: DType::I8 };
+        roots.iter().for_each(|&root| chosen[root] = Some(symmetric));
+        let zero_point = -128 + (alpha * 254.0 / (1.0 + alpha)).ceil() as i32;
+        chosen[output] =
+            Some(Quantization { scale: most * (1.0 + alpha) / 254.0, zero_point, dtype: DType::I8 });
+    }
 }
 
 /// Values that hold quantized activations, constant operands included, weights and fingerprint bins not.

@@ -14,6 +14,7 @@ mod pads;
 mod products;
 mod reshapes;
 mod splits;
+mod sums;
 mod transposes;
 
 use super::{Graph, Op};
@@ -23,7 +24,7 @@ pub fn run(graph: &mut Graph) {
     same_quantization(graph);
     settle(graph, &[unneeded, dedupe::run, transposes::run, chains::run]);
     settle(graph, &[unneeded, dedupe::run, transposes::run, reshapes::run, chains::run]);
-    let patterns: [Pass; 9] = [
+    let patterns: [Pass; 10] = [
         unneeded,
         dedupe::run,
         chains::run,
@@ -33,6 +34,7 @@ pub fn run(graph: &mut Graph) {
         pads::run,
         channel_attention::run,
         splits::run,
+        sums::run,
     ];
     settle(graph, &patterns);
     settle(
