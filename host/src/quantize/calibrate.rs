@@ -93,9 +93,7 @@ pub fn calibrate_sequences(
         // Histograms are of the values as they will be quantized, so equalization, which depends on the channels'
         // ranges alone, is anticipated.
         let (mut equal, mut scaled) = (graph.clone(), statistics.clone());
-        if options.equalize {
-            equalize(&mut equal, &mut scaled);
-        }
+        equalize(&mut equal, &mut scaled, options);
         observe(&equal, 1, &mut scaled)?;
         for (value, scaled) in statistics.values.iter_mut().zip(scaled.values) {
             if let (Some(value), Some(scaled)) = (value, scaled) {

@@ -120,8 +120,8 @@ impl Quantized {
 /// [`crate::ErrorKind::Unsupported`] for a stated quantization that has gaps or another form than mixel's.
 pub fn quantize(mut graph: Graph, statistics: Option<&Statistics>, options: &Options) -> Result<Quantized> {
     let mut statistics = statistics.cloned();
-    if let Some(statistics) = statistics.as_mut().filter(|_| options.equalize) {
-        equalize(&mut graph, statistics);
+    if let Some(statistics) = &mut statistics {
+        equalize(&mut graph, statistics, options);
     }
     let statistics = statistics.as_ref();
     let (mut weights, mut notes) = weights_of(&graph, options)?;

@@ -159,7 +159,7 @@ fn equalization_keeps_the_function_and_balances_channels() {
     }
     let mut statistics = observe(&graph, &samples(&graph, 8, 1));
     let mut equal = graph.clone();
-    equalize(&mut equal, &mut statistics);
+    equalize(&mut equal, &mut statistics, &Options { equalize: true, ..Options::default() });
     for sample in samples(&graph, 3, 5) {
         let (before, after) = (&evaluate(&graph, &sample), &evaluate(&equal, &sample));
         let db = sqnr_db(before[&y].iter().zip(&after[&y]));

@@ -3,6 +3,7 @@
 //! Each rewrite computes the same in real numbers, and keeps names, quantization that the model states, and origins: a
 //! value that the float model has can be observed there as before.
 
+mod beside;
 mod chains;
 mod channel_attention;
 mod dedupe;
@@ -14,7 +15,6 @@ mod pads;
 mod products;
 mod reshapes;
 mod splits;
-mod sums;
 mod transposes;
 
 use super::{Graph, Op};
@@ -34,7 +34,7 @@ pub fn run(graph: &mut Graph) {
         pads::run,
         channel_attention::run,
         splits::run,
-        sums::run,
+        beside::run,
     ];
     settle(graph, &patterns);
     settle(
