@@ -51,6 +51,7 @@ pub enum Operator {
     Transpose { dims: [usize; 2] },
     Gather { dims: [usize; 2] },
     Resize { input: [usize; 3] },
+    Sum3 { dims: Vec<usize> },
 }
 
 /// A convolution; a group for each channel makes it depthwise.

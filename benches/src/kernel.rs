@@ -135,6 +135,10 @@ impl Build {
                 };
                 self.node_as(op, &[x], &[1, 2 * height, 2 * width, channels], None);
             }
+            Operator::Sum3 { dims } => {
+                let inputs = [self.input(dims), self.input(dims), self.input(dims)];
+                self.node(Op::Sum3 { clip: Clip::NONE }, &inputs, dims);
+            }
         }
     }
 

@@ -5,6 +5,7 @@ mod support;
 use mixel_core::kernels::add::{self, AddParams};
 use mixel_core::kernels::lut::{self, Lut16Params, LutParams};
 use mixel_core::kernels::requantize::RescaleParams;
+use mixel_core::kernels::sum3::{self, Sum3Params};
 use mixel_core::kernels::{OpKind, div, mul, requantize};
 use mixel_core::plan::DType::{self, I8, I16};
 use mixel_core::plan::{Fault, Tensor};
@@ -105,6 +106,104 @@ fn sums_round_half_up_and_clamp() {
     let case = Case::new(OpKind::Add, &[a, a], y, params.encode());
     let out = case.run(&[vec![-3, -1, 1, 3, 127, -128], vec![9; 6]]);
     assert_eq!(out, [-1, 0, 1, 2, 60, -1]);
+}
+
+/// Sums of three against exact rational arithmetic, which is that of the integers here: `floor(sum + 1/2)` over a common
+/// denominator of a power of two, the zero point added and limited.
+#[test]
+fn sums_of_three_round_once() {
+    let mut random = Random::new(11);
+    let mut saturated = 0;
+    for (case, dims) in [[1, 3, 5, 7], [1, 1, 1, 64], [1, 1, 1, 67], [1, 1, 1, 1], [1, 9, 1, 33]]
+        .iter()
+        .flat_map(|dims| (0..8).map(move |case| (case, *dims)))
+    {
+        let x = [0; 3].map(|_: i32| tensor(I8, dims, random.range(-128, 127)));
+        let y = tensor(I8, dims, random.range(-128, 127));
+        // The largest factors that there are among them, and shifts on both sides of what leaves room for the zero point.
+        let most = if case == 0 { 1 << 21 } else { random.range(1, 1 << 21) };
+        let factors =
+            [most, random.range(-most, most), if case == 1 { most } else { random.range(-most, 0) }];
+        let shift = [20, 21, 22, 23, 30, 1, 19, 16][case];
+        let (low, high) = (random.range(-128, 0), random.range(1, 127));
+        let params = Sum3Params { factors, shift, min: low, max: high };
+        let values = x.map(|x| random.fill(&x));
+        let out = Case::new(OpKind::Sum3, &x, y, params.encode()).run(&values);
+        for (index, &out) in out.iter().enumerate() {
+            let sum: i128 =
+                (0..3).map(|i| i128::from(values[i][index] - x[i].zero_point) * i128::from(factors[i])).sum();
+            // floor(sum / 2^shift + 1/2) = floor((2 sum + 2^shift) / 2^(shift + 1))
+            let denominator = 1i128 << shift;
+            let rounded = (2 * sum + denominator).div_euclid(2 * denominator) + i128::from(y.zero_point);
+            assert_eq!(i128::from(out), rounded.clamp(low.into(), high.into()), "{params:?} at {index}");
+            saturated += usize::from(rounded != i128::from(out));
+        }
+    }
+    assert!(saturated > 100, "{saturated} results saturated");
+}
+
+#[test]
+fn sums_of_three_differ_from_two_sums() {
+    // First of all 0.25 + 0.25 - 0.25: rounded after the first sum, 0.5 is 1, and 1 - 0.25 gives 1.
+    let shape = tensor(I8, [1, 1, 1, 5], 0);
+    let params = Sum3Params { factors: [1, 1, -1], shift: 2, min: -128, max: 127 };
+    let case = Case::new(OpKind::Sum3, &[shape; 3], shape, params.encode());
+    let out = case.run(&[vec![1, 2, -1, -2, 3], vec![1, 2, -1, -1, 3], vec![1, 2, 0, -1, 0]]);
+    assert_eq!(out, [0, 1, 0, 0, 2], "0.25, 0.5, -0.5, -0.5, 1.5: halves round up");
+}
+
+#[test]
+fn sums_of_three_of_16_bits_are_correctly_rounded() {
+    let mut random = Random::new(12);
+    for [from, other, to] in [[I16, I16, I16], [I8, I16, I16], [I16, I8, I8], [I8, I8, I16]] {
+        let zero = |random: &mut Random, dtype: DType| if dtype == I8 { random.range(-128, 127) } else { 0 };
+        let x = [from, other, from].map(|dtype| tensor(dtype, [1, 3, 5, 7], zero(&mut random, dtype)));
+        let y = tensor(to, [1, 3, 5, 7], zero(&mut random, to));
+        let range = |dtype: DType| if dtype == I8 { 1.0 } else { 256.0 };
+        let real = x.map(|x| random.real(-1.0, 1.0) / range(x.dtype) * range(to));
+        let shift = scale(real.iter().fold(0.0, |most: f64, real| most.max(real.abs()))).shift;
+        let factors = real.map(|real| (real * 2f64.powi(shift.into())).round() as i32);
+        let (min, max) = to.range();
+        let params = Sum3Params { factors, shift, min, max };
+        let values = x.map(|x| random.fill(&x));
+        let out = Case::new(OpKind::Sum3_16, &x, y, params.encode()).run(&values);
+        let exact: Vec<f64> = (0..out.len())
+            .map(|at| {
+                let part = |i: usize| (values[i][at] - x[i].zero_point) as f64 * real[i];
+                part(0) + part(1) + part(2) + y.zero_point as f64
+            })
+            .collect();
+        assert!(worst(&out, &exact, to) <= 0.501);
+        let mut expected = vec![0; out.len()];
+        let zeros = (x.map(|x| x.zero_point), y.zero_point);
+        sum3::reference([&values[0], &values[1], &values[2]], &params, zeros, &mut expected);
+        assert_eq!(out, expected);
+    }
+}
+
+#[test]
+fn sums_of_three_refuse_what_does_not_fit() {
+    let shape = tensor(I8, [1, 2, 3, 4], 0);
+    let params = Sum3Params { factors: [1 << 20; 3], shift: 20, min: -128, max: 127 };
+    let fault = |kind: OpKind, inputs: &[Tensor], params: Sum3Params| {
+        Case::new(kind, inputs, shape, params.encode()).fault()
+    };
+    assert_eq!(fault(OpKind::Sum3, &[shape; 3], params), None);
+    assert_eq!(fault(OpKind::Sum3, &[shape; 2], params), Some(Fault::Operands));
+    let row = tensor(I8, [1, 1, 1, 4], 0);
+    assert_eq!(fault(OpKind::Sum3, &[shape, shape, row], params), Some(Fault::Shapes));
+    let wide = tensor(I16, [1, 2, 3, 4], 0);
+    assert_eq!(fault(OpKind::Sum3, &[shape, wide, shape], params), Some(Fault::Types));
+    assert_eq!(fault(OpKind::Sum3_16, &[shape, wide, shape], params), None);
+    let large = Sum3Params { factors: [1, (1 << 21) + 1, 1], ..params };
+    assert_eq!(fault(OpKind::Sum3, &[shape; 3], large), Some(Fault::Params));
+    assert_eq!(fault(OpKind::Sum3_16, &[shape; 3], large), None);
+    for shift in [0, 31] {
+        assert_eq!(fault(OpKind::Sum3, &[shape; 3], Sum3Params { shift, ..params }), Some(Fault::Params));
+    }
+    for (min, max) in [(-129, 0), (0, 128), (1, 0)] {
+        assert_eq!(fault(OpKind::Sum3, &[shape; 3], Sum3Params { min, max, ..params }), Some(Fault::Params));
+    }
 }
 
 #[test]

@@ -3,36 +3,57 @@
 
 use super::Backend;
 use super::view::{In, Out};
-use crate::kernels::requant::{Clamp, Scale};
+use crate::kernels::requant::{Clamp, Scale, round_shift32};
 
-/// `clamp(zero point + round((zero + a * x + b * y) / 2^shift))`, where nothing overflows 32 bits but in parts that come right
-/// again.
+/// `clamp(zero point + round((zero + sum of factor * operand) / 2^shift))` of `N` operands, where nothing overflows 32 bits but
+/// in parts that come right again.
 #[derive(Clone, Copy)]
-pub struct Sum {
+pub struct Sum<const N: usize> {
     /// The constant term.
     pub zero: i32,
-    /// Factors of the operands.
-    pub factors: [i32; 2],
+    /// Factors of the operands, within +-2^21.
+    pub factors: [i32; N],
     /// 1 to 30.
     pub shift: u8,
     /// Zero point and range of the results.
     pub clamp: Clamp,
 }
 
-/// Sums of the elements of `a` and `b`, as many as `y` takes; false, with nothing done, when this machine has no shorter way
-/// or the lengths differ. `y` may lie on top of an operand, or begin in front of it.
-pub fn add(_backend: Backend, a: In<'_, i8>, b: In<'_, i8>, y: Out<'_, i8>, sum: &Sum) -> bool {
-    let whole = a.len() == y.len() && b.len() == y.len();
+impl<const N: usize> Sum<N> {
+    /// The sum of operands with these zero points, whose share is the same for all elements.
+    pub fn new(factors: [i32; N], zero_points: [i32; N], shift: u8, clamp: Clamp) -> Self {
+        let share = |zero: i32, (factor, zero_point): (&i32, &i32)| {
+            zero.wrapping_sub(factor.wrapping_mul(*zero_point))
+        };
+        Self { zero: factors.iter().zip(&zero_points).fold(0, share), factors, shift, clamp }
+    }
+
+    /// The result for one element of every operand.
+    #[inline(always)]
+    pub fn apply(&self, x: [i32; N]) -> i32 {
+        let part = |sum: i32, (x, factor): (&i32, &i32)| sum.wrapping_add(x.wrapping_mul(*factor));
+        let sum = x.iter().zip(&self.factors).fold(self.zero, part);
+        self.clamp.limit32(round_shift32(sum, self.shift))
+    }
+}
+
+/// Sums of the elements of two or three operands, as many as `y` takes; false, with nothing done, when this machine has no
+/// shorter way or the lengths differ. `y` may lie on top of an operand, or begin in front of it.
+pub fn add<const N: usize>(_backend: Backend, x: [In<'_, i8>; N], y: Out<'_, i8>, sum: &Sum<N>) -> bool {
+    let whole = x.iter().all(|x| x.len() == y.len());
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     if whole && _backend == Backend::Avx512Vnni {
         // SAFETY: a backend is only there when the machine has its instructions.
-        unsafe { super::x86::elementwise::add(a, b, y, sum) };
+        unsafe { super::x86::elementwise::add(x, y, sum) };
         return true;
     }
     #[cfg(mixel_helium)]
     if whole {
-        super::helium::elementwise::add(a, b, y, sum);
-        return true;
+        return super::helium::elementwise::add(x, y, sum);
+    }
+    #[cfg(all(mixel_dsp, not(mixel_helium)))]
+    if whole {
+        return super::dsp_elementwise::add(x, y, sum);
     }
     let _ = (whole, sum);
     false

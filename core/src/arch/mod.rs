@@ -13,7 +13,11 @@ pub mod bitmap;
 pub mod depthwise;
 mod dsp;
 mod dsp_depthwise;
+#[cfg(all(mixel_dsp, not(mixel_helium)))]
+mod dsp_elementwise;
 mod dsp_int4;
+#[cfg(not(target_os = "none"))]
+pub mod elements;
 pub mod elementwise;
 #[cfg(mixel_columns)]
 #[macro_use]
@@ -24,8 +28,6 @@ pub mod int4;
 pub mod matrix;
 pub mod moving;
 pub mod normal;
-#[cfg(not(target_os = "none"))]
-pub mod pairs;
 pub mod pool;
 mod portable;
 pub mod product;

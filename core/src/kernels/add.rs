@@ -6,7 +6,7 @@
 use core::marker::PhantomData;
 
 use super::nest::{Level, broadcast, elementwise_reach};
-use super::requant::{Clamp, round_shift, round_shift32};
+use super::requant::{Clamp, round_shift};
 use super::width::{Bits8, Bits16, Sink, Source, Width, check_binary, check_clamp};
 use super::{Kernel, OpKind, Run};
 use crate::arch::elementwise::{self, Sum};
@@ -70,11 +70,7 @@ impl<W: Width> Kernel for AddOf<W> {
     fn check(operator: &Operator<'_>) -> Result<(), Fault> {
         let (_, _, y) = check_binary::<W>(operator)?;
         let params = AddParams::read(operator.params()).ok_or(Fault::Params)?;
-        let (most, shifts) = if W::WIDE { (i32::MAX, 1..=62) } else { (1 << 21, 1..=30) };
-        let in_range = |factor: i32| -most <= factor && factor <= most;
-        if !in_range(params.a) || !in_range(params.b) || !shifts.contains(&params.shift) {
-            return Err(Fault::Params);
-        }
+        check_factors::<W>(&[params.a, params.b], params.shift)?;
         check_clamp(params.clamp(y.zero_point), &y)
     }
 
@@ -97,19 +93,21 @@ impl<W: Width> Kernel for AddOf<W> {
                 },
             );
         } else {
-            // The zero points' share is the same for all. Parts may wrap, the sum fits: 2 * 255 * 2^21 + 2^29 < 2^31.
-            let (a_share, b_share) =
-                (params.a.wrapping_mul(a.zero_point), params.b.wrapping_mul(b.zero_point));
-            let zero = 0i32.wrapping_sub(a_share).wrapping_sub(b_share);
-            let sum = Sum { zero, factors: [params.a, params.b], shift: params.shift, clamp };
-            let rows =
-                |a: In<'_, i8>, b: In<'_, i8>, y: Out<'_, i8>| elementwise::add(run.backend(), a, b, y, &sum);
-            combine::<W>(run, rows, |x, y| {
-                let sum = zero.wrapping_add(x.wrapping_mul(params.a)).wrapping_add(y.wrapping_mul(params.b));
-                clamp.limit32(round_shift32(sum, params.shift))
-            });
+            // It fits: 2 * 255 * 2^21 + 2^29 < 2^31.
+            let sum = Sum::new([params.a, params.b], [a.zero_point, b.zero_point], params.shift, clamp);
+            let rows = |a: In<'_, i8>, b: In<'_, i8>, y: Out<'_, i8>| {
+                elementwise::add(run.backend(), [a, b], y, &sum)
+            };
+            combine::<W>(run, rows, |a, b| sum.apply([a, b]));
         }
     }
+}
+
+/// Whether the factors of a sum and its shift are in the range of `W`.
+pub(super) fn check_factors<W: Width>(factors: &[i32], shift: u8) -> Result<(), Fault> {
+    let (most, shifts) = if W::WIDE { (i32::MAX, 1..=62) } else { (1 << 21, 1..=30) };
+    let in_range = |factor: &i32| -most <= *factor && *factor <= most;
+    if factors.iter().all(in_range) && shifts.contains(&shift) { Ok(()) } else { Err(Fault::Params) }
 }
 
 /// Sets every element of the output to `function` of the elements of the two inputs, repeated to its shape. `rows` does that for
@@ -136,7 +134,7 @@ pub(super) fn combine<W: Width>(
                 }
                 #[cfg(not(target_os = "none"))]
                 if let (Some(a), Some(b), Some(y)) = narrow {
-                    return crate::arch::pairs::each_pair(run.backend(), a, b, y, &function);
+                    return crate::arch::elements::each(run.backend(), [a, b], y, |[a, b]| function(a, b));
                 }
                 for index in 0..y.elements().min(a.elements()).min(b.elements()) {
                     y.set(index, function(a.get(index), b.get(index)));

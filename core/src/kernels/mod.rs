@@ -46,6 +46,7 @@ pub mod requantize;
 pub mod resize;
 pub mod shuffle;
 pub mod softmax;
+pub mod sum3;
 mod wide;
 pub mod width;
 pub mod window;
@@ -75,6 +76,7 @@ pub use requantize::Requantize;
 pub use resize::{Resize, Resize16};
 pub use shuffle::Shuffle;
 pub use softmax::{Softmax, Softmax16};
+pub use sum3::{Sum3, Sum3_16};
 
 use crate::arch::Backend;
 use crate::arch::view::{Element, In, Lease, Out};
@@ -184,6 +186,10 @@ pub enum OpKind {
     LinearSparse = 193,
     /// [`OpKind::Conv`] with a bitmap of the weights that are not zero.
     ConvSparse = 195,
+    /// Sum of three tensors of one shape.
+    Sum3 = 28,
+    /// [`OpKind::Sum3`] with a 16-bit input or output.
+    Sum3_16 = 92,
 }
 
 impl OpKind {
@@ -238,6 +244,8 @@ impl OpKind {
         Self::ProjectionInt4,
         Self::LinearSparse,
         Self::ConvSparse,
+        Self::Sum3,
+        Self::Sum3_16,
     ];
 
     /// The kind with this code.
@@ -430,7 +438,7 @@ op_set! {
         Softmax, Softmax16, LayerNorm, LayerNorm16, GroupNorm, GroupNorm16, L2Norm, L2Norm16, Reduce, Reduce16, Move,
         Gather, Resize, Resize16, Gram, CosineSoftmax, Feed, Join, Shuffle, Conv, Depthwise, ConvTranspose, MaxPool, AveragePool, MatMul, Projection,
         Linear16, Conv16, Depthwise16, ConvTranspose16, MaxPool16, AveragePool16, MatMul16, Projection16,
-        LinearInt4, ConvInt4, ProjectionInt4, LinearSparse, ConvSparse;
+        LinearInt4, ConvInt4, ProjectionInt4, LinearSparse, ConvSparse, Sum3, Sum3_16;
     strips: true;
 }
 

@@ -25,7 +25,7 @@ use crate::kernels::{self, OpKind, OpSet};
 /// Most operators in one group.
 pub const MAX_OPERATORS: usize = 128;
 /// Most inputs of an operator in a group.
-const MAX_INPUTS: usize = 2;
+pub const MAX_INPUTS: usize = 3;
 /// An input that no operator of the group makes.
 const OUTSIDE: u8 = u8::MAX;
 
@@ -55,9 +55,8 @@ impl Vertical {
         let mut params = operator.params();
         match operator.kind {
             Linear | Linear16 | Lut | Lut16 | Add | Add16 | Mul | Mul16 | Div | Div16 | Requantize
-            | LayerNorm | LayerNorm16 | LinearInt4 | LinearSparse | MatMul | MatMul16 | Join | Feed => {
-                Some(Self::EACH)
-            }
+            | LayerNorm | LayerNorm16 | LinearInt4 | LinearSparse | MatMul | MatMul16 | Join | Feed
+            | Sum3 | Sum3_16 => Some(Self::EACH),
             Gram => Some(Self { sums: true, ..Self::EACH }),
             Shuffle => {
                 ShuffleParams::read(params).map(|params| Self { up: params.block as u16, ..Self::EACH })

@@ -4,6 +4,7 @@ use mixel_core::kernels::add::{self, AddParams};
 use mixel_core::kernels::lut::{Lut16Params, LutParams, reference, reference16};
 use mixel_core::kernels::requant::{Quantized, Scale};
 use mixel_core::kernels::requantize::{self, RescaleParams};
+use mixel_core::kernels::sum3::{self, Sum3Params};
 use mixel_core::kernels::{OpKind, div, mul};
 use mixel_core::pack::Layout;
 use mixel_core::plan::write::Constant;
@@ -108,6 +109,67 @@ fn repeated<'m, X: Quantized>(
     Ok(out)
 }
 
+/// A sum of three tensors of one shape.
+#[derive(Clone, Copy, Debug)]
+pub struct Three {
+    /// The shape.
+    pub dims: [usize; 4],
+    /// Rows present of dimension 2, if it varies.
+    pub present: Option<usize>,
+    /// Largest factor.
+    pub most: i32,
+    /// The factors' common shift for an output of the inputs' type.
+    pub shift: i32,
+}
+
+impl Three {
+    /// An ordinary sum: results are about as large as operands.
+    const fn of(dims: [usize; 4]) -> Self {
+        Self { dims, present: None, most: 1 << 19, shift: 20 }
+    }
+}
+
+/// Runs one case of a sum of three on types `X` to `Y`.
+///
+/// # Errors
+/// What went wrong first.
+pub fn check_sum3<X: Activation, Y: Activation>(
+    case: Three,
+    mut pool: Pool<'_>,
+    random: &mut Random,
+) -> Result<(), Failure> {
+    let Three { dims, present, most, shift } = case;
+    let kind = if (X::MAX, Y::MAX) == (127, 127) { OpKind::Sum3 } else { OpKind::Sum3_16 };
+    let dynamic = if present.is_some() { 0b0100 } else { 0 };
+    let shaped = |tensor| mixel_core::plan::Tensor { dynamic, ..tensor };
+    let zeros: [i32; 3] = core::array::from_fn(|_| random.range(-128, 127));
+    let zero = random.range(-128, 127);
+    let inputs = zeros.map(|zero| shaped(tensor(X::DTYPE, dims, zero)));
+    let output = shaped(tensor(Y::DTYPE, dims, zero));
+    let (a, b, c) = (
+        pool.random::<X>(random, output.elements())?,
+        pool.random::<X>(random, output.elements())?,
+        pool.random::<X>(random, output.elements())?,
+    );
+    let wide = [widened(&mut pool, a)?, widened(&mut pool, b)?, widened(&mut pool, c)?];
+    let expected = pool.take::<i32>(output.elements())?;
+    let up = Y::MAX.ilog2() as i32 - X::MAX.ilog2() as i32;
+    let params = Sum3Params {
+        factors: [most, random.range(-most, most), random.range(-most, most)],
+        shift: (shift - up) as u8,
+        min: random.range(Y::MIN, 0),
+        max: random.range(0, Y::MAX),
+    };
+    sum3::reference(wide, &params, (zeros, zero), expected);
+    let expected = narrowed::<Y>(&mut pool, expected)?;
+    let [of_a, of_b, of_c] = inputs;
+    let inputs =
+        [(of_a, bytemuck::cast_slice(a)), (of_b, bytemuck::cast_slice(b)), (of_c, bytemuck::cast_slice(c))];
+    let rows = present.map_or((0, 0), |present| (dims[2], present));
+    Job { kind, layout: Layout::Generic, inputs: &inputs, output, rows }
+        .run(pool, expected, |_| Ok(params.encode()))
+}
+
 /// Runs one case of a change of quantization.
 ///
 /// # Errors
@@ -171,6 +233,27 @@ fn check_lut16<Y: Activation>(shift: u8, mut pool: Pool<'_>, random: &mut Random
     )
 }
 
+/// Counts around the four, sixteen and sixty-four that go at once, rows that vary, the largest factors with results that
+/// saturate on both sides, and the smallest and largest shifts with and without room for the zero point in 32 bits.
+fn sums_of_three(bench: &mut Bench<'_, '_>, random: &mut Random) {
+    for count in [1, 3, 4, 5, 15, 16, 17, 63, 64, 65, 131] {
+        let case = Three::of([1, 1, 1, count]);
+        bench.once(format_args!("Sum3 {count}"), |pool| check_sum3::<i8, i8>(case, pool, random));
+    }
+    let image = Three::of([1, 3, 5, 7]);
+    for (most, shift) in [(1 << 21, 20), (1 << 21, 22), (1 << 21, 23), (1 << 21, 30), (1, 1), (255, 8)] {
+        let case = Three { most, shift, ..image };
+        bench.once(format_args!("Sum3 {most} >> {shift}"), |pool| check_sum3::<i8, i8>(case, pool, random));
+    }
+    for present in [0, 1, 5, 8] {
+        let case = Three { present: Some(present), ..Three::of([1, 2, 8, 3]) };
+        bench.once(format_args!("Sum3 {present} rows"), |pool| check_sum3::<i8, i8>(case, pool, random));
+        bench.once(format_args!("Sum3_16 {present} rows"), |pool| check_sum3::<i16, i16>(case, pool, random));
+    }
+    bench.once(format_args!("Sum3_16 i8->i16"), |pool| check_sum3::<i8, i16>(image, pool, random));
+    bench.once(format_args!("Sum3_16 i16->i8"), |pool| check_sum3::<i16, i8>(image, pool, random));
+}
+
 /// Equal shapes, every way of repeating, single elements, rows that vary.
 pub fn run(bench: &mut Bench<'_, '_>) {
     let static_shapes = [
@@ -203,6 +286,7 @@ pub fn run(bench: &mut Bench<'_, '_>) {
         bench.once(format_args!("{wide:?} i16->i8"), |pool| check::<i16, i8>(case, wide, pool, &mut random));
         bench.once(format_args!("{wide:?} i8->i16"), |pool| check::<i8, i16>(case, wide, pool, &mut random));
     }
+    sums_of_three(bench, &mut random);
     let dims = [1, 2, 3, 50];
     bench.once(format_args!("Requantize i8->i8"), |pool| check_requantize::<i8, i8>(dims, pool, &mut random));
     bench.once(format_args!("Requantize i8->i16"), |pool| {

@@ -411,6 +411,11 @@ pub enum Op {
         /// Fused range.
         clip: Clip,
     },
+    /// `[a, b, c]`, activations of the output's shape: a sum that is rounded once.
+    Sum3 {
+        /// Fused range.
+        clip: Clip,
+    },
     /// `[x]`, functions applied first to last.
     Unary(Vec<Function>),
     /// `[x]`.
@@ -531,6 +536,7 @@ impl Op {
             Op::Binary { op: Arithmetic::Sub, .. } => "Sub",
             Op::Binary { op: Arithmetic::Mul, .. } => "Mul",
             Op::Binary { op: Arithmetic::Div, .. } => "Div",
+            Op::Sum3 { .. } => "Sum3",
             Op::Unary(_) => "Unary",
             Op::Softmax { .. } => "Softmax",
             Op::LayerNorm { .. } => "LayerNorm",

@@ -5,6 +5,7 @@ use mixel_core::kernels::add::AddParams;
 use mixel_core::kernels::matmul::MatMulParams;
 use mixel_core::kernels::reduce::{Combine, ReduceParams};
 use mixel_core::kernels::requantize::RescaleParams;
+use mixel_core::kernels::sum3::Sum3Params;
 use mixel_core::plan::DType;
 
 use super::axes_of_four;
@@ -30,8 +31,8 @@ pub(super) fn binary(builder: &mut Builder<'_>, node: &Node, op: Arithmetic, cli
         Arithmetic::Add | Arithmetic::Sub => {
             let kind = width(OpKind::Add, OpKind::Add16, &ends);
             let limits = if kind == OpKind::Add { AddLimits::NARROW } else { AddLimits::WIDE };
-            let (ra, rb) = (sa / sy, if op == Arithmetic::Sub { -sb / sy } else { sb / sy });
-            let (a, b, shift) = sum_factors(ra, rb, &limits);
+            let second = if op == Arithmetic::Sub { -sb / sy } else { sb / sy };
+            let ([a, b], shift) = sum_factors([sa / sy, second], &limits);
             (kind, AddParams { a, b, shift, min, max }.encode())
         }
         Arithmetic::Mul => {
@@ -51,6 +52,24 @@ pub(super) fn binary(builder: &mut Builder<'_>, node: &Node, op: Arithmetic, cli
     Ok(())
 }
 
+/// [`crate::graph::Op::Sum3`].
+pub(super) fn sum3(builder: &mut Builder<'_>, node: &Node, clip: Clip) -> Result<()> {
+    let [a, b, c] = node.inputs[..] else {
+        return Err(Error::new(ErrorKind::Shape, &node.name, "it needs three operands"));
+    };
+    let (qa, qb, qc) = (builder.quantization(a)?, builder.quantization(b)?, builder.quantization(c)?);
+    let y = builder.quantization(node.output)?;
+    let range = clamp(clip, &y);
+    let kind = width(OpKind::Sum3, OpKind::Sum3_16, &[qa, qb, qc, y]);
+    let limits = if kind == OpKind::Sum3 { AddLimits::NARROW } else { AddLimits::WIDE };
+    let (factors, shift) = sum_factors([qa, qb, qc].map(|x| x.scale as f64 / y.scale as f64), &limits);
+    let params = Sum3Params { factors, shift, min: range.min, max: range.max };
+    let inputs = [builder.tensor(a)?, builder.tensor(b)?, builder.tensor(c)?];
+    let output = builder.tensor(node.output)?;
+    builder.operator(&node.name, kind, &inputs, output, params.encode().bytes());
+    Ok(())
+}
+
 /// How large the multipliers of a sum are made.
 struct AddLimits {
     /// The larger one lies in `[2^bits, 2^(bits + 1))`.
@@ -60,19 +79,18 @@ struct AddLimits {
 }
 
 impl AddLimits {
-    /// LiteRT with XNNPACK: 21 significant bits, and a sum of two products fits in 32 bits.
+    /// LiteRT with XNNPACK: 21 significant bits, and a sum of three products fits in 32 bits.
     const NARROW: Self = Self { bits: 20, shift: 30 };
     const WIDE: Self = Self { bits: 29, shift: 62 };
 }
 
-/// `a` and `b` over a common power of two.
-fn sum_factors(a: f64, b: f64, limits: &AddLimits) -> (i32, i32, u8) {
-    let (_, exponent) = mantissa_exponent(a.abs().max(b.abs()));
+/// Real factors over a common power of two.
+fn sum_factors<const N: usize>(real: [f64; N], limits: &AddLimits) -> ([i32; N], u8) {
+    let (_, exponent) = mantissa_exponent(real.iter().fold(0.0, |most, real| real.abs().max(most)));
     let shift = (limits.bits + 1 - exponent).clamp(1, limits.shift);
     let unit = 2f64.powi(shift);
     let top = ((1i64 << (limits.bits + 1)) - 1) as f64;
-    let round = |real: f64| (real * unit).round_ties_even().clamp(-top, top) as i32;
-    (round(a), round(b), shift as u8)
+    (real.map(|real| (real * unit).round_ties_even().clamp(-top, top) as i32), shift as u8)
 }
 
 /// Folding ranks over four must not tear operands apart that repeat along different axes.

@@ -69,6 +69,7 @@ fn lower_node(builder: &mut Builder<'_>, node: &Node) -> Result<()> {
         Op::Projection => linear::projection(builder, node),
         Op::MatMul { transpose_b, scale } => arithmetic::matmul(builder, node, *transpose_b, *scale),
         Op::Binary { op, clip } => arithmetic::binary(builder, node, *op, *clip),
+        Op::Sum3 { clip } => arithmetic::sum3(builder, node, *clip),
         Op::Reduce { reduction, axes } => arithmetic::reduce(builder, node, *reduction, axes),
         Op::Unary(functions) => table::unary(builder, node, functions),
         Op::Identity => table::identity(builder, node),

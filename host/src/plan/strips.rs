@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use mixel_core::plan::strips::{Group, MAX_OPERATORS, Vertical, Walk};
+use mixel_core::plan::strips::{Group, MAX_INPUTS, MAX_OPERATORS, Vertical, Walk};
 use mixel_core::plan::{Direction, Place, RawPlan};
 use serde::Serialize;
 
@@ -147,7 +147,7 @@ fn goes_by_rows(program: &Program, index: usize, operator: &mixel_core::plan::Op
     let [output] = node.outputs[..] else { return false };
     let tall = program.tensors[output as usize].tensor.dims[1];
     Vertical::of(operator).is_some_and(|vertical| !vertical.sums)
-        && node.inputs.len() <= 2
+        && node.inputs.len() <= MAX_INPUTS
         && plain(&output)
         && node.inputs.iter().all(plain)
         && program.tensors[output as usize].tensor.place == Place::Arena

@@ -272,7 +272,7 @@ fn activations(graph: &Graph) -> Vec<ValueId> {
 fn activation_inputs(node: &Node) -> Vec<ValueId> {
     let count = match node.op {
         Op::Binary { .. } | Op::MatMul { .. } | Op::ChannelAttention => 2,
-        Op::Concat { .. } => node.inputs.len(),
+        Op::Concat { .. } | Op::Sum3 { .. } => node.inputs.len(),
         Op::Projection => 0,
         _ => 1,
     };

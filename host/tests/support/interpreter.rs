@@ -153,6 +153,9 @@ pub fn evaluate(op: &Op, inputs: &[&Tensor], dims: &[usize]) -> Tensor {
             };
             clipped(result, clip)
         }),
+        Op::Sum3 { clip } => {
+            Tensor::build(dims, |index| clipped(inputs.iter().map(|operand| operand.at(index)).sum(), clip))
+        }
         Op::Unary(functions) => {
             let apply = |x: &f32| functions.iter().fold(*x, |x, function| unary(function, x));
             Tensor::new(&x.dims, x.data.iter().map(apply).collect())

@@ -3,15 +3,14 @@
 use super::super::elementwise::{Product, Sum};
 use super::super::view::{In, Out};
 
-/// What [`sums`] and [`products`] work on.
+/// What [`sums_2`], [`sums_3`] and [`products`] work on.
 #[repr(C)]
-struct Pairs {
-    a: *const i8,
-    b: *const i8,
+struct Task<const N: usize> {
+    x: [*const i8; N],
     y: *mut i8,
     count: usize,
     /// Of a sum those of the operands, of a product what is added to them.
-    terms: [i32; 2],
+    terms: [i32; N],
     /// Of a sum the constant, of a product the multiplier.
     constant: i32,
     /// To the left.
@@ -22,10 +21,9 @@ struct Pairs {
 }
 
 /// See [`super::super::elementwise::add`]; the lengths are equal.
-pub fn add(a: In<'_, i8>, b: In<'_, i8>, y: Out<'_, i8>, sum: &Sum) {
-    let task = Pairs {
-        a: a.as_ptr(),
-        b: b.as_ptr(),
+pub fn add<const N: usize>(x: [In<'_, i8>; N], y: Out<'_, i8>, sum: &Sum<N>) -> bool {
+    let task = Task {
+        x: x.map(|x| x.as_ptr()),
         y: y.as_mut_ptr(),
         count: y.len(),
         terms: sum.factors,
@@ -35,15 +33,23 @@ pub fn add(a: In<'_, i8>, b: In<'_, i8>, y: Out<'_, i8>, sum: &Sum) {
         min: sum.clamp.min,
         max: sum.clamp.max,
     };
-    // SAFETY: the windows have as many elements, and a verified plan lays results so that they may be written in order.
-    unsafe { sums(&task) }
+    let task = &raw const task;
+    // SAFETY: a task of N is one of the number that N is. The windows have as many elements, and a verified plan lays results
+    // so that they may be written in order.
+    unsafe {
+        match N {
+            2 => sums_2(task.cast()),
+            3 => sums_3(task.cast()),
+            _ => return false,
+        }
+    }
+    true
 }
 
 /// See [`super::super::elementwise::multiply`]; the lengths are equal.
 pub fn multiply(a: In<'_, i8>, b: In<'_, i8>, y: Out<'_, i8>, product: &Product) {
-    let task = Pairs {
-        a: a.as_ptr(),
-        b: b.as_ptr(),
+    let task = Task {
+        x: [a.as_ptr(), b.as_ptr()],
         y: y.as_mut_ptr(),
         count: y.len(),
         terms: product.zeros.map(|zero| -zero),
@@ -64,13 +70,13 @@ pub fn lookup(x: In<'_, i8>, y: Out<'_, i8>, table: In<'_, i8>) {
     unsafe { entries(x.as_ptr(), y.as_mut_ptr(), x.len().min(y.len()), table.as_ptr()) }
 }
 
-/// Sums of elements with factors, four at a time.
+/// Sums of elements of two operands with factors, four at a time.
 ///
 /// # Safety
 /// Operands and results are valid for `count` reads and writes, and results lie at or in front of operands that they share
 /// memory with.
 #[unsafe(naked)]
-unsafe extern "C" fn sums(task: *const Pairs) {
+unsafe extern "C" fn sums_2(task: *const Task<2>) {
     helium!(
         "push {{r4-r9, lr}}",
         "ldrd r1, r2, [r0, #36]",
@@ -95,13 +101,47 @@ unsafe extern "C" fn sums(task: *const Pairs) {
     )
 }
 
+/// Sums of elements of three operands with factors, four at a time; the first product takes the constant with it.
+///
+/// # Safety
+/// As for [`sums_2`].
+#[unsafe(naked)]
+unsafe extern "C" fn sums_3(task: *const Task<3>) {
+    helium!(
+        "push {{r4-r10, lr}}",
+        "vpush {{d8-d9}}",
+        "ldrd r1, r2, [r0, #44]",
+        "vdup.32 q2, r1",
+        "vdup.32 q3, r2",
+        "ldm r0, {{r0-r10}}",
+        "vdup.32 q4, r5",
+        "wlstp.32 lr, r4, 3f",
+        "2:",
+        "vldrb.s32 q0, [r0], #4",
+        "vldrb.s32 q1, [r1], #4",
+        "vmlas.s32 q0, q4, r8",
+        "vmla.s32 q0, q1, r6",
+        "vldrb.s32 q1, [r2], #4",
+        "vmla.s32 q0, q1, r7",
+        "vrshl.s32 q0, r9",
+        "vadd.i32 q0, q0, r10",
+        "vmax.s32 q0, q0, q2",
+        "vmin.s32 q0, q0, q3",
+        "vstrb.32 q0, [r3], #4",
+        "letp lr, 2b",
+        "3:",
+        "vpop {{d8-d9}}",
+        "pop {{r4-r10, pc}}",
+    )
+}
+
 /// Products of elements from their zero points, four at a time: 17 bits, moved up by 14 for the upper half of the product
 /// with the multiplier.
 ///
 /// # Safety
-/// As for [`sums`].
+/// As for [`sums_2`].
 #[unsafe(naked)]
-unsafe extern "C" fn products(task: *const Pairs) {
+unsafe extern "C" fn products(task: *const Task<2>) {
     helium!(
         "push {{r4-r9, lr}}",
         "vpush {{d8-d9}}",
@@ -134,7 +174,7 @@ unsafe extern "C" fn products(task: *const Pairs) {
 /// Entries of a table of 256, from -128 on, sixteen at a time.
 ///
 /// # Safety
-/// As for [`sums`]; the table is valid for 256 reads.
+/// As for [`sums_2`]; the table is valid for 256 reads.
 #[unsafe(naked)]
 unsafe extern "C" fn entries(x: *const i8, y: *mut i8, count: usize, table: *const i8) {
     helium!(

@@ -15,6 +15,7 @@ mod pads;
 mod products;
 mod reshapes;
 mod splits;
+mod sums;
 mod transposes;
 
 use super::{Graph, Op};
@@ -42,6 +43,7 @@ pub fn run(graph: &mut Graph) {
         &[unneeded, chains::run, transposes::run, reshapes::run, fold::run, norms::run, products::run],
     );
     settle(graph, &[chains::run, chains::fuse_ranges]);
+    settle(graph, &[sums::run]);
     same_quantization(graph);
     graph.remove_dead();
 }

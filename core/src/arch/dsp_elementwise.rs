@@ -1,0 +1,133 @@
+//! Sums of tensors with the DSP extension: four elements at a time.
+//!
+//! Operands are moved up to the upper bytes of halves, two of a word with one `AND`, and factors by eight bits, so that
+//! `SMLAWB` and `SMLAWT`, which drop the low 16 bits of a product of 32 and 16, drop zeros.
+#![allow(unsafe_code)]
+
+use super::elementwise::Sum;
+use super::view::{In, Out};
+
+/// What [`sums_3`] works on, which counts on the order.
+#[repr(C)]
+struct Task<const N: usize> {
+    x: [*const i8; N],
+    /// Results, and where they end: a multiple of four further, not zero.
+    y: *mut i8,
+    /// Times 2^8.
+    factors: [i32; N],
+    /// Half a step of the results and their zero point included.
+    constant: i32,
+    /// To the right.
+    shift: i32,
+    end: *mut i8,
+    /// Limits of the results, in each byte.
+    min: u32,
+    max: u32,
+}
+
+/// See [`super::elementwise::add`]; the lengths are equal.
+pub fn add<const N: usize>(x: [In<'_, i8>; N], y: Out<'_, i8>, sum: &Sum<N>) -> bool {
+    // With the zero point among the products: 3 * 255 * 2^21 + 128 * 2^22 + 2^21 < 2^31.
+    if N != 3 || sum.shift > 22 {
+        return false;
+    }
+    let words = y.len() & !3;
+    let task = Task {
+        x: x.map(|x| x.as_ptr()),
+        y: y.as_mut_ptr(),
+        factors: sum.factors.map(|factor| factor << 8),
+        constant: sum.zero.wrapping_add((2 * sum.clamp.zero_point + 1) << sum.shift >> 1),
+        shift: sum.shift.into(),
+        end: y.as_mut_ptr().wrapping_add(words),
+        min: u32::from_ne_bytes([sum.clamp.min as u8; 4]),
+        max: u32::from_ne_bytes([sum.clamp.max as u8; 4]),
+    };
+    if words > 0 {
+        // SAFETY: a task of N is one of three. The windows have so many elements, and a verified plan lays results so that
+        // they may be written in order.
+        unsafe { sums_3((&raw const task).cast()) }
+    }
+    for index in words..y.len() {
+        y.set(index, sum.apply(x.map(|x| x.get(index) as i32)) as i8);
+    }
+    true
+}
+
+/// Elements 0 and 2, then 1 and 3 of four of an operand, times its factor, added to sums: 7 instructions.
+macro_rules! operand {
+    ($x:literal, $factor:literal, $sum0:literal, $sum1:literal, $sum2:literal, $sum3:literal) => {
+        concat!(
+            "ldr r12, [",
+            $x,
+            "], #4\n",
+            "and lr, r7, r12, lsl #8\n",
+            "and r12, r7, r12\n",
+            "smlawb r8, ",
+            $factor,
+            ", lr, ",
+            $sum0,
+            "\n",
+            "smlawb r9, ",
+            $factor,
+            ", r12, ",
+            $sum1,
+            "\n",
+            "smlawt r10, ",
+            $factor,
+            ", lr, ",
+            $sum2,
+            "\n",
+            "smlawt r11, ",
+            $factor,
+            ", r12, ",
+            $sum3,
+        )
+    };
+}
+
+/// Sums of elements of three operands with factors, four at a time: 42 instructions.
+///
+/// # Safety
+/// Operands are valid for reads and results for writes up to the end, and results lie at or in front of operands that they
+/// share memory with.
+#[unsafe(naked)]
+unsafe extern "C" fn sums_3(task: *const Task<3>) {
+    // r0-r2 operands, r3 results, r4-r6 factors, r7 the upper bytes of halves, r8-r11 sums.
+    // Stack: 0 constant, 4 shift, 8 end, 12 min, 16 max.
+    core::arch::naked_asm!(
+        cpu!(),
+        "push {{r4-r11, lr}}",
+        "add r1, r0, #28",
+        "ldm r1, {{r4-r8}}",
+        "push {{r4-r8}}",
+        "ldm r0, {{r0-r6}}",
+        "mov r7, #0xFF00FF00",
+        "2:",
+        "ldr r11, [sp]",
+        operand!("r0", "r4", "r11", "r11", "r11", "r11"),
+        operand!("r1", "r5", "r8", "r9", "r10", "r11"),
+        operand!("r2", "r6", "r8", "r9", "r10", "r11"),
+        "ldrd r12, lr, [sp, #4]",
+        "asr r8, r8, r12",
+        "asr r9, r9, r12",
+        "asr r10, r10, r12",
+        "asr r11, r11, r12",
+        "ssat r8, #8, r8",
+        "ssat r9, #8, r9",
+        "ssat r10, #8, r10",
+        "ssat r11, #8, r11",
+        "bfi r8, r9, #8, #8",
+        "bfi r8, r10, #16, #8",
+        "bfi r8, r11, #24, #8",
+        "ldrd r9, r10, [sp, #12]",
+        "ssub8 r12, r8, r9",
+        "sel r8, r8, r9",
+        "ssub8 r12, r10, r8",
+        "sel r8, r8, r10",
+        "str r8, [r3], #4",
+        "cmp r3, lr",
+        "bne 2b",
+        "add sp, #20",
+        "pop {{r4-r11, pc}}",
+    )
+}
