@@ -2,7 +2,7 @@
 
 mod support;
 
-use mixel::graph::{Function, Graph, Op};
+use mixel::graph::{Clip, Function, Graph, Op};
 use support::onnx::{Attr, Float, Int, Ints, Onnx, Text};
 
 /// A model of one node `op` over `x` of `dims` and random weights `w0`, `w1`, ...
@@ -595,4 +595,52 @@ fn a_sum_of_two_tensors_of_one_dimension_settles() {
     model.input("x", &[1, 5, 4, 4]).input("z", &[1, 5, 1, 1]).output("y");
     model.node("GlobalAveragePool", &["x"], "mean", &[]).node("Add", &["z", "mean"], "y", &[]);
     model.check("small sum");
+}
+
+/// `(x + s) + d` of a block's input and its two branches: three activations of one shape, at whose end a range may be fused.
+#[test]
+fn a_sum_of_a_sum_is_one_of_three() {
+    // What a block adds up last, and whether the model shows the first sum.
+    let block = |nodes: &[(&str, [&str; 2], &str)], shown: bool| {
+        let mut model = Onnx::new(17);
+        model.input("x", &[1, 6, 8]).node("Exp", &["x"], "s", &[]).node("Tanh", &["x"], "d", &[]);
+        model.random("row", &[8]).random("whole", &[1, 6, 8]);
+        model.node("ReduceMean", &["x"], "mean", &[("axes", Ints(&[1])), ("keepdims", Int(1))]);
+        for (op, inputs, output) in nodes {
+            let inputs = &inputs[..if inputs[1].is_empty() { 1 } else { 2 }];
+            model.node(op, inputs, output, &[]);
+        }
+        model.output("y");
+        if shown {
+            model.output("t");
+        }
+        let graph = model.check(&format!("{nodes:?}"));
+        let sums = graph.nodes.iter().filter(|node| matches!(node.op.name(), "Add" | "Sum3"));
+        sums.map(|node| (node.op.name(), node.op.clone())).collect::<Vec<_>>()
+    };
+    let plain = Op::Sum3 { clip: Clip::NONE };
+    for outer in [["t", "d"], ["d", "t"]] {
+        let sums = block(&[("Add", ["x", "s"], "t"), ("Add", outer, "y")], false);
+        assert_eq!(sums, [("Sum3", plain.clone())], "{outer:?}");
+    }
+    let sums = block(&[("Add", ["x", "s"], "t"), ("Add", ["t", "d"], "u"), ("Relu", ["u", ""], "y")], false);
+    assert_eq!(sums, [("Sum3", Op::Sum3 { clip: Clip { min: 0.0, max: f32::INFINITY } })]);
+    let sums = block(&[("Add", ["x", "s"], "t"), ("Add", ["t", "x"], "y")], false);
+    assert_eq!(sums, [("Sum3", plain.clone())], "an operand twice");
+    let four = block(&[("Add", ["x", "s"], "t"), ("Add", ["t", "d"], "u"), ("Add", ["u", "s"], "y")], false);
+    assert_eq!(four.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["Sum3", "Add"]);
+    // What keeps the first sum: its own readers, its limits, operands that are no activations of the shape, both operands.
+    let kept = |what: &str, nodes: &[(&str, [&str; 2], &str)], shown: bool, count: usize| {
+        let sums = block(nodes, shown);
+        assert!(sums.iter().all(|(name, _)| *name == "Add") && sums.len() == count, "{what}: {sums:?}");
+    };
+    let inner = ("Add", ["x", "s"], "t");
+    kept("an output", &[inner, ("Add", ["t", "d"], "y")], true, 2);
+    kept("another reader", &[inner, ("Add", ["t", "d"], "u"), ("Mul", ["u", "t"], "y")], false, 2);
+    kept("limits", &[inner, ("Relu", ["t", ""], "r"), ("Add", ["r", "d"], "y")], false, 2);
+    kept("a constant row", &[inner, ("Add", ["t", "row"], "y")], false, 2);
+    kept("a constant", &[("Add", ["x", "whole"], "t"), ("Add", ["t", "d"], "y")], false, 2);
+    kept("a mean that repeats", &[("Add", ["x", "mean"], "t"), ("Add", ["t", "d"], "y")], false, 2);
+    kept("twice itself", &[inner, ("Add", ["t", "t"], "y")], false, 2);
+    kept("a difference", &[("Sub", ["x", "s"], "t"), ("Add", ["t", "d"], "y")], false, 1);
 }

@@ -65,6 +65,26 @@ fn quantization_inside_is_kept() {
     assert_eq!(ops, ["Transpose", "Conv", "Unary", "Conv", "Add", "Transpose"]);
 }
 
+/// A sum whose quantization the model states is computed and rounded as it says, also where another one follows.
+#[test]
+fn a_quantized_sum_stays_a_sum_of_two() {
+    let sums = |stated: bool| {
+        let mut model = Onnx::new(13);
+        model.input("x", &[1, 4, 8]).floats("s", &[], &[0.05]).bytes("z", &[], &[-3]).output("y");
+        model.node("Exp", &["x"], "a", &[]).node("Tanh", &["x"], "b", &[]).node("Add", &["x", "a"], "t", &[]);
+        if stated {
+            model.node("QuantizeLinear", &["t", "s", "z"], "q", &[]);
+            model.node("DequantizeLinear", &["q", "s", "z"], "d", &[]);
+        }
+        model.node("Add", &[if stated { "d" } else { "t" }, "b"], "y", &[]);
+        let graph = model.load().unwrap();
+        let names = graph.nodes.iter().map(|node| node.op.name());
+        names.filter(|name| matches!(*name, "Add" | "Sum3")).collect::<Vec<_>>()
+    };
+    assert_eq!(sums(true), ["Add", "Add"]);
+    assert_eq!(sums(false), ["Sum3"]);
+}
+
 #[test]
 fn unsigned_integers_are_shifted() {
     let mut model = Onnx::new(13);

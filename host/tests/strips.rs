@@ -7,6 +7,7 @@ use mixel::compile::{CalibrationData, CompileOptions, Compiled, Prepared, Strips
 use mixel::device::{self, Sample, boards, doctor};
 use mixel::quantize::{Options, WeightForm, WeightRule};
 use mixel::run::{on_host, open};
+use mixel_core::kernels::OpKind;
 use mixel_core::plan::{Plan, PlanError};
 use support::onnx::{Int, Ints, Onnx, noise};
 
@@ -113,6 +114,40 @@ fn strips_give_the_same_bytes_in_less_memory() {
             assert!(strips.placement.arena() * 10 <= whole.placement.arena() * 9, "{target:?} {form:?}");
             assert_eq!(outputs(&strips), outputs(&whole), "{target:?} {form:?}");
         }
+    }
+}
+
+/// A stem, and two blocks that add their input, a 1x1 branch and a depthwise branch.
+fn mixing_model() -> Onnx {
+    let mut model = Onnx::new(13);
+    model.input("x", &[1, 3, 33, 20]).output("y").random("stem", &[12, 3, 3, 3]);
+    model.node("Conv", &["x", "stem"], "b0", &[("pads", Ints(&[1; 4]))]);
+    for block in 0..2 {
+        let name = |what: &str| format!("{what}{block}");
+        let (x, y) = (name("b"), format!("b{}", block + 1));
+        model.random(&name("mix"), &[12, 12, 1, 1]).random(&name("deep"), &[12, 1, 3, 3]);
+        model.node("Conv", &[&x, &name("mix")], &name("s"), &[]);
+        let depthwise = [("pads", Ints(&[1; 4])), ("group", Int(12))];
+        model.node("Conv", &[&x, &name("deep")], &name("d"), &depthwise);
+        model.node("Add", &[&x, &name("s")], &name("t"), &[]);
+        model.node("Add", &[&name("t"), &name("d")], &y, &[]);
+    }
+    model.node("GlobalAveragePool", &["b2"], "y", &[]);
+    model
+}
+
+#[test]
+fn sums_of_three_go_by_rows() {
+    let model = mixing_model();
+    let [whole, strips] = [Strips::Off, Strips::Most].map(|strips| prepared(&model, strips, None));
+    for target in TARGETS {
+        let (whole, strips) = (whole.compile(target).unwrap(), strips.compile(target).unwrap());
+        let plan = open(&strips.plan, "").unwrap();
+        let inside = plan.groups().flat_map(|group| group.operators());
+        let sums = inside.filter(|&index| plan.operator(index).unwrap().kind == OpKind::Sum3).count();
+        assert_eq!(sums, 2, "{target:?}");
+        assert!(strips.placement.arena() < whole.placement.arena(), "{target:?}");
+        assert_eq!(outputs(&strips), outputs(&whole), "{target:?}");
     }
 }
 

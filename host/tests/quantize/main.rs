@@ -83,6 +83,27 @@ fn convolutional_network() {
     assert!(wide > db + 6.0, "{wide}");
 }
 
+/// A block's input and its branches: rounded once, a sum is nearer to the real one than rounded twice.
+#[test]
+fn a_sum_of_three_is_nearer_than_two_sums() {
+    let network = |three: bool| {
+        let mut build = Build::new(5);
+        let dims = [1, 8, 8, 16];
+        let x = [build.input(&dims), build.input(&dims), build.input(&dims)];
+        let y = if three {
+            build.node(Op::Sum3 { clip: Clip::NONE }, &x, &dims)
+        } else {
+            let add = || Op::Binary { op: Arithmetic::Add, clip: Clip::NONE };
+            let inner = build.node(add(), &x[..2], &dims);
+            build.node(add(), &[inner, x[2]], &dims)
+        };
+        measured_sqnr_db(&build.output(y), &INT8)
+    };
+    let (once, twice) = (network(true), network(false));
+    println!("sum of three: {once:.2} dB, two sums: {twice:.2} dB");
+    assert!(once > twice + 0.3, "{once} {twice}");
+}
+
 #[test]
 fn mixer_network() {
     let mut build = Build::new(2);
@@ -375,6 +396,12 @@ fn every_operator_alone() {
         alone(format!("{op:?} of a constant"), |build| {
             let (a, b) = (build.input(&IMAGE), build.random_constant(&[8], 2.0));
             build.node(Op::Binary { op, clip: RELU }, &[a, b], &IMAGE)
+        });
+    }
+    for clip in [C, Clip { min: -0.5, max: 1.0 }] {
+        alone(format!("Sum3 {clip:?}"), |build| {
+            let x = [build.input(&IMAGE), build.input(&IMAGE), build.input(&IMAGE)];
+            build.node(Op::Sum3 { clip }, &x, &IMAGE)
         });
     }
     alone("Div".to_owned(), |build| {
