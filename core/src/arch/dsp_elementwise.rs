@@ -7,7 +7,7 @@
 use super::elementwise::Sum;
 use super::view::{In, Out};
 
-/// What [`sums_3`] works on, which counts on the order.
+/// What [`sums_2`] and [`sums_3`] work on, which count on the order.
 #[repr(C)]
 struct Task<const N: usize> {
     x: [*const i8; N],
@@ -28,7 +28,7 @@ struct Task<const N: usize> {
 /// See [`super::elementwise::add`]; the lengths are equal.
 pub fn add<const N: usize>(x: [In<'_, i8>; N], y: Out<'_, i8>, sum: &Sum<N>) -> bool {
     // With the zero point among the products: 3 * 255 * 2^21 + 128 * 2^22 + 2^21 < 2^31.
-    if N != 3 || sum.shift > 22 {
+    if sum.shift > 22 {
         return false;
     }
     let words = y.len() & !3;
@@ -42,10 +42,16 @@ pub fn add<const N: usize>(x: [In<'_, i8>; N], y: Out<'_, i8>, sum: &Sum<N>) -> 
         min: u32::from_ne_bytes([sum.clamp.min as u8; 4]),
         max: u32::from_ne_bytes([sum.clamp.max as u8; 4]),
     };
-    if words > 0 {
-        // SAFETY: a task of N is one of three. The windows have so many elements, and a verified plan lays results so that
-        // they may be written in order.
-        unsafe { sums_3((&raw const task).cast()) }
+    let task = &raw const task;
+    // SAFETY: a task of N is one of the number that N is. The windows have so many elements, and a verified plan lays results
+    // so that they may be written in order.
+    unsafe {
+        match N {
+            _ if words == 0 => {}
+            2 => sums_2(task.cast()),
+            3 => sums_3(task.cast()),
+            _ => return false,
+        }
     }
     for index in words..y.len() {
         y.set(index, sum.apply(x.map(|x| x.get(index) as i32)) as i8);
@@ -83,6 +89,64 @@ macro_rules! operand {
             $sum3,
         )
     };
+    ($x:literal, $factor:literal) => {
+        operand!($x, $factor, "r8", "r9", "r10", "r11")
+    };
+}
+
+/// The body of a function of a task: `constants` is where its constants begin, `load` takes the operands' addresses into r0 to
+/// r2, that of the results into r3 and the factors into r4 to r6, `operand` adds what each of them has to the sums.
+macro_rules! sums {
+    ($constants:literal, [$($load:literal),*], [$($operand:expr),*]) => {
+        // r7 the upper bytes of halves, r8-r11 sums. Stack: 0 constant, 4 shift, 8 end, 12 min, 16 max.
+        core::arch::naked_asm!(
+            cpu!(),
+            "push {{r4-r11, lr}}",
+            concat!("add r1, r0, #", $constants),
+            "ldm r1, {{r4-r8}}",
+            "push {{r4-r8}}",
+            $($load,)*
+            "mov r7, #0xFF00FF00",
+            "2:",
+            "ldr r11, [sp]",
+            $($operand,)*
+            "ldrd r12, lr, [sp, #4]",
+            "asr r8, r8, r12",
+            "asr r9, r9, r12",
+            "asr r10, r10, r12",
+            "asr r11, r11, r12",
+            "ssat r8, #8, r8",
+            "ssat r9, #8, r9",
+            "ssat r10, #8, r10",
+            "ssat r11, #8, r11",
+            "bfi r8, r9, #8, #8",
+            "bfi r8, r10, #16, #8",
+            "bfi r8, r11, #24, #8",
+            "ldrd r9, r10, [sp, #12]",
+            "ssub8 r12, r8, r9",
+            "sel r8, r8, r9",
+            "ssub8 r12, r10, r8",
+            "sel r8, r8, r10",
+            "str r8, [r3], #4",
+            "cmp r3, lr",
+            "bne 2b",
+            "add sp, #20",
+            "pop {{r4-r11, pc}}",
+        )
+    };
+}
+
+/// Sums of elements of two operands with factors, four at a time: 35 instructions.
+///
+/// # Safety
+/// As for [`sums_3`].
+#[unsafe(naked)]
+unsafe extern "C" fn sums_2(task: *const Task<2>) {
+    sums!(
+        "20",
+        ["ldrd r4, r5, [r0, #12]", "ldr r3, [r0, #8]", "ldrd r0, r1, [r0]"],
+        [operand!("r0", "r4", "r11", "r11", "r11", "r11"), operand!("r1", "r5")]
+    )
 }
 
 /// Sums of elements of three operands with factors, four at a time: 42 instructions.
@@ -92,42 +156,9 @@ macro_rules! operand {
 /// share memory with.
 #[unsafe(naked)]
 unsafe extern "C" fn sums_3(task: *const Task<3>) {
-    // r0-r2 operands, r3 results, r4-r6 factors, r7 the upper bytes of halves, r8-r11 sums.
-    // Stack: 0 constant, 4 shift, 8 end, 12 min, 16 max.
-    core::arch::naked_asm!(
-        cpu!(),
-        "push {{r4-r11, lr}}",
-        "add r1, r0, #28",
-        "ldm r1, {{r4-r8}}",
-        "push {{r4-r8}}",
-        "ldm r0, {{r0-r6}}",
-        "mov r7, #0xFF00FF00",
-        "2:",
-        "ldr r11, [sp]",
-        operand!("r0", "r4", "r11", "r11", "r11", "r11"),
-        operand!("r1", "r5", "r8", "r9", "r10", "r11"),
-        operand!("r2", "r6", "r8", "r9", "r10", "r11"),
-        "ldrd r12, lr, [sp, #4]",
-        "asr r8, r8, r12",
-        "asr r9, r9, r12",
-        "asr r10, r10, r12",
-        "asr r11, r11, r12",
-        "ssat r8, #8, r8",
-        "ssat r9, #8, r9",
-        "ssat r10, #8, r10",
-        "ssat r11, #8, r11",
-        "bfi r8, r9, #8, #8",
-        "bfi r8, r10, #16, #8",
-        "bfi r8, r11, #24, #8",
-        "ldrd r9, r10, [sp, #12]",
-        "ssub8 r12, r8, r9",
-        "sel r8, r8, r9",
-        "ssub8 r12, r10, r8",
-        "sel r8, r8, r10",
-        "str r8, [r3], #4",
-        "cmp r3, lr",
-        "bne 2b",
-        "add sp, #20",
-        "pop {{r4-r11, pc}}",
+    sums!(
+        "28",
+        ["ldm r0, {{r0-r6}}"],
+        [operand!("r0", "r4", "r11", "r11", "r11", "r11"), operand!("r1", "r5"), operand!("r2", "r6")]
     )
 }

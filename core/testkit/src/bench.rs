@@ -246,16 +246,27 @@ impl Job<'_> {
     /// What went wrong first.
     pub fn run<Y: Pod + Quantized>(
         &self,
-        mut pool: Pool<'_>,
+        pool: Pool<'_>,
         expected: &[Y],
         mut params: impl FnMut(&mut Writer<'_>) -> Result<Params, WriteError>,
+    ) -> Result<(), Failure> {
+        self.run_with(pool, expected, &mut params)
+    }
+
+    /// [`Job::run`], once in the flash for all operators.
+    #[inline(never)]
+    fn run_with<Y: Pod + Quantized>(
+        &self,
+        mut pool: Pool<'_>,
+        expected: &[Y],
+        params: &mut dyn FnMut(&mut Writer<'_>) -> Result<Params, WriteError>,
     ) -> Result<(), Failure> {
         let rest = pool.rest.len();
         // Sections are written here and joined there: as much room again, and the rest is the arena's.
         let parts = pool.take::<u8>(rest * 3 / 8)?;
         let plan = pool.take::<u8>(rest * 3 / 8)?;
         let arena = pool.rest;
-        let (length, reach) = self.write(parts, plan, None, &mut params)?;
+        let (length, reach) = self.write(parts, plan, None, params)?;
         if let Some(inspect) = pool.inspect {
             inspect(plan.get(..length).unwrap_or(&[]));
             return Ok(());
@@ -264,7 +275,7 @@ impl Job<'_> {
         if let (bound @ 2.., present @ 1..) = self.rows {
             // The same rows, one of them there in any case.
             let job = Job { rows: (bound - 1, present - 1), ..*self };
-            job.write(parts, plan, None, &mut params)?;
+            job.write(parts, plan, None, params)?;
             job.run_once(plan, arena, expected, None)?;
         }
         let Some(reach) = reach else { return Ok(()) };
@@ -273,11 +284,11 @@ impl Job<'_> {
             self.output.dtype.size().max(self.inputs.first().map_or(1, |(tensor, _)| tensor.dtype.size()));
         let reach = (reach.clamp(-(self.output.bytes() as isize), input as isize)).div_euclid(align as isize)
             * align as isize;
-        self.write(parts, plan, Some(reach), &mut params)?;
+        self.write(parts, plan, Some(reach), params)?;
         self.run_once(plan, arena, expected, Some(reach))?;
         let beyond = reach + align as isize;
         if beyond < input as isize && beyond > -(self.output.bytes() as isize) {
-            self.write(parts, plan, Some(beyond), &mut params)?;
+            self.write(parts, plan, Some(beyond), params)?;
             return match Plan::new_checked(plan) {
                 Err(PlanError::Operator(_, _, Fault::Aliasing)) => Ok(()),
                 _ => Err(Failure::OverlapAccepted),
