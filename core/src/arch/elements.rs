@@ -69,17 +69,24 @@ unsafe fn portable<const N: usize>(
     len: usize,
     function: impl Fn([i32; N]) -> i32,
 ) {
+    // Loops over operands, and no array functions with closures, which are not made vectors of.
     let mut index = 0;
     while index + CHUNK <= len {
-        // SAFETY: the chunk lies below `len`.
-        unsafe {
-            let x = x.map(|x| x.add(index).cast::<[i8; CHUNK]>().read());
-            let mut results = [0i8; CHUNK];
-            for (at, result) in results.iter_mut().enumerate() {
-                *result = function(x.map(|x| x[at] as i32)) as i8;
-            }
-            y.add(index).cast::<[i8; CHUNK]>().write(results);
+        let mut chunks = [[0i8; CHUNK]; N];
+        for (chunk, x) in chunks.iter_mut().zip(x) {
+            // SAFETY: the chunk lies below `len`.
+            *chunk = unsafe { x.add(index).cast::<[i8; CHUNK]>().read() };
         }
+        let mut results = [0i8; CHUNK];
+        for (at, result) in results.iter_mut().enumerate() {
+            let mut values = [0; N];
+            for (value, chunk) in values.iter_mut().zip(&chunks) {
+                *value = chunk[at] as i32;
+            }
+            *result = function(values) as i8;
+        }
+        // SAFETY: as above.
+        unsafe { y.add(index).cast::<[i8; CHUNK]>().write(results) };
         index += CHUNK;
     }
     for index in index..len {

@@ -70,7 +70,7 @@ pub fn lookup(x: In<'_, i8>, y: Out<'_, i8>, table: In<'_, i8>) {
     unsafe { entries(x.as_ptr(), y.as_mut_ptr(), x.len().min(y.len()), table.as_ptr()) }
 }
 
-/// Sums of elements of two operands with factors, four at a time.
+/// Sums of elements of two operands with factors, four at a time; the first product takes the constant with it.
 ///
 /// # Safety
 /// Operands and results are valid for `count` reads and writes, and results lie at or in front of operands that they share
@@ -79,17 +79,18 @@ pub fn lookup(x: In<'_, i8>, y: Out<'_, i8>, table: In<'_, i8>) {
 unsafe extern "C" fn sums_2(task: *const Task<2>) {
     helium!(
         "push {{r4-r9, lr}}",
+        "vpush {{d8-d9}}",
         "ldrd r1, r2, [r0, #36]",
         "vdup.32 q2, r1",
         "vdup.32 q3, r2",
         "ldm r0, {{r0, r1, r2, r3, r4, r5, r6, r7, r8}}",
+        "vdup.32 q4, r4",
         "wlstp.32 lr, r3, 3f",
         "2:",
         "vldrb.s32 q0, [r0], #4",
         "vldrb.s32 q1, [r1], #4",
-        "vmul.i32 q0, q0, r4",
+        "vmlas.s32 q0, q4, r6",
         "vmla.s32 q0, q1, r5",
-        "vadd.i32 q0, q0, r6",
         "vrshl.s32 q0, r7",
         "vadd.i32 q0, q0, r8",
         "vmax.s32 q0, q0, q2",
@@ -97,6 +98,7 @@ unsafe extern "C" fn sums_2(task: *const Task<2>) {
         "vstrb.32 q0, [r2], #4",
         "letp lr, 2b",
         "3:",
+        "vpop {{d8-d9}}",
         "pop {{r4-r9, pc}}",
     )
 }
