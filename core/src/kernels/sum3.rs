@@ -24,7 +24,6 @@ pub struct Sum3Of<W>(PhantomData<W>);
 /// The operator on int8.
 pub type Sum3 = Sum3Of<Bits8>;
 /// The operator on any of int8 and int16.
-#[allow(non_camel_case_types)]
 pub type Sum3_16 = Sum3Of<Bits16>;
 
 /// The parameters of [`super::OpKind::Sum3`] and [`super::OpKind::Sum3_16`] as the plan stores them. Zero points are those of
