@@ -409,7 +409,13 @@ impl Generator {
     fn residual(&mut self, x: usize) -> Option<usize> {
         let y = self.companion(x)?;
         let dims = self.dims(x);
-        let sum = self.add("Add", &[x, y], &[], &[], dims);
+        let mut sum = self.add("Add", &[x, y], &[], &[], dims.clone());
+        // Now and then a second branch: a sum of three.
+        if self.random.bool()
+            && let Some(z) = self.companion(x)
+        {
+            sum = self.add("Add", &[sum, z], &[], &[], dims);
+        }
         Some(self.activation(sum))
     }
 
