@@ -1,10 +1,10 @@
-//! Sums of tensors with the DSP extension: four elements at a time.
+//! Sums, products and table look-ups with the DSP extension: four elements at a time.
 //!
-//! Operands are moved up to the upper bytes of halves, two of a word with one `AND`, and factors by eight bits, so that
+//! Sums: operands are moved up to the upper bytes of halves, two of a word with one `AND`, and factors by eight bits, so that
 //! `SMLAWB` and `SMLAWT`, which drop the low 16 bits of a product of 32 and 16, drop zeros.
 #![allow(unsafe_code)]
 
-use super::elementwise::Sum;
+use super::elementwise::{Product, Sum};
 use super::view::{In, Out};
 
 /// What [`sums_2`] and [`sums_3`] work on, which count on the order.
@@ -160,5 +160,158 @@ unsafe extern "C" fn sums_3(task: *const Task<3>) {
         "28",
         ["ldm r0, {{r0-r6}}"],
         [operand!("r0", "r4", "r11", "r11", "r11", "r11"), operand!("r1", "r5"), operand!("r2", "r6")]
+    )
+}
+
+/// What [`products`] works on, which counts on the order.
+#[repr(C)]
+struct Products {
+    a: *const i8,
+    b: *const i8,
+    /// Results, and where they end: a multiple of four further, not zero.
+    y: *mut i8,
+    /// The negative zero points of the operands, in both halves.
+    zeros: [u32; 2],
+    multiplier: i32,
+    /// Half a step of the results and their zero point.
+    constant: i32,
+    /// To the right.
+    shift: i32,
+    end: *mut i8,
+    /// Limits of the results, in each byte.
+    min: u32,
+    max: u32,
+}
+
+/// See [`super::elementwise::multiply`]; the lengths are equal.
+pub fn multiply(a: In<'_, i8>, b: In<'_, i8>, y: Out<'_, i8>, product: &Product) -> bool {
+    // What is left of the shift behind the upper words of products of 14 bits more; with the zero point below 2^31.
+    let shift = product.scale.shift.wrapping_sub(18);
+    if !(1..=22).contains(&shift) {
+        return false;
+    }
+    let words = y.len() & !3;
+    let [za, zb] = product.zeros.map(|zero| {
+        let half = 0i32.wrapping_sub(zero) as u32 & 0xFFFF;
+        half | half << 16
+    });
+    let task = Products {
+        a: a.as_ptr(),
+        b: b.as_ptr(),
+        y: y.as_mut_ptr(),
+        zeros: [za, zb],
+        multiplier: product.scale.multiplier,
+        constant: (2 * product.clamp.zero_point + 1) << shift >> 1,
+        shift: shift.into(),
+        end: y.as_mut_ptr().wrapping_add(words),
+        min: u32::from_ne_bytes([product.clamp.min as u8; 4]),
+        max: u32::from_ne_bytes([product.clamp.max as u8; 4]),
+    };
+    if words > 0 {
+        // SAFETY: the windows have so many elements, and a verified plan lays results so that they may be written in order.
+        unsafe { products(&raw const task) }
+    }
+    for index in words..y.len() {
+        y.set(index, product.apply(a.get(index) as i32, b.get(index) as i32) as i8);
+    }
+    true
+}
+
+/// Products of elements of two operands, four at a time: 37 instructions.
+///
+/// # Safety
+/// As for [`sums_3`].
+#[unsafe(naked)]
+unsafe extern "C" fn products(task: *const Products) {
+    // r0 a, r1 b, r2 results, r3 and r4 zero points, r5 multiplier, r6 constant, r7 shift. Stack: 0 end, 4 min, 8 max.
+    core::arch::naked_asm!(
+        cpu!(),
+        "push {{r4-r11, lr}}",
+        "add r1, r0, #32",
+        "ldm r1, {{r4-r6}}",
+        "push {{r4-r6}}",
+        "ldm r0, {{r0-r7}}",
+        "2:",
+        "ldr r8, [r0], #4",
+        "ldr r9, [r1], #4",
+        "sxtab16 r10, r3, r8",
+        "sxtab16 r8, r3, r8, ror #8",
+        "sxtab16 r11, r4, r9",
+        "sxtab16 r9, r4, r9, ror #8",
+        "smulbb r12, r10, r11",
+        "smultt r10, r10, r11",
+        "smulbb r11, r8, r9",
+        "smultt r8, r8, r9",
+        "lsl r12, r12, #14",
+        "lsl r11, r11, #14",
+        "lsl r10, r10, #14",
+        "lsl r8, r8, #14",
+        "smmla r12, r12, r5, r6",
+        "smmla r11, r11, r5, r6",
+        "smmla r10, r10, r5, r6",
+        "smmla r8, r8, r5, r6",
+        "asr r12, r12, r7",
+        "asr r11, r11, r7",
+        "asr r10, r10, r7",
+        "asr r8, r8, r7",
+        "ssat r12, #8, r12",
+        "ssat r11, #8, r11",
+        "ssat r10, #8, r10",
+        "ssat r8, #8, r8",
+        "bfi r12, r11, #8, #8",
+        "bfi r12, r10, #16, #8",
+        "bfi r12, r8, #24, #8",
+        "ldm sp, {{r9-r11}}",
+        "ssub8 r8, r12, r10",
+        "sel r12, r12, r10",
+        "ssub8 r8, r11, r12",
+        "sel r12, r12, r11",
+        "str r12, [r2], #4",
+        "cmp r2, r9",
+        "bne 2b",
+        "add sp, #12",
+        "pop {{r4-r11, pc}}",
+    )
+}
+
+/// See [`super::elementwise::lookup`]; the lengths are equal.
+pub fn lookup(x: In<'_, i8>, y: Out<'_, i8>, table: In<'_, i8>) {
+    let words = y.len() & !3;
+    if words > 0 {
+        // SAFETY: the windows have so many elements and the table 256; a verified plan lays results so that they may be written
+        // in order.
+        unsafe { entries(x.as_ptr(), y.as_mut_ptr(), table.as_ptr(), y.as_mut_ptr().wrapping_add(words)) }
+    }
+    (words..y.len()).for_each(|at| y.set(at, table.get((x.get(at) as u8 ^ 0x80) as usize)));
+}
+
+/// Entries of a table for elements from `x` on, four at a time up to `end`: 16 instructions.
+///
+/// # Safety
+/// `x` is valid for reads and `y` for writes up to the end, a multiple of four further and not zero, `table` for 256 reads;
+/// results lie at or in front of the elements that they share memory with.
+#[unsafe(naked)]
+unsafe extern "C" fn entries(x: *const i8, y: *mut i8, table: *const i8, end: *mut i8) {
+    core::arch::naked_asm!(
+        cpu!(),
+        "push {{r4-r7, lr}}",
+        "2:",
+        "ldr r4, [r0], #4",
+        "eor r4, r4, #0x80808080",
+        "uxtb r5, r4",
+        "uxtb r6, r4, ror #8",
+        "uxtb r7, r4, ror #16",
+        "lsr r4, r4, #24",
+        "ldrb r5, [r2, r5]",
+        "ldrb r6, [r2, r6]",
+        "ldrb r7, [r2, r7]",
+        "ldrb r4, [r2, r4]",
+        "orr r5, r5, r6, lsl #8",
+        "orr r5, r5, r7, lsl #16",
+        "orr r5, r5, r4, lsl #24",
+        "str r5, [r1], #4",
+        "cmp r1, r3",
+        "bne 2b",
+        "pop {{r4-r7, pc}}",
     )
 }

@@ -72,25 +72,44 @@ pub struct Product {
     pub clamp: Clamp,
 }
 
+impl Product {
+    /// The result for one element of each operand.
+    #[inline(always)]
+    pub fn apply(&self, a: i32, b: i32) -> i32 {
+        let [zero_a, zero_b] = self.zeros;
+        self.clamp.limit32(self.scale.apply_small((a - zero_a) * (b - zero_b)))
+    }
+}
+
 /// Products of the elements of `a` and `b`, as [`add`] gives sums.
 #[inline]
 pub fn multiply(a: In<'_, i8>, b: In<'_, i8>, y: Out<'_, i8>, product: &Product) -> bool {
-    let there = cfg!(mixel_helium) && a.len() == y.len() && b.len() == y.len();
+    let whole = a.len() == y.len() && b.len() == y.len();
     #[cfg(mixel_helium)]
-    if there {
+    if whole {
         super::helium::elementwise::multiply(a, b, y, product);
+        return true;
     }
-    let _ = product;
-    there
+    #[cfg(all(mixel_dsp, not(mixel_helium)))]
+    if whole {
+        return super::dsp_elementwise::multiply(a, b, y, product);
+    }
+    let _ = (whole, product);
+    false
 }
 
 /// The entries of a table, the results for -128 .. 127, of the elements of `x`, as [`add`] gives sums.
 #[inline]
 pub fn lookup(x: In<'_, i8>, y: Out<'_, i8>, table: In<'_, i8>) -> bool {
-    let there = cfg!(mixel_helium) && x.len() == y.len() && table.len() == 256;
+    let whole = x.len() == y.len() && table.len() == 256;
+    let there = whole && cfg!(mixel_dsp);
     #[cfg(mixel_helium)]
     if there {
         super::helium::elementwise::lookup(x, y, table);
+    }
+    #[cfg(all(mixel_dsp, not(mixel_helium)))]
+    if there {
+        super::dsp_elementwise::lookup(x, y, table);
     }
     there
 }

@@ -1,5 +1,7 @@
 //! Moves of bytes, two loops at a time, for machines that have a shorter way than the common one.
 
+#![allow(unsafe_code)]
+
 use super::view::{In, Out};
 
 /// Two loops: `rows` times `inner` bytes.
@@ -34,11 +36,88 @@ impl Plane {
 /// this machine has no shorter way or a place lies outside.
 #[inline]
 pub fn plane(x: In<'_, u8>, y: Out<'_, u8>, start: [usize; 2], plane: &Plane) -> bool {
-    if !cfg!(mixel_helium) || plane.rows == 0 || plane.inner == 0 {
+    if !cfg!(mixel_dsp) || plane.rows == 0 || plane.inner == 0 {
         return false;
     }
     let inside = plane.inside(0, start[0], x.len()) && plane.inside(1, start[1], y.len());
     #[cfg(mixel_helium)]
     let inside = inside && super::helium::moving::plane(x, y, start, plane);
+    #[cfg(all(mixel_dsp, not(mixel_helium)))]
+    if inside {
+        // SAFETY: every place lies within its window, and the windows share no memory.
+        unsafe { copy(x.as_ptr().wrapping_add(start[0]), y.as_mut_ptr().wrapping_add(start[1]), plane) }
+    }
     inside
+}
+
+/// The plane, without checks: runs of bytes in words, others byte by byte.
+///
+/// # Safety
+/// All places of the plane are valid for reads from `x` on and for writes from `y` on, and share no memory.
+#[cfg(all(mixel_dsp, not(mixel_helium)))]
+unsafe fn copy(mut x: *const u8, mut y: *mut u8, plane: &Plane) {
+    let &Plane { rows, inner, row_steps, steps } = plane;
+    let (words, rest) = if steps == [1, 1] { (inner / 4, inner % 4) } else { (0, inner) };
+    for _ in 0..rows {
+        let (mut from, mut to) = (x, y);
+        for _ in 0..words {
+            // SAFETY: four of the row's bytes; these processors have words at any address.
+            unsafe { to.cast::<u32>().write_unaligned(from.cast::<u32>().read_unaligned()) }
+            (from, to) = (from.wrapping_add(4), to.wrapping_add(4));
+        }
+        for _ in 0..rest {
+            // SAFETY: a byte of the row.
+            unsafe { to.write(from.read()) }
+            (from, to) = (from.wrapping_offset(steps[0]), to.wrapping_offset(steps[1]));
+        }
+        (x, y) = (x.wrapping_offset(row_steps[0]), y.wrapping_offset(row_steps[1]));
+    }
+}
+
+/// Blocks of two by two positions from `width` pixels of `16 * quads` bytes: byte `4 k + 2 i + j` of a pixel goes to row i, column j of
+/// its block, channel k. The pixels begin at byte `from` of `x`, the two rows at bytes `to` of `y`, which shares no memory with it.
+/// False, with nothing done, when this machine has no shorter way or a place lies outside.
+#[inline]
+pub fn blocks_of_two(
+    x: In<'_, u8>,
+    y: Out<'_, u8>,
+    from: usize,
+    to: [usize; 2],
+    width: usize,
+    quads: usize,
+) -> bool {
+    let (input, output) = (width.saturating_mul(16 * quads), width.saturating_mul(8 * quads));
+    let fits =
+        |start: usize, bytes: usize, len: usize| start.checked_add(bytes).is_some_and(|end| end <= len);
+    let inside = fits(from, input, x.len()) && to.iter().all(|&to| fits(to, output, y.len()));
+    if !cfg!(mixel_dsp) || !inside {
+        return false;
+    }
+    let [mut top, mut bottom] = to.map(|to| y.as_mut_ptr().wrapping_add(to));
+    let mut x = x.as_ptr().wrapping_add(from).cast::<u32>();
+    for _ in 0..width {
+        for _ in 0..quads {
+            // Four channels with four positions each become four positions with four channels.
+            // SAFETY: all reads and writes of a quad lie inside, and these processors have words at any address.
+            unsafe {
+                let [a, b, c, d] = [0, 1, 2, 3].map(|word| x.wrapping_add(word).read_unaligned());
+                let low = |a: u32, b: u32| (a & 0x00FF_00FF) | (b & 0x00FF_00FF) << 8;
+                let high = |a: u32, b: u32| (a >> 8 & 0x00FF_00FF) | (b & 0xFF00_FF00);
+                let (ab, cd) = (low(a, b), low(c, d));
+                let (ab_odd, cd_odd) = (high(a, b), high(c, d));
+                let halves = |a: u32, b: u32| [a & 0xFFFF | b << 16, a >> 16 | b & 0xFFFF_0000];
+                let ([left_top, left_bottom], [right_top, right_bottom]) =
+                    (halves(ab, cd), halves(ab_odd, cd_odd));
+                let next = 4 * quads;
+                top.cast::<u32>().write_unaligned(left_top);
+                top.wrapping_add(next).cast::<u32>().write_unaligned(right_top);
+                bottom.cast::<u32>().write_unaligned(left_bottom);
+                bottom.wrapping_add(next).cast::<u32>().write_unaligned(right_bottom);
+            }
+            x = x.wrapping_add(4);
+            (top, bottom) = (top.wrapping_add(4), bottom.wrapping_add(4));
+        }
+        (top, bottom) = (top.wrapping_add(4 * quads), bottom.wrapping_add(4 * quads));
+    }
+    true
 }

@@ -47,12 +47,11 @@ impl<W: Width> Kernel for MulOf<W> {
             !W::WIDE && elementwise::multiply(a, b, y, &product)
         };
         combine::<W>(run, rows, |x, y| {
-            let (x, y) = (x - a.zero_point, y - b.zero_point);
             if W::WIDE {
-                let product = x as i64 * y as i64 * params.scale.multiplier as i64;
-                clamp.limit(round_shift(product, params.scale.shift))
+                let (x, y) = ((x - a.zero_point) as i64, (y - b.zero_point) as i64);
+                clamp.limit(round_shift(x * y * params.scale.multiplier as i64, params.scale.shift))
             } else {
-                clamp.limit32(params.scale.apply_small(x * y))
+                product.apply(x, y)
             }
         });
     }

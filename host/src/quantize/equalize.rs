@@ -111,9 +111,9 @@ fn apply(graph: &mut Graph, statistics: &mut Statistics, first: usize, route: &R
         let factors = by_place(place, factors);
         let factors: Vec<f32> =
             (0..channels).map(|channel| factors.get(channel).copied().unwrap_or(1.0)).collect();
-        let observed = statistics.entry(*value);
-        for (channel, factor) in observed.channels.iter_mut().zip(&factors) {
-            *channel = channel.scaled(1.0 / factor);
+        if statistics.get(*value).is_some() {
+            let channels = statistics.entry(*value).channels.iter_mut();
+            channels.zip(&factors).for_each(|(channel, factor)| *channel = channel.scaled(1.0 / factor));
         }
         if let Some(origin) = &mut graph.value_mut(*value).origin {
             origin.channel_scale.resize(channels, 1.0);

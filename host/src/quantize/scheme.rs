@@ -369,7 +369,8 @@ fn wide_groups(
 fn predicted_sqnr(id: ValueId, groups: &Groups, statistics: Option<&Statistics>) -> Option<f64> {
     let observed = statistics?.get(id)?;
     let range = groups.range[groups.root(id)]?;
-    let stated = groups.given[groups.root(id)].is_some();
+    // Nothing but zeros, or nothing seen: eight bits have no noise.
+    let stated = groups.given[groups.root(id)].is_some() || observed.power() == 0.0;
     (!stated).then(|| predicted_sqnr_db(observed.power(), &range.quantization(DType::I8)))
 }
 
