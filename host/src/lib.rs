@@ -2,7 +2,7 @@
 //!
 //! The stages in the order of the pipeline: ONNX file -> [`import`] -> [`graph`] and its passes -> [`quantize`] ->
 //! [`lower`] (operators of a plan) -> [`plan`] (memory) -> [`emit`] (bytes, read back by `mixel-core`). [`mod@reference`]
-//! runs the float model with tract, [`events`] reads recordings of event cameras, [`validate`] compares, [`device`] runs plans on boards, [`cli`] is the command.
+//! runs the float model with tract, [`events`] reads recordings of event cameras, [`image`] pictures, [`validate`] compares, [`device`] runs plans on boards, [`cli`] is the command.
 #![deny(unsafe_code)]
 
 pub mod aligned;
@@ -15,6 +15,7 @@ pub mod error;
 pub mod events;
 pub mod graph;
 mod guard;
+pub mod image;
 pub mod import;
 pub mod inspect;
 pub mod lower;
