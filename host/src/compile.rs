@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use mixel_core::events::{Event, Geometry};
 use mixel_core::kernels::OpKind;
 use mixel_core::pack::Layout;
-use mixel_core::plan::{FrontEnd, Interface, RawPlan};
+use mixel_core::plan::{Interface, RawPlan};
 use tract_onnx::pb::{ValueInfoProto, tensor_proto, type_proto};
 
 use crate::aligned::Aligned;
 use crate::arrays::{Array, ArrayData, read_npz};
 use crate::events::{self, Recording};
 use crate::graph::{EventSpec, Graph, ValueId};
+use crate::image::{self, Frame};
 use crate::import::{self, ImportOptions, Model};
 use crate::lower::lower;
 use crate::plan::{Gain, Placement, Saving, by_rows, channels_last, in_strips};
@@ -65,6 +66,8 @@ pub enum CalibrationData {
     Texts(Vec<String>),
     /// Recordings, for models with an event front end.
     Recordings(Vec<PathBuf>),
+    /// PNG files, for models that take pictures; they are cut into parts of the model's size.
+    Pictures(Vec<PathBuf>),
 }
 
 /// Samples of noise that `--calib random` makes.
@@ -72,7 +75,7 @@ const RANDOM_SAMPLES: usize = 8;
 
 impl CalibrationData {
     /// What `--calib ARGUMENT` means: `random`, an .npz file, a text file with a sentence or the path of a recording a line,
-    /// or a folder of recordings.
+    /// a PNG file, or a folder of recordings or PNG files.
     ///
     /// # Errors
     /// Those of reading the file.
@@ -80,7 +83,16 @@ impl CalibrationData {
         match argument {
             None => Ok(Self::None),
             Some("random") => Ok(Self::Random),
-            Some(path) if Path::new(path).is_dir() => Ok(Self::Recordings(events::list(Path::new(path))?)),
+            Some(path) if image::is_png(Path::new(path)) => Ok(Self::Pictures(vec![path.into()])),
+            Some(path) if Path::new(path).is_dir() => {
+                let files = events::list(Path::new(path))?;
+                let pictures = files.iter().any(|file| image::is_png(file));
+                if pictures {
+                    image::list_pngs(Path::new(path)).map(Self::Pictures)
+                } else {
+                    Ok(Self::Recordings(files))
+                }
+            }
             Some(path) if path.ends_with(".npz") => Ok(Self::Arrays(read_npz(Path::new(path))?)),
             Some(path) => Ok(Self::Texts(read_lines(Path::new(path))?)),
         }
@@ -262,8 +274,8 @@ fn calibration_inputs(
         return event_inputs(&spec, &options.calibration).map(Some);
     }
     let state = |id: &ValueId| graph.states.iter().any(|state| state.input == *id);
-    let given = graph.inputs.iter().filter(|id| !state(id));
-    let names: Vec<String> = given.map(|&id| graph.value(id).name.clone()).collect();
+    let given: Vec<ValueId> = graph.inputs.iter().copied().filter(|id| !state(id)).collect();
+    let names: Vec<String> = given.iter().map(|&id| graph.value(id).name.clone()).collect();
     let samples: Vec<Vec<Array>> = match &options.calibration {
         CalibrationData::None => return Ok(None),
         CalibrationData::Recordings(_) => {
@@ -273,6 +285,17 @@ fn calibration_inputs(
                 "this model takes no events",
             )
             .hint("calibrate it with arrays: --calib FILE.npz"));
+        }
+        CalibrationData::Pictures(files) => {
+            let frame = given.first().and_then(|&id| Frame::of_dims(&graph.value(id).shape.dims));
+            let (Some(front_end), Some(frame)) = (&graph.front_end.image, frame) else {
+                let model = path.display().to_string();
+                return Err(Error::new(ErrorKind::Calibration, model, "this model takes no pictures").hint(
+                    "calibrate it with arrays: --calib FILE.npz; or, if its one input is a picture, say with --pixels \
+                     LOW,HIGH what pixels 0 and 255 are for it",
+                ));
+            };
+            image::tiles(files, frame, front_end)?.into_iter().map(|array| vec![array]).collect()
         }
         CalibrationData::Arrays(arrays) => cases(&names, arrays)?
             .into_iter()
@@ -330,6 +353,11 @@ fn event_inputs(spec: &EventSpec, data: &CalibrationData) -> Result<Vec<Vec<Vec<
         CalibrationData::Arrays(arrays) => {
             Ok(vec![sequence(&Recording::of_arrays(arrays, "--calib")?.plain())?])
         }
+        CalibrationData::Pictures(files) => {
+            let file = files.first().map_or(String::new(), |file| file.display().to_string());
+            Err(Error::new(ErrorKind::Calibration, file, "is a picture; this model takes events")
+                .hint("give recordings: --calib FOLDER"))
+        }
         CalibrationData::Random => {
             let mut rng = fastrand::Rng::with_seed(1);
             (0..RANDOM_SAMPLES).map(|_| sequence(&noise_events(spec, &mut rng))).collect()
@@ -386,7 +414,7 @@ pub fn operator_set(plan: &RawPlan<'_>) -> String {
     kinds.dedup();
     let names: Vec<String> = kinds.iter().map(|kind| format!("{kind:?}")).collect();
     let strips = plan.groups().next().is_some();
-    let front_end = plan.front_end() != FrontEnd::None;
+    let front_end = plan.front_end().has_code();
     format!(
         "// Written by `mixel compile --ops-rs`.\nmixel_core::op_set! {{\n    /// The operators of this plan.\n    \
          pub struct Ops: {};\n    strips: {strips};\n    front_end: {front_end};\n}}\n",

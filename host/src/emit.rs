@@ -91,7 +91,7 @@ fn write(
         (None, Some(spec), Some(table)) => {
             FrontEnd::Events(EventFrontEnd { histogram: spec.histogram, window_us: spec.window_us, table })
         }
-        _ => FrontEnd::None,
+        _ => program.front_end.image.map_or(FrontEnd::None, FrontEnd::Image),
     };
     writer.front_end(&front_end, &labels?)
 }

@@ -5,7 +5,7 @@ use mixel_core::plan::format::Section;
 use mixel_core::plan::strips;
 use mixel_core::plan::write::Constant;
 use mixel_core::plan::{
-    DType, Direction, FrontEnd, Interface, Operator, Place, Port, RawPlan, Tensor, TextHead,
+    DType, Direction, FrontEnd, ImageHead, Interface, Operator, Place, Port, RawPlan, Tensor, TextHead,
 };
 use mixel_core::{All, kernels};
 use serde::Serialize;
@@ -36,6 +36,7 @@ pub struct Inspection {
     /// Bound of the rows that vary at run time, if any do.
     pub max_rows: Option<usize>,
     pub front_end: Option<TextFacts>,
+    pub image: Option<ImageFacts>,
     pub labels: Vec<String>,
     pub inputs: Vec<PortFacts>,
     pub outputs: Vec<PortFacts>,
@@ -65,6 +66,18 @@ pub struct TextFacts {
     pub window: usize,
     pub words: usize,
     /// `sequence` or `tokens`.
+    pub head: &'static str,
+}
+
+/// The front end of a model that takes pictures.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct ImageFacts {
+    /// What pixel 0 is.
+    pub low: f32,
+    /// What pixel 255 is.
+    pub high: f32,
+    /// `classes` or `image`.
     pub head: &'static str,
 }
 
@@ -153,7 +166,7 @@ pub fn inspect(plan: &RawPlan<'_>) -> Inspection {
         })
         .collect();
     let front_end = match plan.front_end() {
-        FrontEnd::None | FrontEnd::Events(_) => None,
+        FrontEnd::None | FrontEnd::Events(_) | FrontEnd::Image(_) => None,
         FrontEnd::Text { text, head } => Some(TextFacts {
             hashes: text.n(),
             bins: text.m(),
@@ -164,6 +177,17 @@ pub fn inspect(plan: &RawPlan<'_>) -> Inspection {
                 TextHead::Tokens => "tokens",
             },
         }),
+    };
+    let image = match plan.front_end() {
+        FrontEnd::Image(image) => Some(ImageFacts {
+            low: image.low,
+            high: image.high,
+            head: match image.head {
+                ImageHead::Classes => "classes",
+                ImageHead::Image => "image",
+            },
+        }),
+        _ => None,
     };
     let arena = arena(plan);
     Inspection {
@@ -178,6 +202,7 @@ pub fn inspect(plan: &RawPlan<'_>) -> Inspection {
         macs: ops.iter().map(|op| op.macs).sum(),
         max_rows: Some(plan.max_rows()).filter(|&rows| rows > 0),
         front_end,
+        image,
         labels: plan.labels().map(str::to_owned).collect(),
         inputs: plan.inputs().filter_map(|port| port_facts(plan, &port)).collect(),
         outputs: plan.outputs().filter_map(|port| port_facts(plan, &port)).collect(),

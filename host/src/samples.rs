@@ -334,7 +334,7 @@ fn present(tensor: &Tensor, interface: Interface, integers: &[i32]) -> ArrayData
 pub fn reference_inputs(plan: &RawPlan<'_>, case: &Case) -> Result<Vec<Array>> {
     let text = match plan.front_end() {
         FrontEnd::Text { text, .. } => Some(text),
-        FrontEnd::None | FrontEnd::Events(_) => None,
+        FrontEnd::None | FrontEnd::Events(_) | FrontEnd::Image(_) => None,
     };
     match (case, text) {
         (Case::Text(sentence), Some(front_end)) => Ok(vec![features_of_text(&front_end, sentence)?]),

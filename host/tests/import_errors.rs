@@ -92,6 +92,7 @@ fn a_dimension_without_a_bound() {
     assert!(model.load().unwrap_err().hint.contains("--max T=N"));
     let bounds = |list: &[(&str, usize)]| ImportOptions {
         max: list.iter().map(|&(name, max)| (name.to_owned(), max)).collect(),
+        ..ImportOptions::default()
     };
     let graph = model.load_with(&bounds(&[("T", 6)])).unwrap();
     assert_eq!(graph.value(graph.outputs[0]).shape.to_string(), "1x<=6x3");
@@ -144,7 +145,7 @@ fn sizes_beyond_reason() {
     refused(&model(&[1, 1 << 40]), ErrorKind::Shape, "x", "more than");
     refused(&model(&[1, 1 << 62, 1 << 62]), ErrorKind::Shape, "x", "more than");
     refused(&model(&[1, 1, 1, 1, 1, 1, 1, 4]), ErrorKind::Shape, "x", "8 dimensions");
-    let bounds = ImportOptions { max: vec![("T".to_owned(), 1 << 50)] };
+    let bounds = ImportOptions { max: vec![("T".to_owned(), 1 << 50)], ..ImportOptions::default() };
     let error = model(&[-1, -2, 4]).load_with(&bounds).unwrap_err();
     assert_eq!((error.kind, error.path.as_str()), (ErrorKind::Shape, "x"), "{error}");
     let mut weight = Onnx::new(13);

@@ -156,7 +156,7 @@ fn rows_are_followed() {
     model.node("Transpose", &["a"], "t", &[("perm", Ints(&[0, 2, 1]))]).node("MatMul", &["a", "t"], "s", &[]);
     model.node("Softmax", &["s"], "w", &[]).node("MatMul", &["w", "a"], "o", &[]);
     model.node("ReduceMean", &["o"], "y", &[("axes", Ints(&[1])), ("keepdims", Int(0))]).output("y");
-    let options = ImportOptions { max: vec![("T".into(), 6)] };
+    let options = ImportOptions { max: vec![("T".into(), 6)], ..ImportOptions::default() };
     let graph = model.check_with("rows", &options, 1.0);
     let rows = graph.rows.clone().unwrap();
     assert_eq!((rows.name.as_str(), rows.max), ("T", 6));

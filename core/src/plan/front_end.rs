@@ -78,6 +78,59 @@ impl EventFrontEnd {
     }
 }
 
+/// What a model of pictures gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageHead {
+    /// A score for each class.
+    Classes,
+    /// A picture, with the same range as the one that goes in.
+    Image,
+}
+
+/// Pictures of 8-bit red, green and blue: pixel p is the real number `low + (high - low) * p / 255` of the first input, the only
+/// one, which is `[1, height, width, 3]` or `[1, 3, height, width]`.
+///
+/// Where that input has the scale `(high - low) / 255` and the zero point -128, as compiled float models with `low` = 0 have,
+/// its integer is p - 128.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ImageFrontEnd {
+    /// What pixel 0 is, a finite number.
+    pub low: f32,
+    /// What pixel 255 is, a finite number above `low`.
+    pub high: f32,
+    /// What the first output means.
+    pub head: ImageHead,
+}
+
+impl ImageFrontEnd {
+    /// Bytes in the section, kind and labels not counted.
+    const SIZE: usize = 12;
+
+    fn read(cursor: &mut Cursor<'_>) -> Option<Self> {
+        let (low, high) = (f32::from_bits(cursor.word()), f32::from_bits(cursor.word()));
+        let head = match cursor.u16() {
+            0 => ImageHead::Classes,
+            1 => ImageHead::Image,
+            _ => return None,
+        };
+        let sound = cursor.u16() == 0 && low.is_finite() && high.is_finite() && low < high;
+        sound.then_some(Self { low, high, head })
+    }
+
+    fn fits(&self, plan: &RawPlan<'_>) -> bool {
+        let picture = |tensor: Tensor| {
+            let colours = matches!(tensor.dims, [1, _, _, 3] | [1, 3, _, _]);
+            colours && tensor.dynamic == 0 && matches!(tensor.dtype, DType::I8 | DType::I16)
+        };
+        let of = |port: Option<super::Port<'_>>| {
+            port.and_then(|port| plan.tensor(port.tensor).ok()).is_some_and(picture)
+        };
+        let mut inputs = plan.inputs();
+        let given = of(inputs.next()) && inputs.next().is_none();
+        given && (self.head == ImageHead::Classes || of(plan.outputs().next()))
+    }
+}
+
 /// How raw input becomes the input tensors.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum FrontEnd {
@@ -92,6 +145,8 @@ pub enum FrontEnd {
     },
     /// Events of a camera to tokens (Event Transformer).
     Events(EventFrontEnd),
+    /// The caller fills the input tensor with a picture.
+    Image(ImageFrontEnd),
 }
 
 impl FrontEnd {
@@ -115,18 +170,29 @@ impl FrontEnd {
                 (Self::Text { text, head }, 16)
             }
             2 => (Self::Events(EventFrontEnd::read(&mut cursor)?), 4 + EventFrontEnd::SIZE),
+            3 => (Self::Image(ImageFrontEnd::read(&mut cursor)?), 4 + ImageFrontEnd::SIZE),
             _ => return None,
         };
         let labels = section.get(size..)?;
         labels.len().is_multiple_of(4).then_some((front_end, labels))
     }
 
-    /// The label offsets of a section without a front end; none when it has one.
+    /// Whether the device has code to run in front of the inputs, which firmware may leave out.
+    pub fn has_code(&self) -> bool {
+        matches!(self, Self::Text { .. } | Self::Events(_))
+    }
+
+    /// The label offsets of a section whose front end has no code; none when it has some.
     pub(super) fn labels(section: &[u8]) -> Option<&[u8]> {
-        match section.split_first_chunk::<4>() {
-            Some((kind, labels)) => (*kind == [0; 4] && labels.len().is_multiple_of(4)).then_some(labels),
-            None => section.is_empty().then_some(section),
-        }
+        let Some((kind, rest)) = section.split_first_chunk::<4>() else {
+            return section.is_empty().then_some(section);
+        };
+        let labels = match u32::from_le_bytes(*kind) {
+            0 => rest,
+            3 => rest.get(ImageFrontEnd::SIZE..)?,
+            _ => return None,
+        };
+        labels.len().is_multiple_of(4).then_some(labels)
     }
 
     /// Whether the inputs of `plan` are what this front end fills.
@@ -138,6 +204,7 @@ impl FrontEnd {
                 input.dtype == DType::U16 && input.inner() == text.n() && input.outer() == text.length()
             }),
             Self::Events(events) => events.fits(plan),
+            Self::Image(image) => image.fits(plan),
         }
     }
 }
@@ -147,15 +214,38 @@ mod tests {
     use super::*;
 
     #[test]
+    fn ranges_of_pixels_are_finite_and_rise() {
+        let section = |low: f32, high: f32, head: u8| {
+            let mut section = [0; 16];
+            section[0] = 3;
+            section[4..8].copy_from_slice(&low.to_le_bytes());
+            section[8..12].copy_from_slice(&high.to_le_bytes());
+            section[12] = head;
+            section
+        };
+        let image = ImageFrontEnd { low: -1.0, high: 1.0, head: ImageHead::Image };
+        assert_eq!(FrontEnd::read(&section(-1.0, 1.0, 1)), Some((FrontEnd::Image(image), &[][..])));
+        for (low, high, head) in
+            [(0.0, 0.0, 0), (1.0, 0.0, 0), (f32::NAN, 1.0, 0), (0.0, f32::INFINITY, 0), (0.0, 1.0, 2)]
+        {
+            assert_eq!(FrontEnd::read(&section(low, high, head)), None, "{low} {high} {head}");
+        }
+    }
+
+    #[test]
     fn labels_without_a_front_end_are_found_and_front_ends_are_not_taken_for_labels() {
         let section = [0u8, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
         assert_eq!(FrontEnd::labels(&section), Some(&section[4..]));
         assert_eq!(FrontEnd::labels(&[]), Some(&[][..]));
-        for kind in [1, 2, 3] {
+        for kind in [1, 2, 4] {
             let mut other = section;
             other[0] = kind;
             assert_eq!(FrontEnd::labels(&other), None);
         }
+        let mut image = [0; 20];
+        image[0] = 3;
+        assert_eq!(FrontEnd::labels(&image), Some(&[0; 4][..]));
+        assert_eq!(FrontEnd::labels(&image[..15]), None);
         assert_eq!(FrontEnd::labels(&section[..6]), None);
         assert_eq!(FrontEnd::labels(&section[..3]), None);
     }

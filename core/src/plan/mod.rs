@@ -15,7 +15,7 @@ pub mod write;
 use core::marker::PhantomData;
 
 pub use error::{Fault, PlanError};
-pub use front_end::{EventFrontEnd, FrontEnd, TextHead};
+pub use front_end::{EventFrontEnd, FrontEnd, ImageFrontEnd, ImageHead, TextHead};
 pub use operator::Operator;
 pub use tensor::{DType, Place, Rows, Tensor};
 

@@ -3,7 +3,7 @@
 
 use super::cursor::Cursor;
 use super::format::{self, Section, header};
-use super::front_end::{FrontEnd, TextHead};
+use super::front_end::{FrontEnd, ImageHead, TextHead};
 use super::operator::MAX_OPERANDS;
 use super::tensor::Tensor;
 use super::{CHANNELS_FIRST, Direction, Interface, STATE_CODE, port_code};
@@ -248,6 +248,17 @@ impl<'m> Writer<'m> {
                 }
                 part.push(&events.window_us.to_le_bytes())?;
                 part.push(&events.table.to_le_bytes())?;
+            }
+            FrontEnd::Image(image) => {
+                part.push(&3u32.to_le_bytes())?;
+                part.push(&image.low.to_le_bytes())?;
+                part.push(&image.high.to_le_bytes())?;
+                let head: u16 = match image.head {
+                    ImageHead::Classes => 0,
+                    ImageHead::Image => 1,
+                };
+                part.push(&head.to_le_bytes())?;
+                part.push(&[0; 2])?;
             }
         }
         for label in labels {

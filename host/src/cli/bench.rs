@@ -16,7 +16,7 @@ use crate::inspect::inspect;
 use crate::report::Align::{Left, Right};
 use crate::report::{Table, short};
 use crate::run::{feed, open, read_plan, session};
-use crate::samples::{input_names, sample};
+use crate::samples::sample;
 use crate::{Error, ErrorKind, Result};
 
 /// Runs before the first one that counts.
@@ -63,7 +63,7 @@ pub fn run(args: &Args, json: bool) -> Result<Verdict> {
     let name = args.file.display().to_string();
     let bytes = read_plan(&args.file)?;
     let plan = open(&bytes, &name)?;
-    let case = args.inputs.cases(&input_names(&plan))?.and_then(|cases| cases.into_iter().next());
+    let case = args.inputs.cases(&plan)?.and_then(|cases| cases.into_iter().next());
     let sample = match case {
         Some(case) => sample(&plan, &case)?,
         None => noise(&plan),

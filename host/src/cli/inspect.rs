@@ -73,6 +73,9 @@ fn text(facts: &Inspection) -> String {
             text.words, text.hashes, text.bins, text.window, text.head
         ));
     }
+    if let Some(image) = facts.image {
+        line(format!("image    pixels from {} to {}, head {}", image.low, image.high, image.head));
+    }
     for (what, ports) in [("input", &facts.inputs), ("output", &facts.outputs)] {
         for PortFacts { name, interface, tensor } in ports {
             let quantization = tensor.quantization();

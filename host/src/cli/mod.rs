@@ -5,6 +5,7 @@
 
 mod bench;
 mod boards;
+mod compare;
 mod compile;
 mod doctor;
 mod events;
@@ -13,6 +14,7 @@ mod model;
 mod profile;
 mod run;
 mod run_events;
+mod run_image;
 mod validate;
 
 use std::process::ExitCode;
@@ -38,6 +40,7 @@ enum Command {
     Compile(compile::Args),
     Inspect(inspect::Args),
     Run(run::Args),
+    Compare(compare::Args),
     Validate(validate::Args),
     Profile(profile::Args),
     Bench(bench::Args),
@@ -60,6 +63,7 @@ pub fn main() -> ExitCode {
         Command::Compile(args) => compile::run(&args, cli.json),
         Command::Inspect(args) => inspect::run(&args, cli.json),
         Command::Run(args) => run::run(&args, cli.json),
+        Command::Compare(args) => compare::run(&args, cli.json),
         Command::Validate(args) => validate::run(&args, cli.json),
         Command::Profile(args) => profile::run(&args, cli.json),
         Command::Bench(args) => bench::run(&args, cli.json),

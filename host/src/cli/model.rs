@@ -2,23 +2,30 @@
 
 use std::path::{Path, PathBuf};
 
+use mixel_core::plan::RawPlan;
+
 use crate::aligned::Aligned;
 use crate::arrays::read_npz;
 use crate::compile::{CalibrationData, CompileOptions, Prepared, Strips, Target, prepare, read_lines};
 use crate::events::list;
-use crate::import::ImportOptions;
+use crate::image::{Pictures, list_pngs, read_png};
+use crate::import::{ImportOptions, pixel_range};
 use crate::quantize::{self, Activations, Calibration, WeightRule};
 use crate::run::{open, read_plan};
-use crate::samples::{Case, cases};
+use crate::samples::{Case, cases, input_names};
 use crate::{Error, ErrorKind, Result};
 
 /// How a model becomes a plan.
 #[derive(clap::Args, Default)]
 pub struct ModelArgs {
     /// Calibration inputs of a float model: an .npz by input name, a text file with a sentence or the path of a recording a
-    /// line, a folder of recordings, or `random`
-    #[arg(long, value_name = "FILE.npz|FILE.txt|FOLDER|random")]
+    /// line, a folder of recordings, a PNG file or a folder of them, or `random`
+    #[arg(long, value_name = "FILE.npz|FILE.txt|FILE.png|FOLDER|random")]
     pub calib: Option<String>,
+    /// The model's one input is a picture, and this is what pixels 0 and 255 are there: 0,1 or -1,1 or 0,255. For models whose
+    /// metadata do not say so
+    #[arg(long, value_name = "LOW,HIGH", value_parser = pixels, allow_hyphen_values = true)]
+    pub pixels: Option<(f32, f32)>,
     /// Bound of a dimension without a size; may be repeated
     #[arg(long = "max", value_name = "NAME=N", value_parser = bound)]
     pub max: Vec<(String, usize)>,
@@ -76,7 +83,16 @@ fn bound(text: &str) -> std::result::Result<(String, usize), String> {
     Ok((name.to_owned(), bound.ok_or("expected a positive number behind the =")?))
 }
 
+fn pixels(text: &str) -> std::result::Result<(f32, f32), String> {
+    pixel_range(text).ok_or_else(|| "expected two rising numbers, like 0,1".into())
+}
+
 impl ModelArgs {
+    /// How to read the model.
+    pub fn import(&self) -> ImportOptions {
+        ImportOptions { max: self.max.clone(), pixels: self.pixels }
+    }
+
     /// As options of the pipeline. Warns of random calibration.
     pub fn options(&self, strip: bool) -> Result<CompileOptions> {
         if self.calib.as_deref() == Some("random") {
@@ -86,7 +102,7 @@ impl ModelArgs {
             );
         }
         Ok(CompileOptions {
-            import: ImportOptions { max: self.max.clone() },
+            import: self.import(),
             quantize: quantize::Options {
                 activations: match self.activations {
                     ActivationsArg::Int8 => Activations::Int8,
@@ -152,31 +168,54 @@ pub struct InputArgs {
     /// A recording of an event camera, or a folder of them, for models with an event front end
     #[arg(long, value_name = "RECORDING")]
     pub events: Option<PathBuf>,
+    /// A PNG file, or a folder of them, for models that take pictures
+    #[arg(long, value_name = "IN.png")]
+    pub image: Option<PathBuf>,
 }
 
 impl InputArgs {
     /// The recordings given; none when there is no such argument.
     pub fn recordings(&self) -> Result<Option<Vec<PathBuf>>> {
-        match (&self.events, &self.input, &self.text, &self.text_file) {
-            (Some(path), None, None, None) => list(path).map(Some),
-            (None, ..) => Ok(None),
-            _ => Err(Error::new(ErrorKind::Usage, "--events", "more than one kind of input")
-                .hint("give one of them")),
+        self.one_kind()?;
+        self.events.as_deref().map(list).transpose()
+    }
+
+    /// The PNG files given; none when there is no such argument.
+    pub fn pictures(&self) -> Result<Option<Vec<PathBuf>>> {
+        self.one_kind()?;
+        self.image.as_deref().map(list_pngs).transpose()
+    }
+
+    /// The cases given for `plan`; none when there are no such arguments.
+    pub fn cases(&self, plan: &RawPlan<'_>) -> Result<Option<Vec<Case>>> {
+        if let Some(pictures) = self.pictures()? {
+            return picture_cases(plan, &pictures).map(Some);
+        }
+        match (&self.input, &self.text, &self.text_file) {
+            (Some(path), ..) => cases(&input_names(plan), &read_npz(path)?).map(Some),
+            (_, Some(text), _) => Ok(Some(vec![Case::Text(text.clone())])),
+            (_, _, Some(path)) => Ok(Some(read_lines(path)?.into_iter().map(Case::Text).collect())),
+            (None, None, None) => Ok(None),
         }
     }
 
-    /// The cases given for a model with the inputs `names`; none when there are no such arguments.
-    pub fn cases(&self, names: &[String]) -> Result<Option<Vec<Case>>> {
-        match (&self.input, &self.text, &self.text_file) {
-            (None, None, None) => Ok(None),
-            (Some(path), None, None) => {
-                let arrays = read_npz(path)?;
-                cases(names, &arrays).map(Some)
-            }
-            (None, Some(text), None) => Ok(Some(vec![Case::Text(text.clone())])),
-            (None, None, Some(path)) => Ok(Some(read_lines(path)?.into_iter().map(Case::Text).collect())),
-            _ => Err(Error::new(ErrorKind::Usage, "", "more than one of --input, --text and --text-file")
-                .hint("give one of them")),
+    fn one_kind(&self) -> Result<()> {
+        let kinds = [&self.input, &self.text_file, &self.events, &self.image].map(Option::is_some);
+        let given = kinds.into_iter().chain([self.text.is_some()]).filter(|&given| given).count();
+        if given > 1 {
+            let message = "more than one of --input, --text, --text-file, --events and --image";
+            return Err(Error::new(ErrorKind::Usage, "", message).hint("give one of them"));
         }
+        Ok(())
     }
+}
+
+/// The PNG files `pictures` as inputs of `plan`.
+pub fn picture_cases(plan: &RawPlan<'_>, pictures: &[PathBuf]) -> Result<Vec<Case>> {
+    let model = Pictures::of(plan)?;
+    let case = |path: &PathBuf| {
+        let about = |error: Error| Error { path: path.display().to_string(), ..error };
+        model.case(&read_png(path)?).map_err(about)
+    };
+    pictures.iter().map(case).collect()
 }

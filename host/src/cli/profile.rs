@@ -16,7 +16,7 @@ use crate::report::html;
 use crate::report::trace::{Slice, trace};
 use crate::report::{Progress, Table, grouped, short};
 use crate::run::open;
-use crate::samples::{input_names, sample};
+use crate::samples::sample;
 use crate::validate::target_of;
 use crate::{Error, ErrorKind};
 
@@ -51,7 +51,7 @@ pub fn run(args: &Args, json: bool) -> Result<Verdict> {
     let board = board(&args.board)?;
     let bytes = load(&args.file, &args.model, target_of(board)?)?;
     let plan = open(&bytes, &args.file.display().to_string())?;
-    let case = args.inputs.cases(&input_names(&plan))?.and_then(|cases| cases.into_iter().next());
+    let case = args.inputs.cases(&plan)?.and_then(|cases| cases.into_iter().next());
     let input = match case {
         Some(case) => sample(&plan, &case)?,
         None => zeros(&plan),

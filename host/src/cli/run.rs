@@ -14,7 +14,7 @@ use crate::device::{self, Sample, board};
 use crate::report::Align::{Left, Right};
 use crate::report::{Progress, Table};
 use crate::run::{on_host, open};
-use crate::samples::{Case, input_names, output_arrays, reals, sample};
+use crate::samples::{Case, output_arrays, reals, sample};
 use crate::validate::target_of;
 use crate::{Error, ErrorKind, Result};
 
@@ -26,8 +26,8 @@ pub struct Args {
     file: PathBuf,
     #[command(flatten)]
     inputs: InputArgs,
-    /// Outputs to write: arrays by output name
-    #[arg(long, value_name = "OUT.npz")]
+    /// Outputs to write: arrays by output name; of a model from picture to picture a PNG
+    #[arg(long, value_name = "OUT.npz|OUT.png")]
     output: Option<PathBuf>,
     /// Write the plan's integers where the model gives real numbers
     #[arg(long)]
@@ -48,7 +48,7 @@ pub fn run(args: &Args, json: bool) -> Result<Verdict> {
     let board = args.board.as_deref().map(board).transpose()?;
     if let Some(output) = &args.output {
         apart(output, &args.file)?;
-        args.inputs.input.iter().try_for_each(|input| apart(output, input))?;
+        args.inputs.input.iter().chain(&args.inputs.image).try_for_each(|input| apart(output, input))?;
     }
     let target = board.map_or(Ok(Target::Generic), target_of)?;
     let bytes = load(&args.file, &args.model, target)?;
@@ -56,9 +56,12 @@ pub fn run(args: &Args, json: bool) -> Result<Verdict> {
     if let Some(recordings) = args.inputs.recordings()? {
         return super::run_events::run(plan, &recordings, board, json);
     }
-    let cases = args.inputs.cases(&input_names(&plan))?.ok_or_else(|| {
+    if let Some(pictures) = args.inputs.pictures()? {
+        return super::run_image::run(plan, &pictures, args.output.as_deref(), board, json);
+    }
+    let cases = args.inputs.cases(&plan)?.ok_or_else(|| {
         Error::new(ErrorKind::Usage, "", "no input")
-            .hint("give --input IN.npz, --text, --text-file or --events")
+            .hint("give --input IN.npz, --text, --text-file, --events or --image")
     })?;
     let samples: Vec<Sample> = cases.iter().map(|case| sample(&plan, case)).collect::<Result<_>>()?;
     let outputs = {

@@ -10,7 +10,7 @@ use super::{Verdict, print, print_json, write_file};
 use crate::arrays::{Array, ArrayData};
 use crate::compile::{CalibrationData, Target};
 use crate::device::board;
-use crate::import::ImportOptions;
+use crate::image::Pictures;
 use crate::inspect::inspect;
 use crate::reference::Reference;
 use crate::report::Align::{Left, Right};
@@ -59,9 +59,10 @@ pub fn run(args: &Args, json: bool) -> Result<Verdict> {
     let compiled = prepared.compile_whole(Target::Generic)?;
     let plan = open(&compiled.plan, "")?;
     let names = input_names(&plan);
-    let cases = match (args.inputs.cases(&names)?, &options.calibration) {
+    let cases = match (args.inputs.cases(&plan)?, &options.calibration) {
         (Some(cases), _) => cases,
         (None, CalibrationData::Arrays(arrays)) => cases(&names, arrays)?,
+        (None, CalibrationData::Pictures(files)) => Pictures::of(&plan)?.tiles(files)?,
         (None, CalibrationData::Texts(texts)) if compiled.program.front_end.text.is_some() => {
             texts.iter().cloned().map(Case::Text).collect()
         }
@@ -70,7 +71,7 @@ pub fn run(args: &Args, json: bool) -> Result<Verdict> {
             noise(&plan)?
         }
     };
-    let reference = Reference::load(&args.model, &ImportOptions { max: args.options.max.clone() })?;
+    let reference = Reference::load(&args.model, &options.import)?;
     let fidelity = fidelity(&prepared, &compiled, &reference, &cases)?;
     let boards: Vec<BoardResult> =
         boards.into_iter().map(|board| on_board(&prepared, board, &cases)).collect::<Result<_>>()?;

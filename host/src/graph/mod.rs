@@ -60,6 +60,8 @@ pub struct FrontEndSpec {
     pub text: Option<TextSpec>,
     /// Windows and patches, if the first two inputs are made from events.
     pub events: Option<EventSpec>,
+    /// Range of pixels, if the one input is a picture.
+    pub image: Option<mixel_core::plan::ImageFrontEnd>,
     /// Class names.
     pub labels: Vec<String>,
 }

@@ -32,11 +32,13 @@ pub fn read_png(path: &Path) -> Result<Rgb8> {
 pub fn decode_png(bytes: &[u8], shown: &str) -> Result<Rgb8> {
     let broken = |error: png::DecodingError| {
         let (message, hint) = match &error {
+            _ if !bytes.starts_with(b"\x89PNG\r\n\x1a\n") => {
+                ("is not a PNG file", "give a PNG picture; convert other formats first")
+            }
             png::DecodingError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
                 ("this PNG file is cut off", "copy it again")
             }
-            _ if bytes.starts_with(b"\x89PNG") => ("this PNG file is damaged", "copy or save it again"),
-            _ => ("is not a PNG file", "give a PNG picture; convert other formats first"),
+            _ => ("this PNG file is damaged", "copy or save it again"),
         };
         Error::new(ErrorKind::Format, shown, message).hint(hint).caused_by(error)
     };

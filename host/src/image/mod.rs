@@ -1,15 +1,19 @@
-//! Pictures: PNG files, the scaling that super-resolution is judged with, and its two measures.
+//! Pictures: PNG files, the scaling that super-resolution is judged with, its two measures, and models that take pictures.
 //!
 //! Conventions are those of the field, so that figures compare with published ones: low-resolution pictures are made by
 //! MATLAB's `imresize` (bicubic, antialiased), and PSNR and SSIM look at the luma of BT.601 without a border.
 
 mod file;
+mod model;
 mod quality;
 mod resize;
+mod sheet;
 
 pub use file::{decode_png, read_png, write_png};
+pub use model::{Answer, Frame, Pictures, is_png, list_pngs, tiles};
 pub use quality::{Luma, luma, psnr, ssim};
 pub use resize::{Filter, resize};
+pub use sheet::side_by_side;
 
 use crate::{Error, ErrorKind, Result};
 

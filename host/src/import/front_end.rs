@@ -36,8 +36,12 @@ struct Text {
 
 /// The front end of `model`, if it has one.
 pub fn read(model: &Model) -> Result<FrontEndSpec> {
-    if let Some(kind) = model.metadata(KIND) {
-        return events(model, kind);
+    match model.metadata(KIND) {
+        Some(super::picture::KIND) => {
+            return Ok(FrontEndSpec { labels: labels(model)?, ..FrontEndSpec::default() });
+        }
+        Some(kind) => return events(model, kind),
+        None => {}
     }
     let Some(json) = model.metadata(KEY) else { return Ok(FrontEndSpec::default()) };
     let broken = |error: Box<dyn std::error::Error + Send + Sync>| {
@@ -72,7 +76,18 @@ pub fn read(model: &Model) -> Result<FrontEndSpec> {
 }
 
 /// Key of the metadata entry that names the kind of a front end whose fields are entries of their own.
-const KIND: &str = "mixel.front_end";
+pub(super) const KIND: &str = "mixel.front_end";
+
+/// The entry `mixel.labels`: class names as a JSON list; none without it.
+fn labels(model: &Model) -> Result<Vec<String>> {
+    const LABELS: &str = "mixel.labels";
+    let Some(json) = model.metadata(LABELS) else { return Ok(Vec::new()) };
+    serde_json::from_str(json).map_err(|error| {
+        Error::new(ErrorKind::Format, LABELS, "is no JSON list of class names")
+            .hint("export the model again; docs/pipeline.md describes the entries")
+            .caused_by(error)
+    })
+}
 
 /// The front end of a model over events: entries `mixel.events.*` and `mixel.labels`.
 fn events(model: &Model, kind: &str) -> Result<FrontEndSpec> {
@@ -119,13 +134,8 @@ fn events(model: &Model, kind: &str) -> Result<FrontEndSpec> {
     };
     histogram.check().map_err(|error| broken("grid", error.to_string()))?;
     let window_us = u32::try_from(one("window_us")?).map_err(|_| range("window_us"))?;
-    let labels = match model.metadata("mixel.labels") {
-        Some(json) => {
-            serde_json::from_str(json).map_err(|error| broken("mixel.labels", error.to_string()))?
-        }
-        None => Vec::new(),
-    };
-    Ok(FrontEndSpec { events: Some(EventSpec { histogram, window_us }), labels, text: None })
+    let events = Some(EventSpec { histogram, window_us });
+    Ok(FrontEndSpec { events, labels: labels(model)?, ..FrontEndSpec::default() })
 }
 
 /// Turns the first Linear of a text model, over the features of a window, into a [`Op::Projection`] over bins.

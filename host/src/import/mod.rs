@@ -10,6 +10,7 @@ mod front_end;
 mod layout;
 mod model;
 mod ops;
+mod picture;
 mod structure;
 
 use std::path::Path;
@@ -18,15 +19,19 @@ use builder::Builder;
 use facts::Facts;
 pub(crate) use layout::{reshaped as reshape_constant, transposed as transpose_constant};
 pub(crate) use model::Model;
+pub(crate) use picture::range as pixel_range;
 
 use crate::graph::{Graph, Op, Origin, State, Value, passes};
 use crate::{Error, ErrorKind, Result};
 
 /// How to read a model.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ImportOptions {
     /// Bounds of dimensions without a size, by name (`--max NAME=N`).
     pub max: Vec<(String, usize)>,
+    /// That the one input is a picture, and what pixels 0 and 255 are there (`--pixels LOW,HIGH`), for models whose metadata do
+    /// not say so.
+    pub pixels: Option<(f32, f32)>,
 }
 
 /// Reads the model at `path` and tidies it with all passes.
@@ -45,6 +50,7 @@ pub fn load(path: &Path, options: &ImportOptions) -> Result<Graph> {
 pub fn load_plain(path: &Path, options: &ImportOptions) -> Result<Graph> {
     let model = Model::read(path, options)?;
     let spec = front_end::read(&model)?;
+    let picture = picture::read(&model, options)?;
     for node in &model.graph.node {
         ops::check(node)?;
     }
@@ -58,6 +64,7 @@ pub fn load_plain(path: &Path, options: &ImportOptions) -> Result<Graph> {
     outputs(&mut b)?;
     states(&mut b)?;
     front_end::project(&mut b.graph)?;
+    picture::attach(&mut b.graph, picture)?;
     b.graph.remove_dead();
     Ok(b.graph)
 }

@@ -9,6 +9,7 @@
 mod calibrate;
 mod equalize;
 mod forms;
+mod pixels;
 mod range;
 mod scheme;
 mod statistics;

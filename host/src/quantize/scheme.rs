@@ -22,7 +22,12 @@ pub(super) struct Groups {
 
 impl Groups {
     pub(super) fn new(graph: &Graph, statistics: Option<&Statistics>, options: &Options) -> Self {
-        let seen = |index: usize| observed_range(graph, ValueId(index), statistics, options);
+        let pictures = statistics.and_then(|_| super::pixels::pictures(graph));
+        let seen = |index: usize| {
+            let id = ValueId(index);
+            let known = pictures.as_ref().filter(|(_, pictures)| pictures.contains(&id));
+            known.map(|(range, _)| *range).or_else(|| observed_range(graph, id, statistics, options))
+        };
         let mut groups = Self {
             parent: (0..graph.values.len()).collect(),
             given: graph.values.iter().map(|value| value.given).collect(),
@@ -118,7 +123,7 @@ impl Groups {
 }
 
 /// Whether the output's integers are some of the input's, unchanged.
-fn moves_integers(op: &Op) -> bool {
+pub(super) fn moves_integers(op: &Op) -> bool {
     matches!(
         op,
         Op::Reshape

@@ -71,7 +71,7 @@ fn plain_scaling_has_the_known_figures() {
                 let (mut decibels, mut similar) = (0.0, 0.0);
                 for (truth, low) in &pictures {
                     let high = resize(low, truth.width(), truth.height(), filter).unwrap();
-                    let inner = |picture| luma(picture).without_border(scale).unwrap();
+                    let inner = |picture: &Rgb8| luma(picture).without_border(scale).unwrap();
                     let (truth, high) = (inner(truth), inner(&high));
                     decibels += psnr(&high, &truth).unwrap() / names.len() as f64;
                     similar += ssim(&high, &truth).unwrap() / names.len() as f64;

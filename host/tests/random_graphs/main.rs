@@ -74,6 +74,7 @@ impl Case {
         let options = CompileOptions {
             import: ImportOptions {
                 max: generator.bound.map(|bound| (ROWS.to_owned(), bound)).into_iter().collect(),
+                ..ImportOptions::default()
             },
             quantize: quantize::Options {
                 activations: match seed % 8 {
