@@ -11,7 +11,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::{Tensor, TensorData};
 
-use super::gelu::exp_negative;
+use super::functions::exp_negative;
 
 /// Who attends to what: groups of queries, and where the keys of each end.
 #[derive(Clone, Debug, PartialEq, Eq)]
