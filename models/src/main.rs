@@ -30,6 +30,16 @@ enum Command {
         #[command(flatten)]
         options: commands::Options,
     },
+    /// The same for models of pictures.
+    TrainImages {
+        #[command(flatten)]
+        options: commands::images::Options,
+    },
+    /// The table of the models of pictures: accuracy in float and int8, memory and instructions on emulated boards.
+    Table {
+        #[command(flatten)]
+        options: commands::table::Options,
+    },
     /// Score the exported seeds of an event model in float and in int8.
     ScoreEvents {
         /// The model.
@@ -50,6 +60,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     match Arguments::parse().command {
         Command::Train { model, options } => commands::text::run(model, &options),
         Command::TrainEvents { model, options } => commands::events::run(model, &options),
+        Command::TrainImages { options } => commands::images::run(&options),
+        Command::Table { options } => commands::table::run(&options),
         Command::ScoreEvents { model, options } => commands::score::run(model, &options),
         Command::FoldEvents { model, options } => commands::folds::run(model, &options),
     }

@@ -28,6 +28,8 @@ pub enum Start {
     Ones,
     /// All zeros.
     Zeros,
+    /// All this value.
+    Fill(f32),
     /// A row for every cell of a grid, row by row: sine and cosine of its column and of its row at rising frequencies.
     Waves {
         /// Cells in a row.
@@ -53,6 +55,7 @@ pub fn start(parameters: Vec<Parameter>, rng: &mut impl Rng) -> Vec<Weight> {
                 }
                 Start::Ones => vec![1.0; count],
                 Start::Zeros => vec![0.0; count],
+                Start::Fill(value) => vec![value; count],
                 Start::Waves { columns, rows } => waves(columns, rows, count / (4 * columns * rows)),
             };
             Weight { name, shape, values }

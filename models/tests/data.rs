@@ -118,3 +118,29 @@ fn a_bad_line_is_numbered() {
     let error = tsv::examples(path, &other, tsv::Target::Tags, &labels).unwrap_err();
     assert!(matches!(error.kind, DataErrorKind::Label(label) if label == "B-y"));
 }
+
+#[test]
+fn cifar_images_and_the_mean_of_each_class() {
+    use mixel_models::images::baselines::Linear;
+    use mixel_models::images::{cifar, labels};
+    let corpus = match cifar::load(&data::folder()) {
+        Ok(corpus) => corpus,
+        Err(DataError { path, kind: DataErrorKind::Missing }) => {
+            eprintln!("SKIPPED: cifar10: missing {}", path.display());
+            return;
+        }
+        Err(error) => panic!("{error}"),
+    };
+    assert_eq!([corpus.train.len(), corpus.dev.len(), corpus.test.len()], [18_000, 2_000, 5_000]);
+    assert_eq!(corpus.labels[..3], ["airplane", "automobile", "bird"]);
+    assert_eq!(corpus.sources[0], "cifar10/train.tar sha256:28a3133444c5");
+    for (images, each) in [(&corpus.train, 1_800), (&corpus.dev, 200), (&corpus.test, 500)] {
+        let of_class = |class| labels(images).iter().filter(|&&label| label == class).count();
+        assert!((0..10).all(|class| of_class(class) == each));
+    }
+    // 28.4 % of the test images with the means of all 20,000.
+    let known = [corpus.train, corpus.dev].concat();
+    let found = Linear::nearest_mean(&known, 10).predict(&corpus.test);
+    let right = found.iter().zip(labels(&corpus.test)).filter(|&(&class, label)| class == label).count();
+    assert!((1_410..=1_430).contains(&right), "{right} of 5000");
+}

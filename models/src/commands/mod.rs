@@ -6,7 +6,9 @@ use mixel_models::weights::Weight;
 
 pub mod events;
 pub mod folds;
+pub mod images;
 pub mod score;
+pub mod table;
 pub mod text;
 
 /// What every training takes.

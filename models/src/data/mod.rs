@@ -61,6 +61,8 @@ pub enum DataErrorKind {
     Row(usize),
     /// It is not a USTAR archive.
     Archive,
+    /// An entry, given here, is not a JPEG of the expected size.
+    Picture(String),
 }
 
 impl fmt::Display for DataError {
@@ -81,6 +83,9 @@ impl fmt::Display for DataError {
             }
             DataErrorKind::Row(line) => write!(f, "{path}:{line}: not the expected columns"),
             DataErrorKind::Archive => write!(f, "{path} is not a USTAR archive"),
+            DataErrorKind::Picture(entry) => {
+                write!(f, "{path}: {entry} is not a JPEG of the expected size")
+            }
         }
     }
 }

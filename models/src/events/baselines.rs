@@ -152,7 +152,7 @@ fn dot(a: &[f32], b: &[f32]) -> f64 {
 }
 
 /// The lower triangle whose product with its transpose is `matrix`, symmetric and positive.
-fn cholesky(mut matrix: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
+pub(crate) fn cholesky(mut matrix: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
     for row in 0..matrix.len() {
         let (above, rest) = matrix.split_at_mut(row);
         let line = &mut rest[0];
@@ -168,7 +168,7 @@ fn cholesky(mut matrix: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
 }
 
 /// Solves `factor factor^T x = right`.
-fn solve(factor: &[Vec<f64>], mut right: Vec<f64>) -> Vec<f64> {
+pub(crate) fn solve(factor: &[Vec<f64>], mut right: Vec<f64>) -> Vec<f64> {
     for row in 0..right.len() {
         let sum: f64 = factor[row][..row].iter().zip(&right).map(|(a, b)| a * b).sum();
         right[row] = (right[row] - sum) / factor[row][row];

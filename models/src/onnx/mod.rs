@@ -4,6 +4,7 @@
 
 pub mod event_transformer;
 pub mod pnlp_mixer;
+pub mod spach;
 
 use prost::Message;
 use tract_onnx::pb::{
@@ -104,6 +105,18 @@ impl Graph {
             name: name.into(),
             dims: vec![values.len() as i64],
             data_type: DataType::Int64 as i32,
+            raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            ..TensorProto::default()
+        });
+        name.into()
+    }
+
+    /// A constant vector.
+    fn floats(&mut self, name: &str, values: &[f32]) -> String {
+        self.proto.initializer.push(TensorProto {
+            name: name.into(),
+            dims: vec![values.len() as i64],
+            data_type: DataType::Float as i32,
             raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
             ..TensorProto::default()
         });

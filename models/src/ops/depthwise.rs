@@ -62,6 +62,14 @@ fn pad(image: &[f32], [_, width, channels]: Size, padded: &mut [f32]) {
     }
 }
 
+/// The three rows of the padded image around `row`.
+#[inline(always)]
+fn lines(padded: &[f32], row: usize, [_, width, channels]: Size) -> [&[f32]; 3] {
+    let length = (width + 2) * channels;
+    let lines = &padded[row * length..][..3 * length];
+    [&lines[..length], &lines[length..2 * length], &lines[2 * length..]]
+}
+
 /// Where the nine neighbours of the pixel at `row` and `column` start in the padded image.
 #[inline(always)]
 fn taps(row: usize, column: usize, [_, width, channels]: Size) -> [usize; TAPS] {
@@ -84,17 +92,22 @@ fn filter<S: Simd>(simd: S, padded: &[f32], filters: &[f32], size: Size, out: &m
             *weight = simd.partial_load_f32s(&filters[tap * channels + channel..][..lanes]);
         }
         for row in 0..height {
-            for column in 0..width {
-                let at = (row * width + column) * channels + channel;
-                let out = &mut S::as_mut_simd_f32s(&mut out[at..][..lanes]).0[0];
+            let lines = lines(padded, row, size);
+            let out = out[row * width * channels..][..width * channels].chunks_exact_mut(channels);
+            for (column, out) in out.enumerate() {
+                let out = &mut S::as_mut_simd_f32s(&mut out[channel..][..lanes]).0[0];
                 let mut sum = *out;
-                for (start, &weight) in taps(row, column, size).into_iter().zip(&weights) {
-                    let value = S::as_simd_f32s(&padded[start + channel..][..lanes]).0[0];
+                for (tap, &weight) in weights.iter().enumerate() {
+                    let start = (column + tap % 3) * channels + channel;
+                    let value = S::as_simd_f32s(&lines[tap / 3][start..][..lanes]).0[0];
                     sum = simd.mul_add_f32s(value, weight, sum);
                 }
                 *out = sum;
             }
         }
+    }
+    if whole == channels {
+        return;
     }
     for row in 0..height {
         for column in 0..width {
@@ -119,11 +132,13 @@ fn correlate<S: Simd>(simd: S, padded: &[f32], grad: &[f32], size: Size, out: &m
     for channel in (0..whole).step_by(lanes) {
         let mut sums = [simd.splat_f32s(0.0); TAPS];
         for row in 0..height {
-            for column in 0..width {
-                let at = (row * width + column) * channels + channel;
-                let grad = S::as_simd_f32s(&grad[at..][..lanes]).0[0];
-                for (start, sum) in taps(row, column, size).into_iter().zip(&mut sums) {
-                    let value = S::as_simd_f32s(&padded[start + channel..][..lanes]).0[0];
+            let lines = lines(padded, row, size);
+            let grad = grad[row * width * channels..][..width * channels].chunks_exact(channels);
+            for (column, grad) in grad.enumerate() {
+                let grad = S::as_simd_f32s(&grad[channel..][..lanes]).0[0];
+                for (tap, sum) in sums.iter_mut().enumerate() {
+                    let start = (column + tap % 3) * channels + channel;
+                    let value = S::as_simd_f32s(&lines[tap / 3][start..][..lanes]).0[0];
                     *sum = simd.mul_add_f32s(value, grad, *sum);
                 }
             }
@@ -132,6 +147,9 @@ fn correlate<S: Simd>(simd: S, padded: &[f32], grad: &[f32], size: Size, out: &m
             let out = &mut S::as_mut_simd_f32s(&mut out[tap * channels + channel..][..lanes]).0[0];
             *out = simd.add_f32s(*out, sum);
         }
+    }
+    if whole == channels {
+        return;
     }
     for row in 0..height {
         for column in 0..width {

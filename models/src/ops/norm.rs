@@ -10,6 +10,9 @@ use pulp::{Simd, WithSimd};
 
 use super::simd::{dot, sum, vectorized};
 
+/// Rows a group, which stays in the first-level cache.
+const GROUP: usize = 64;
+
 /// `(x - mean) / sqrt(variance + epsilon) * scale + bias` of every row of `x`, `[rows, C]`; `scale` and `bias` are `[C]`.
 ///
 /// # Panics
@@ -56,13 +59,20 @@ pub(super) fn standardize<S: Simd>(
     out: &mut [f32],
     factors: &mut [f32],
 ) {
-    let rows = x.chunks_exact(width).zip(out.chunks_exact_mut(width)).zip(factors);
-    for ((x, out), factor) in rows {
-        let mean = sum(simd, x) / width as f32;
+    let inverse = 1.0 / width as f32;
+    let rows = x.chunks_exact(width).zip(out.chunks_exact_mut(width));
+    for ((x, out), factor) in rows.zip(&mut *factors) {
+        let mean = sum(simd, x) * inverse;
         for (out, x) in out.iter_mut().zip(x) {
             *out = x - mean;
         }
-        *factor = 1.0 / (dot(simd, out, out) / width as f32 + epsilon).sqrt();
+        *factor = dot(simd, out, out) * inverse;
+    }
+    // Roots and quotients of many rows at a time.
+    for factor in &mut *factors {
+        *factor = 1.0 / (*factor + epsilon).sqrt();
+    }
+    for (out, factor) in out.chunks_exact_mut(width).zip(factors) {
         for out in out {
             *out *= *factor;
         }
@@ -125,10 +135,11 @@ impl WithSimd for Forward<'_> {
     fn with_simd<S: Simd>(self, simd: S) -> Vec<f32> {
         let width = self.scale.len();
         let mut out = vec![0.0; self.x.len()];
-        let mut standard = vec![0.0; width];
-        for (x, out) in self.x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
-            standardize(simd, x, width, self.epsilon, &mut standard, &mut [0.0]);
-            affine(&standard, self.scale, self.bias, out);
+        let (mut standard, mut factors) = (vec![0.0; GROUP * width], [0.0; GROUP]);
+        for (x, out) in self.x.chunks(GROUP * width).zip(out.chunks_mut(GROUP * width)) {
+            let standard = &mut standard[..x.len()];
+            standardize(simd, x, width, self.epsilon, standard, &mut factors);
+            affine(standard, self.scale, self.bias, out);
         }
         out
     }
@@ -148,21 +159,14 @@ impl WithSimd for Slopes<'_> {
     fn with_simd<S: Simd>(self, simd: S) -> [Vec<f32>; 3] {
         let width = self.scale.len();
         let [mut x_out, mut scale_out, mut bias_out] = [self.x.len(), width, width].map(|len| vec![0.0; len]);
-        let (mut standard, mut slope, mut factor) = (vec![0.0; width], vec![0.0; width], [0.0]);
-        let rows = self.x.chunks_exact(width).zip(self.grad.chunks_exact(width));
-        for ((x, grad), x_out) in rows.zip(x_out.chunks_exact_mut(width)) {
-            standardize(simd, x, width, self.epsilon, &mut standard, &mut factor);
+        let [mut standard, mut slope] = [GROUP * width; 2].map(|len| vec![0.0; len]);
+        let mut factors = [0.0; GROUP];
+        let groups = self.x.chunks(GROUP * width).zip(self.grad.chunks(GROUP * width));
+        for ((x, grad), x_out) in groups.zip(x_out.chunks_mut(GROUP * width)) {
+            let (standard, slope) = (&mut standard[..x.len()], &mut slope[..x.len()]);
+            standardize(simd, x, width, self.epsilon, standard, &mut factors);
             slope.copy_from_slice(grad);
-            norm_backward(
-                simd,
-                &mut slope,
-                &standard,
-                &factor,
-                self.scale,
-                x_out,
-                &mut scale_out,
-                &mut bias_out,
-            );
+            norm_backward(simd, slope, standard, &factors, self.scale, x_out, &mut scale_out, &mut bias_out);
         }
         [x_out, scale_out, bias_out]
     }

@@ -13,11 +13,33 @@ pub(super) fn vectorized<T: WithSimd>(op: T) -> T::Output {
 
 /// A left factor `[m, k]`.
 pub(super) trait Left: Copy {
-    /// Its value at (`row`, `depth`).
-    fn at(&self, row: usize, depth: usize) -> f32;
+    /// Some of its rows.
+    type Strip<'a, const R: usize>: Strip
+    where
+        Self: 'a;
+
+    /// `R` rows from `row` on.
+    fn strip<const R: usize>(&self, row: usize, k: usize) -> Self::Strip<'_, R>;
 }
 
-/// Rows one behind the other, `stride` apart.
+/// Rows of a left factor.
+pub(super) trait Strip {
+    /// What all values at one depth share.
+    type Slice<'a>: Slice
+    where
+        Self: 'a;
+
+    /// The values at `depth`.
+    fn slice(&self, depth: usize) -> Self::Slice<'_>;
+}
+
+/// Values of a left factor at one depth.
+pub(super) trait Slice {
+    /// That of row `index` of the strip.
+    fn at(&self, index: usize) -> f32;
+}
+
+/// Rows one behind the other, the second value apart.
 #[derive(Clone, Copy)]
 pub(super) struct Rows<'a>(pub &'a [f32], pub usize);
 
@@ -25,17 +47,72 @@ pub(super) struct Rows<'a>(pub &'a [f32], pub usize);
 #[derive(Clone, Copy)]
 pub(super) struct Columns<'a>(pub &'a [f32], pub usize);
 
-impl Left for Rows<'_> {
+impl<'f> Left for Rows<'f> {
+    type Strip<'a, const R: usize>
+        = [&'f [f32]; R]
+    where
+        Self: 'a;
+
     #[inline(always)]
-    fn at(&self, row: usize, depth: usize) -> f32 {
-        self.0[row * self.1 + depth]
+    fn strip<const R: usize>(&self, row: usize, k: usize) -> [&'f [f32]; R] {
+        let mut rows = [&self.0[..0]; R];
+        for (index, out) in rows.iter_mut().enumerate() {
+            *out = &self.0[(row + index) * self.1..][..k];
+        }
+        rows
     }
 }
 
-impl Left for Columns<'_> {
+impl<'f, const R: usize> Strip for [&'f [f32]; R] {
+    type Slice<'a>
+        = (&'a [&'f [f32]; R], usize)
+    where
+        Self: 'a;
+
     #[inline(always)]
-    fn at(&self, row: usize, depth: usize) -> f32 {
-        self.0[depth * self.1 + row]
+    fn slice(&self, depth: usize) -> Self::Slice<'_> {
+        (self, depth)
+    }
+}
+
+impl<const R: usize> Slice for (&[&[f32]; R], usize) {
+    #[inline(always)]
+    fn at(&self, index: usize) -> f32 {
+        self.0[index][self.1]
+    }
+}
+
+impl<'f> Left for Columns<'f> {
+    type Strip<'a, const R: usize>
+        = ColumnStrip<'f, R>
+    where
+        Self: 'a;
+
+    #[inline(always)]
+    fn strip<const R: usize>(&self, row: usize, _k: usize) -> ColumnStrip<'f, R> {
+        ColumnStrip(&self.0[row..], self.1)
+    }
+}
+
+/// Rows of [`Columns`].
+pub(super) struct ColumnStrip<'f, const R: usize>(&'f [f32], usize);
+
+impl<'f, const R: usize> Strip for ColumnStrip<'f, R> {
+    type Slice<'a>
+        = &'f [f32]
+    where
+        Self: 'a;
+
+    #[inline(always)]
+    fn slice(&self, depth: usize) -> &'f [f32] {
+        &self.0[depth * self.1..][..R]
+    }
+}
+
+impl Slice for &[f32] {
+    #[inline(always)]
+    fn at(&self, index: usize) -> f32 {
+        self[index]
     }
 }
 
@@ -104,8 +181,9 @@ fn strip<S: Simd, L: Left, const R: usize>(
                 for column in column..n {
                     for index in 0..R {
                         let terms = 0..k;
+                        let rows = left.strip::<R>(row, k);
                         let sum: f32 = terms
-                            .map(|depth| left.at(row + index, depth) * right.0[depth * right.1 + column])
+                            .map(|depth| rows.slice(depth).at(index) * right.0[depth * right.1 + column])
                             .sum();
                         out[index * stride + column] += sum;
                     }
@@ -128,10 +206,12 @@ fn tile<S: Simd, L: Left, const R: usize, const V: usize>(
 ) {
     let width = V * S::F32_LANES;
     let mut sums = [[simd.splat_f32s(0.0); V]; R];
+    let rows = left.strip::<R>(row, k);
     for depth in 0..k {
         let values = S::as_simd_f32s(&right[depth * right_stride + column..][..width]).0;
+        let slice = rows.slice(depth);
         for index in 0..R {
-            let factor = simd.splat_f32s(left.at(row + index, depth));
+            let factor = simd.splat_f32s(slice.at(index));
             for vector in 0..V {
                 sums[index][vector] = simd.mul_add_f32s(factor, values[vector], sums[index][vector]);
             }
@@ -188,9 +268,23 @@ pub(super) fn add_rows(rows: &[f32], out: &mut [f32]) {
 /// Writes the transpose of `values`, rows of `width`, `stride` apart, times `scale`: `[width, rows]`.
 #[inline(always)]
 pub(super) fn transpose(values: &[f32], stride: usize, width: usize, scale: f32, out: &mut [f32]) {
+    const BLOCK: usize = 16;
     let rows = out.len() / width;
-    for (row, values) in values.chunks(stride).take(rows).enumerate() {
-        for (column, value) in values[..width].iter().enumerate() {
+    let whole = rows / BLOCK * BLOCK;
+    for row in (0..whole).step_by(BLOCK) {
+        let mut block = [&values[..0]; BLOCK];
+        for (index, line) in block.iter_mut().enumerate() {
+            *line = &values[(row + index) * stride..][..width];
+        }
+        for column in 0..width {
+            let out = &mut out[column * rows + row..][..BLOCK];
+            for (out, line) in out.iter_mut().zip(&block) {
+                *out = line[column] * scale;
+            }
+        }
+    }
+    for row in whole..rows {
+        for (column, value) in values[row * stride..][..width].iter().enumerate() {
             out[column * rows + row] = value * scale;
         }
     }
