@@ -187,6 +187,20 @@ impl Architecture {
     pub fn start(&self, rng: &mut impl Rng) -> Vec<Weight> {
         weights::start(self.parameters(), rng)
     }
+
+    /// Weights none of which is special: gains of 1 and a head that is not zero, unlike [`Architecture::start`].
+    pub fn random(&self, rng: &mut impl Rng) -> Vec<Weight> {
+        let mut weights = self.start(rng);
+        for weight in &mut weights {
+            let (middle, range) = match weight.name.rsplit('/').next() {
+                Some("norm_scale" | "gain") => (1.0, 0.3),
+                Some("b" | "norm_bias") => (0.0, 0.3),
+                _ => (0.0, 1.7 / (weight.shape[0] as f32).sqrt()),
+            };
+            weight.values.iter_mut().for_each(|value| *value = middle + rng.random_range(-range..range));
+        }
+        weights
+    }
 }
 
 fn norm(list: &mut Vec<Parameter>, path: &str, width: usize) {

@@ -9,7 +9,7 @@ use mixel_models::images::train::{Recipe, predict, train};
 use mixel_models::images::zoo::{Model, RECIPE};
 use mixel_models::images::{Image, Normalisation, cifar, labels};
 use mixel_models::metrics::accuracy;
-use mixel_models::onnx;
+use mixel_models::onnx::{self, spach::DEV_ACCURACY};
 use mixel_models::weights::Weight;
 
 use super::Trained;
@@ -25,7 +25,7 @@ pub struct Options {
     /// First seed.
     #[arg(long, default_value_t = 0)]
     pub first_seed: u64,
-    /// Folder for MODEL.onnx (the seed that is best on the development set) and seeds/MODEL-SEED.onnx.
+    /// Folder for seeds/MODEL-SEED.onnx and MODEL.onnx, the seed that is best on the development set, of earlier runs too.
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/zoo"))]
     pub out: PathBuf,
     /// Passes over the training set instead of the recipe's.
@@ -59,9 +59,8 @@ pub fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     println!("{recipe:?}");
     let models = if options.models.is_empty() { Model::ZOO.to_vec() } else { options.models.clone() };
     std::fs::create_dir_all(options.out.join("seeds"))?;
-    let mut best = vec![f64::NEG_INFINITY; models.len()];
     for seed in options.first_seed..options.first_seed + options.seeds {
-        for (&model, best) in models.iter().zip(&mut best) {
+        for &model in &models {
             let trained = one(model, &corpus, &recipe, seed)?;
             let [(dev, test)] = trained.scores[..] else { continue };
             println!("{} seed {seed}: dev {dev:.2}, test {test:.2}", model.name());
@@ -74,11 +73,14 @@ pub fn run(options: &Options) -> Result<(), Box<dyn Error>> {
                 &Normalisation::CIFAR10,
                 &trained.weights,
                 &corpus.labels,
+                dev,
             );
             std::fs::write(options.out.join(format!("seeds/{}-{seed}.onnx", model.name())), &file)?;
-            if dev > *best {
-                *best = dev;
-                std::fs::write(options.out.join(format!("{}.onnx", model.name())), &file)?;
+            // Seeds of earlier runs count.
+            let best = options.out.join(format!("{}.onnx", model.name()));
+            let earlier = std::fs::read(&best).ok().and_then(|file| onnx::metadata(&file, DEV_ACCURACY));
+            if earlier.and_then(|text| text.parse().ok()).is_none_or(|earlier: f64| dev > earlier) {
+                std::fs::write(best, &file)?;
             }
         }
     }

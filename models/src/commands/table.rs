@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use mixel_models::data;
 use mixel_models::images::exported::Exported;
 use mixel_models::images::report::{Entry, table, verdicts};
+use mixel_models::images::train::predict;
 use mixel_models::images::zoo::Model;
-use mixel_models::images::{baselines, cifar, labels};
+use mixel_models::images::{Image, baselines, cifar, labels};
 use mixel_models::metrics::accuracy;
+use rand::{SeedableRng, rngs::StdRng};
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
 const BEGIN: &str = "<!-- made by `mixel-models table --renew` -->";
@@ -34,6 +36,8 @@ pub fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let mut rows = vec![("chance".to_string(), 0, 100.0 / corpus.labels.len() as f64)];
     let simple = baselines::rows(&corpus.train, &corpus.dev, &corpus.test, corpus.labels.len());
     rows.extend(simple.into_iter().map(|(name, values, found)| (name, values, accuracy(&found, &expected))));
+    let (name, values, found) = floor(Model::SpachConv, &corpus.test);
+    rows.push((name, values, accuracy(&found, &expected)));
     let mut entries = Vec::new();
     for model in Model::ALL {
         if let Some(entry) = entry(model, &corpus, &options.zoo)? {
@@ -48,6 +52,14 @@ pub fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     }
     println!("\n{text}");
     if options.renew { renew(&text) } else { Ok(()) }
+}
+
+/// What the network answers with random weights: name, values that it stores, its classes.
+fn floor(model: Model, images: &[Image]) -> (String, usize, Vec<usize>) {
+    let architecture = model.architecture();
+    let weights = architecture.random(&mut StdRng::seed_from_u64(0));
+    let classes = predict(&architecture, &weights, images);
+    (format!("{} with random weights", model.name()), architecture.parameter_count(), classes)
 }
 
 /// The figures of a model, if its files are there.

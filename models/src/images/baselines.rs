@@ -109,7 +109,7 @@ impl Ridge {
 }
 
 /// Penalties of which the best on the development set is taken.
-pub const PENALTIES: [f64; 3] = [100.0, 300.0, 1000.0];
+pub const PENALTIES: [f64; 3] = [300.0, 1000.0, 3000.0];
 
 /// Rows of a table: name, values that it stores, its classes of the test images. Ridge has the penalty that is best on `dev`.
 pub fn rows(

@@ -21,6 +21,12 @@ pub const LAYER_NORM_EPSILON: f32 = 1e-5;
 const IR_VERSION: i64 = 9;
 const OPSET: i64 = 20;
 
+/// The entry `key` of the metadata of an ONNX file, if it is one and has it.
+pub fn metadata(file: &[u8], key: &str) -> Option<String> {
+    let model = ModelProto::decode(file).ok()?;
+    model.metadata_props.into_iter().find(|entry| entry.key == key).map(|entry| entry.value)
+}
+
 /// A graph under construction. Every node has one output, named like the node.
 struct Graph {
     proto: GraphProto,

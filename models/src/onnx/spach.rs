@@ -17,10 +17,12 @@ use crate::weights::Weight;
 pub const IMAGE: &str = "image";
 /// Output: logits.
 pub const LOGITS: &str = "logits";
+/// Metadata: accuracy on the development set in percent, by which a seed is chosen.
+pub const DEV_ACCURACY: &str = "mixel.dev_accuracy";
 
 /// The network as an ONNX file.
 ///
-/// `name` is the graph's; `labels` are the names of the classes.///
+/// `name` is the graph's; `labels` are the names of the classes; `dev` is the accuracy on the development set in percent.///
 /// # Panics
 /// If the weights are not those of `architecture`.
 pub fn export(
@@ -29,6 +31,7 @@ pub fn export(
     normalisation: &Normalisation,
     weights: &[Weight],
     labels: &[String],
+    dev: f64,
 ) -> Vec<u8> {
     let mut graph = Graph::new(name, &folded(architecture, normalisation, weights));
     let patch = architecture.patch as i64;
@@ -76,7 +79,7 @@ pub fn export(
     graph.input(IMAGE, DataType::Float, Dim::Symbol("N"), &[side, side, COLOURS as i64]);
     graph.output(LOGITS, Dim::Symbol("N"), &[architecture.classes as i64]);
     let labels = ("mixel.labels", serde_json::to_string(labels).expect("strings"));
-    graph.file(&[labels])
+    graph.file(&[labels, (DEV_ACCURACY, dev.to_string())])
 }
 
 fn norm(graph: &mut Graph, path: &str, x: &str) -> String {
