@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use clap::{Parser, Subcommand};
-use mixel_models::{events, zoo};
+use mixel_models::{events, super_resolution, zoo};
 
 mod commands;
 
@@ -54,6 +54,39 @@ enum Command {
         #[command(flatten)]
         options: commands::folds::Options,
     },
+    /// Train a super-resolution model with several seeds; export every seed to ONNX.
+    TrainSuperResolution {
+        /// The model.
+        model: super_resolution::zoo::Model,
+        #[command(flatten)]
+        options: commands::super_resolution::Options,
+    },
+    /// Train a super-resolution model with each of its parts left out, and with all, for the same number of steps.
+    AblateSuperResolution {
+        /// The model.
+        model: super_resolution::zoo::Model,
+        #[command(flatten)]
+        options: commands::super_resolution::AblationOptions,
+    },
+    /// Score the exported super-resolution models in float and in int8, beside bicubic.
+    ScoreSuperResolution {
+        #[command(flatten)]
+        options: commands::score_super_resolution::Options,
+    },
+    /// Write calibration inputs of a super-resolution model.
+    Calibration {
+        /// The model.
+        model: super_resolution::zoo::Model,
+        #[command(flatten)]
+        options: commands::calibration::Options,
+    },
+    /// Export a super-resolution model for one size of images.
+    Export {
+        /// The model.
+        model: super_resolution::zoo::Model,
+        #[command(flatten)]
+        options: commands::export::Options,
+    },
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -64,5 +97,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         Command::Table { options } => commands::table::run(&options),
         Command::ScoreEvents { model, options } => commands::score::run(model, &options),
         Command::FoldEvents { model, options } => commands::folds::run(model, &options),
+        Command::TrainSuperResolution { model, options } => commands::super_resolution::run(model, &options),
+        Command::AblateSuperResolution { model, options } => {
+            commands::super_resolution::ablate(model, &options)
+        }
+        Command::ScoreSuperResolution { options } => commands::score_super_resolution::run(&options),
+        Command::Calibration { model, options } => commands::calibration::run(model, &options),
+        Command::Export { model, options } => commands::export::run(model, &options),
     }
 }

@@ -5,12 +5,12 @@ use burn::nn::{LayerNorm, LayerNormConfig, Linear};
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::Rng;
 
-/// One tensor of weights. Linear layers are `[inputs, outputs]`.
+/// One tensor of weights. Linear layers are `[inputs, outputs]`, convolutions `[outputs, inputs / groups, height, width]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Weight {
     /// Path, such as `mixer0/token/w1`.
     pub name: String,
-    /// Shape, one or two dimensions.
+    /// Shape.
     pub shape: Vec<usize>,
     /// Values, last dimension innermost.
     pub values: Vec<f32>,

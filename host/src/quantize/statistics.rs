@@ -79,9 +79,12 @@ impl Observed {
     pub fn add(&mut self, data: &[f32], dims: &[usize], origin: &Origin, channels: usize) {
         let view = ChannelView::new(dims, origin, channels);
         self.channels.resize(view.channels, Channel::default());
-        for (index, &value) in data.iter().enumerate() {
-            let channel = view.channel(index);
-            self.channels[channel].add(value * view.scale(origin, channel));
+        for (channel, values) in view.runs(data) {
+            let (scale, mut seen) = (view.scale(origin, channel), self.channels[channel]);
+            for value in values {
+                seen.add(value * scale);
+            }
+            self.channels[channel] = seen;
         }
     }
 
@@ -90,8 +93,11 @@ impl Observed {
         let view = ChannelView::new(dims, origin, channels);
         let range = self.range();
         let histogram = self.histogram.get_or_insert_with(|| Histogram::new(range));
-        for (index, &value) in data.iter().enumerate() {
-            histogram.count(value * view.scale(origin, view.channel(index)));
+        for (channel, values) in view.runs(data) {
+            let scale = view.scale(origin, channel);
+            for value in values {
+                histogram.count(value * scale);
+            }
         }
     }
 }
@@ -111,8 +117,10 @@ impl ChannelView {
         }
     }
 
-    fn channel(&self, index: usize) -> usize {
-        index / self.stride % self.channels
+    /// Neighbouring elements of one channel, with the channel.
+    fn runs<'d>(&self, data: &'d [f32]) -> impl Iterator<Item = (usize, &'d [f32])> {
+        let channels = self.channels;
+        data.chunks(self.stride.max(1)).enumerate().map(move |(run, values)| (run % channels, values))
     }
 
     fn scale(&self, origin: &Origin, channel: usize) -> f32 {

@@ -4,10 +4,14 @@ use std::path::{Path, PathBuf};
 
 use mixel_models::weights::Weight;
 
+pub mod calibration;
 pub mod events;
+pub mod export;
 pub mod folds;
 pub mod images;
 pub mod score;
+pub mod score_super_resolution;
+pub mod super_resolution;
 pub mod table;
 pub mod text;
 

@@ -63,6 +63,8 @@ pub enum DataErrorKind {
     Archive,
     /// An entry, given here, is not a JPEG of the expected size.
     Picture(String),
+    /// It is not an image that can be used.
+    Image(mixel::Error),
 }
 
 impl fmt::Display for DataError {
@@ -82,6 +84,7 @@ impl fmt::Display for DataError {
                 write!(f, "{path}: label {label:?} does not occur in training")
             }
             DataErrorKind::Row(line) => write!(f, "{path}:{line}: not the expected columns"),
+            DataErrorKind::Image(error) => write!(f, "{path}: {error}"),
             DataErrorKind::Archive => write!(f, "{path} is not a USTAR archive"),
             DataErrorKind::Picture(entry) => {
                 write!(f, "{path}: {entry} is not a JPEG of the expected size")

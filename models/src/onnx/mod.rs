@@ -4,6 +4,7 @@
 
 pub mod event_transformer;
 pub mod pnlp_mixer;
+pub mod scet;
 pub mod spach;
 
 use prost::Message;
@@ -27,7 +28,7 @@ pub fn metadata(file: &[u8], key: &str) -> Option<String> {
     model.metadata_props.into_iter().find(|entry| entry.key == key).map(|entry| entry.value)
 }
 
-/// A graph under construction. Every node has one output, named like the node.
+/// A graph under construction. Every node but a Split has one output, named like the node.
 struct Graph {
     proto: GraphProto,
 }
@@ -74,6 +75,18 @@ impl Graph {
     ) -> String {
         self.named_node(op, name, inputs, name, attributes);
         name.into()
+    }
+
+    /// Parts of the first input along `axis`, of the lengths that the second one lists.
+    fn split(&mut self, name: &str, inputs: &[&str], outputs: &[&str], axis: i64) {
+        self.proto.node.push(NodeProto {
+            name: name.into(),
+            op_type: "Split".into(),
+            input: inputs.iter().map(|&input| input.into()).collect(),
+            output: outputs.iter().map(|&output| output.into()).collect(),
+            attribute: vec![int("axis", axis)],
+            ..NodeProto::default()
+        });
     }
 
     fn linear(&mut self, path: &str, weight: &str, bias: &str, x: &str) -> String {
@@ -124,6 +137,17 @@ impl Graph {
             dims: vec![values.len() as i64],
             data_type: DataType::Float as i32,
             raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            ..TensorProto::default()
+        });
+        name.into()
+    }
+
+    /// A constant number.
+    fn scalar(&mut self, name: &str, value: f32) -> String {
+        self.proto.initializer.push(TensorProto {
+            name: name.into(),
+            data_type: DataType::Float as i32,
+            raw_data: value.to_le_bytes().to_vec(),
             ..TensorProto::default()
         });
         name.into()
@@ -180,6 +204,15 @@ fn ints(name: &str, ints: &[i64]) -> AttributeProto {
 
 fn float(name: &str, f: f32) -> AttributeProto {
     AttributeProto { name: name.into(), r#type: AttributeType::Float as i32, f, ..AttributeProto::default() }
+}
+
+fn text(name: &str, s: &str) -> AttributeProto {
+    AttributeProto {
+        name: name.into(),
+        r#type: AttributeType::String as i32,
+        s: s.as_bytes().to_vec(),
+        ..AttributeProto::default()
+    }
 }
 
 fn value_info(name: &str, kind: DataType, first: Dim, rest: &[i64]) -> ValueInfoProto {

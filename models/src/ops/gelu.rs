@@ -46,7 +46,8 @@ impl GeluSlope for Flex {
     }
 }
 
-fn map(x: FloatTensor<Flex>, f: impl Fn(f32) -> f32) -> FloatTensor<Flex> {
+/// `f` of every value.
+pub(super) fn map(x: FloatTensor<Flex>, f: impl Fn(f32) -> f32) -> FloatTensor<Flex> {
     let x = x.to_contiguous();
     let shape = x.layout().shape().clone();
     let values = x.as_slice::<f32>().expect("a contiguous f32 tensor");
