@@ -179,7 +179,11 @@ fn report(compared: &Compared, output: Option<&Path>, json: bool) -> Result<Verd
     };
     let all = [measure("low resolution", &nearest)?, measure("bicubic", &bicubic)?, measure("ours", ours)?];
     if let Some(path) = output {
-        let caption = |name: &str, index: usize| format!("{name} {:.2} DB", all[index].psnr);
+        // Equal pictures have no figure.
+        let caption = |name: &str, index: usize| match finite(all[index].psnr) {
+            Some(psnr) => format!("{name} {psnr:.2} DB"),
+            None => name.to_owned(),
+        };
         let panels = [
             (format!("LOW {}", size(low).to_uppercase()), &nearest),
             (caption("BICUBIC", 1), &bicubic),
