@@ -202,7 +202,7 @@ fn cosine(product: i64, query: u64, key: u64) -> i32 {
     let excess = 33u32.saturating_sub(product.unsigned_abs().leading_zeros());
     let exponent = (a_exponent as u32 + b_exponent as u32).saturating_sub(31 + COSINE_BITS + excess);
     let cosine = ((product >> excess) * inverse).wrapping_shr(exponent);
-    cosine.max(-1 << COSINE_BITS).min(1 << COSINE_BITS) as i32
+    cosine.clamp(-1 << COSINE_BITS, 1 << COSINE_BITS) as i32
 }
 
 /// The power of two that stands for a cosine, with [`PRODUCT_BITS`] fraction bits.

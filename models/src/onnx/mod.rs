@@ -28,6 +28,12 @@ pub fn metadata(file: &[u8], key: &str) -> Option<String> {
     model.metadata_props.into_iter().find(|entry| entry.key == key).map(|entry| entry.value)
 }
 
+/// Metadata of a model that takes pictures with pixels of 0 to 1 and gives `output`, an `image` or `classes`.
+fn picture(output: &str) -> [(&'static str, String); 3] {
+    [("mixel.front_end", "image"), ("mixel.image.range", "0,1"), ("mixel.image.output", output)]
+        .map(|(key, value)| (key, value.to_owned()))
+}
+
 /// A graph under construction. Every node but a Split has one output, named like the node.
 struct Graph {
     proto: GraphProto,

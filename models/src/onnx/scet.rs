@@ -11,7 +11,7 @@ use prost::Message;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{ModelProto, TensorProto};
 
-use super::{Dim, Graph, float, int, ints, text};
+use super::{Dim, Graph, float, int, ints, picture, text};
 use crate::scet::network::SLOPE;
 use crate::scet::{Architecture, Size};
 use crate::weights::Weight;
@@ -57,7 +57,7 @@ pub fn export(
     let size = |scale: usize| [3, (scale * height) as i64, (scale * width) as i64];
     graph.input(IMAGE, DataType::Float, Dim::Fixed(1), &size(1));
     graph.output(LARGE, Dim::Fixed(1), &size(scale));
-    graph.file(&[])
+    graph.file(&picture("image"))
 }
 
 /// The weights in a file of [`export`].

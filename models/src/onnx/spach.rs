@@ -8,7 +8,7 @@
 
 use tract_onnx::pb::tensor_proto::DataType;
 
-use super::{Dim, Graph, float, int, ints};
+use super::{Dim, Graph, float, int, ints, picture};
 use crate::images::Normalisation;
 use crate::spach::{Architecture, COLOURS, GROUP_NORM_EPSILON, Mixer, NORM_EPSILON};
 use crate::weights::Weight;
@@ -79,7 +79,8 @@ pub fn export(
     graph.input(IMAGE, DataType::Float, Dim::Symbol("N"), &[side, side, COLOURS as i64]);
     graph.output(LOGITS, Dim::Symbol("N"), &[architecture.classes as i64]);
     let labels = ("mixel.labels", serde_json::to_string(labels).expect("strings"));
-    graph.file(&[labels, (DEV_ACCURACY, dev.to_string())])
+    let own = [labels, (DEV_ACCURACY, dev.to_string())];
+    graph.file(&[&picture("classes")[..], &own].concat())
 }
 
 fn norm(graph: &mut Graph, path: &str, x: &str) -> String {
