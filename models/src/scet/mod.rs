@@ -12,12 +12,11 @@
 
 pub mod network;
 pub mod pytorch;
+mod start;
 
 pub use network::Scet;
 
-use rand::Rng;
-
-use crate::weights::{self, Parameter, Start, Weight};
+use crate::weights::{Parameter, Start};
 
 /// Sizes of the network.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -159,68 +158,6 @@ impl Architecture {
         let attention = if self.parts.attention { 2 * channels * channels / heads } else { 0 };
         convolutions + attention
     }
-
-    /// Fresh weights. The same generator state gives the same weights.
-    ///
-    /// The shallow path starts as bilinear up-sampling, of the three colours where there are three channels at high resolution
-    /// and of their mean otherwise, and the deep one a tenth as loud as PyTorch's default, so that training starts
-    /// from an image and not from noise.
-    pub fn start(&self, rng: &mut impl Rng) -> Vec<Weight> {
-        let mut weights = weights::start(self.parameters(), rng);
-        let Size { scale, .. } = self.size;
-        let shuffled = self.size.shuffled();
-        let colours = if shuffled < 3 { 1 } else { 3 };
-        for weight in &mut weights {
-            match weight.name.as_str() {
-                "shallow/w" => {
-                    let channel = 3 * 9;
-                    for (index, values) in weight.values.chunks_exact_mut(channel).enumerate() {
-                        let (colour, phase) = (index / (scale * scale), index % (scale * scale));
-                        if colour < colours {
-                            let kernel = bilinear(phase / scale, phase % scale, scale);
-                            for (input, values) in values.chunks_exact_mut(9).enumerate() {
-                                let share = match colours {
-                                    1 => 1.0 / 3.0,
-                                    _ => f32::from(input == colour),
-                                };
-                                for (value, tap) in values.iter_mut().zip(kernel) {
-                                    *value = share * tap;
-                                }
-                            }
-                        }
-                    }
-                }
-                "image/w" => {
-                    for (index, values) in weight.values.chunks_exact_mut(9).enumerate() {
-                        let (output, input) = (index / shuffled, index % shuffled);
-                        if input < colours {
-                            values.fill(0.0);
-                            values[4] = f32::from(colours == 1 || output == input);
-                        }
-                    }
-                }
-                "shallow/b" | "image/b" => weight.values.fill(0.0),
-                "deep/image/w" | "deep/image/b" => {
-                    for value in &mut weight.values {
-                        *value *= 0.1;
-                    }
-                }
-                _ => {}
-            }
-        }
-        weights
-    }
-}
-
-/// The 3 x 3 kernel on the small image that gives the pixel at (`row`, `column`) of the `scale` x `scale` that stand for
-/// its middle.
-fn bilinear(row: usize, column: usize, scale: usize) -> [f32; 9] {
-    let line = |phase: usize| {
-        let offset = (phase as f32 + 0.5) / scale as f32 - 0.5;
-        [(-offset).max(0.0), 1.0 - offset.abs(), offset.max(0.0)]
-    };
-    let (rows, columns) = (line(row), line(column));
-    std::array::from_fn(|tap| rows[tap / 3] * columns[tap % 3])
 }
 
 /// Parameters under construction.
@@ -245,7 +182,6 @@ impl List {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand::{SeedableRng, rngs::StdRng};
 
     #[test]
     fn sizes_have_the_papers_parameter_counts() {
@@ -267,23 +203,5 @@ mod tests {
         assert_eq!(count(Parts { map: false, ..Parts::ALL }), 15_874 - 4 * 72);
         assert_eq!(count(Parts { attention: false, ..Parts::ALL }), 15_874 - 1_492);
         assert_eq!(count(Parts { feed_forward: false, ..Parts::ALL }), 15_874 - 2_144);
-    }
-
-    #[test]
-    fn the_bilinear_kernels_keep_the_mean() {
-        for scale in [2, 3, 4] {
-            for phase in 0..scale * scale {
-                let kernel = bilinear(phase / scale, phase % scale, scale);
-                assert!((kernel.iter().sum::<f32>() - 1.0).abs() < 1e-6, "{kernel:?}");
-            }
-        }
-        assert_eq!(bilinear(0, 1, 2), [0.0, 0.1875, 0.0625, 0.0, 0.5625, 0.1875, 0.0, 0.0, 0.0]);
-    }
-
-    #[test]
-    fn the_same_seed_gives_the_same_start() {
-        let start = |seed| Architecture::new(Size::tiny(2)).start(&mut StdRng::seed_from_u64(seed));
-        assert_eq!(start(3), start(3));
-        assert_ne!(start(3), start(4));
     }
 }

@@ -1,18 +1,26 @@
 //! SCET on generated images: blocks against a plain reference, learning, weights from PyTorch, the ONNX file in tract.
 
-use std::collections::HashMap;
+mod plain;
+
+use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use mixel_models::data;
 use mixel_models::onnx::scet as onnx;
 use mixel_models::scet::network::{self, Precision};
 use mixel_models::scet::pytorch::{self, ImportErrorKind, official};
 use mixel_models::scet::{Architecture, Parts, Scet, Size};
+use mixel_models::super_resolution::pairs::{self, Set};
 use mixel_models::super_resolution::planes::Planes;
+use mixel_models::super_resolution::score;
 use mixel_models::super_resolution::train::{Enlarger, Recipe, train};
+use mixel_models::super_resolution::zoo::Model;
 use mixel_models::weights::Weight;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use safetensors::tensor::{Dtype, TensorView};
 use tract_onnx::prelude::*;
+
+use plain::{Map, Plain};
 
 /// Eight channels, so that the shuffled image has two, and a feed-forward of odd width.
 const SIZE: Size = Size { channels: 8, blocks: 2, heads: 2, expansion: 1.7, scale: 2 };
@@ -63,174 +71,6 @@ fn halved(image: &Planes, scale: usize) -> Planes {
         square.sum::<f32>() / (scale * scale) as f32
     });
     Planes { width, height, values: values.collect() }
-}
-
-/// The network in f64, value by value, after the paper's formulas.
-struct Plain<'a> {
-    weights: HashMap<&'a str, &'a Weight>,
-}
-
-/// `[channels][height][width]`.
-#[derive(Clone)]
-struct Map {
-    channels: usize,
-    height: usize,
-    width: usize,
-    values: Vec<f64>,
-}
-
-impl Map {
-    fn new([channels, height, width]: [usize; 3], value: impl Fn(usize, usize, usize) -> f64) -> Self {
-        let values = (0..channels * height * width)
-            .map(|at| value(at / (height * width), at / width % height, at % width))
-            .collect();
-        Self { channels, height, width, values }
-    }
-
-    fn at(&self, channel: usize, row: usize, column: usize) -> f64 {
-        self.values[(channel * self.height + row) * self.width + column]
-    }
-
-    fn map(&self, f: impl Fn(f64) -> f64) -> Self {
-        Self { values: self.values.iter().map(|&value| f(value)).collect(), ..*self }
-    }
-
-    fn with(&self, other: &Self, f: impl Fn(f64, f64) -> f64) -> Self {
-        let values = self.values.iter().zip(&other.values).map(|(&a, &b)| f(a, b)).collect();
-        Self { values, ..*self }
-    }
-
-    fn channels(&self, range: std::ops::Range<usize>) -> Self {
-        Self::new([range.len(), self.height, self.width], |c, y, x| self.at(range.start + c, y, x))
-    }
-
-    fn shuffled(&self, scale: usize) -> Self {
-        let out = [self.channels / (scale * scale), self.height * scale, self.width * scale];
-        Self::new(out, |c, y, x| {
-            self.at(c * scale * scale + y % scale * scale + x % scale, y / scale, x / scale)
-        })
-    }
-}
-
-fn lrelu(x: f64) -> f64 {
-    if x < 0.0 { 0.2 * x } else { x }
-}
-
-/// `x * Phi(x)`, `erf` by its power series; exact enough below |x| = 5.
-fn gelu(x: f64) -> f64 {
-    let z = x / std::f64::consts::SQRT_2;
-    let (mut term, mut sum) = (z, z);
-    for n in 1..120 {
-        term *= -z * z / f64::from(n);
-        sum += term / f64::from(2 * n + 1);
-    }
-    x * (0.5 + sum / std::f64::consts::PI.sqrt())
-}
-
-impl<'a> Plain<'a> {
-    fn new(weights: &'a [Weight]) -> Self {
-        Self { weights: weights.iter().map(|weight| (weight.name.as_str(), weight)).collect() }
-    }
-
-    fn conv(&self, path: &str, x: &Map) -> Map {
-        let weight = self.weights[format!("{path}/w").as_str()];
-        let bias = self.weights.get(format!("{path}/b").as_str());
-        let [outputs, depth, size, _] = weight.shape[..] else { panic!("a convolution") };
-        let groups = x.channels / depth;
-        let edge = size as isize / 2;
-        Map::new([outputs, x.height, x.width], |output, y, column| {
-            let first = output / (outputs / groups) * depth;
-            let mut sum = bias.map_or(0.0, |bias| f64::from(bias.values[output]));
-            for (index, &value) in
-                weight.values[output * depth * size * size..][..depth * size * size].iter().enumerate()
-            {
-                let (input, row, col) = (index / (size * size), index / size % size, index % size);
-                let (row, col) = (y as isize + row as isize - edge, column as isize + col as isize - edge);
-                if (0..x.height as isize).contains(&row) && (0..x.width as isize).contains(&col) {
-                    sum += f64::from(value) * x.at(first + input, row as usize, col as usize);
-                }
-            }
-            sum
-        })
-    }
-
-    fn norm(&self, path: &str, x: &Map) -> Map {
-        let [scale, bias] =
-            ["scale", "bias"].map(|part| &self.weights[format!("{path}/norm_{part}").as_str()].values);
-        Map::new([x.channels, x.height, x.width], |channel, row, column| {
-            let pixel: Vec<f64> = (0..x.channels).map(|channel| x.at(channel, row, column)).collect();
-            let mean = pixel.iter().sum::<f64>() / pixel.len() as f64;
-            let variance = pixel.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / pixel.len() as f64;
-            f64::from(scale[channel]) * (pixel[channel] - mean) / (variance + 1e-5).sqrt()
-                + f64::from(bias[channel])
-        })
-    }
-
-    fn scpa(&self, path: &str, x: &Map) -> Map {
-        let conv = |part: &str, x: &Map| self.conv(&format!("{path}/{part}"), x);
-        let a = conv("plain", &conv("split_a", x).map(lrelu)).map(lrelu);
-        let b = conv("split_b", x).map(lrelu);
-        let map = conv("map", &b).map(|x| 1.0 / (1.0 + (-x).exp()));
-        let b = conv("calibrated", &conv("mapped", &b).with(&map, |x, y| x * y)).map(lrelu);
-        let both = Map::new([2 * a.channels, x.height, x.width], |channel, row, column| {
-            if channel < a.channels {
-                a.at(channel, row, column)
-            } else {
-                b.at(channel - a.channels, row, column)
-            }
-        });
-        conv("merge", &both).with(x, |x, y| x + y)
-    }
-
-    fn mdta(&self, x: &Map) -> Map {
-        let temperature = &self.weights["mdta/temperature"].values;
-        let width = x.channels / temperature.len();
-        let qkv = self.conv("mdta/local", &self.conv("mdta/qkv", &self.norm("mdta", x)));
-        let [query, key, value] =
-            [0, 1, 2].map(|part| qkv.channels(part * x.channels..(part + 1) * x.channels));
-        let pixels = x.height * x.width;
-        let row = |map: &Map, channel: usize| map.values[channel * pixels..][..pixels].to_vec();
-        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-        let mut out = vec![0.0; x.values.len()];
-        for (head, &temperature) in temperature.iter().enumerate() {
-            for i in head * width..(head + 1) * width {
-                let query = row(&query, i);
-                let scores: Vec<f64> = (head * width..(head + 1) * width)
-                    .map(|j| {
-                        let key = row(&key, j);
-                        let lengths =
-                            dot(&query, &query).sqrt().max(1e-12) * dot(&key, &key).sqrt().max(1e-12);
-                        (f64::from(temperature) * dot(&query, &key) / lengths).exp()
-                    })
-                    .collect();
-                let sum: f64 = scores.iter().sum();
-                for (j, score) in (head * width..).zip(&scores) {
-                    for (out, value) in out[i * pixels..][..pixels].iter_mut().zip(row(&value, j)) {
-                        *out += score / sum * value;
-                    }
-                }
-            }
-        }
-        self.conv("mdta/out", &Map { values: out, ..*x }).with(x, |x, y| x + y)
-    }
-
-    fn gdfn(&self, x: &Map) -> Map {
-        let inner = self.conv("gdfn/local", &self.conv("gdfn/in", &self.norm("gdfn", x)));
-        let half = inner.channels / 2;
-        let gated = inner.channels(0..half).with(&inner.channels(half..2 * half), |u, v| gelu(u) * v);
-        self.conv("gdfn/out", &gated).with(x, |x, y| x + y)
-    }
-
-    fn network(&self, blocks: usize, scale: usize, x: &Map) -> Map {
-        let shallow = self.conv("shallow", x);
-        let mut deep = shallow.clone();
-        for block in 0..blocks {
-            deep = self.scpa(&format!("scpa{block}"), &deep);
-        }
-        let deep = self.gdfn(&self.mdta(&deep));
-        let deep = self.conv("deep/image", &self.conv("deep/up", &deep).shuffled(scale));
-        self.conv("image", &shallow.shuffled(scale)).with(&deep, |x, y| x + y)
-    }
 }
 
 /// Values that have nothing in common with their neighbours.
@@ -489,4 +329,33 @@ fn foreign_weights_are_refused_with_their_name() {
         pytorch::read(&architecture, file.path()).unwrap_err().kind,
         ImportErrorKind::Format(_)
     ));
+}
+
+/// Files of the zoo, and what they have at least on Set5, in dB.
+const SET5: [(Model, &str, f64); 4] = [
+    (Model::ScetX2, "scet-x2.onnx", 36.3),
+    (Model::ScetX2, "seeds/scet-x2-1.onnx", 36.3),
+    (Model::ScetX4, "scet-x4.onnx", 30.0),
+    (Model::ScetX4, "seeds/scet-x4-1.onnx", 30.0),
+];
+
+#[test]
+fn the_zoo_is_as_good_as_its_card_says() {
+    let folder = data::folder();
+    if !folder.join("set5").is_dir() {
+        eprintln!(
+            "SKIPPED: no {}; set MIXEL_DATA to the folder of the data sets",
+            folder.join("set5").display()
+        );
+        return;
+    }
+    for (model, file, least) in SET5 {
+        let architecture = model.architecture();
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("zoo").join(file);
+        let weights = onnx::read(&architecture, &path).unwrap();
+        let (pairs, _) = pairs::test(&folder, Set::Set5, architecture.size.scale).unwrap();
+        let enlarger = Enlarger::new(&architecture, &weights);
+        let found = score::mean(&pairs, |pair| Ok(score::float(&enlarger, pair))).unwrap().psnr;
+        assert!(found > least, "{file}: {found:.2} dB, at least {least} expected");
+    }
 }
