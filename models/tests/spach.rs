@@ -4,7 +4,6 @@ use mixel_models::images::train::{Recipe, logits, predict, train};
 use mixel_models::images::{Image, Normalisation, SIDE};
 use mixel_models::onnx::{metadata, spach as onnx};
 use mixel_models::spach::{Architecture, Mixer};
-use mixel_models::weights::Weight;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tract_onnx::prelude::*;
 
@@ -20,7 +19,7 @@ fn shape(label: usize, rng: &mut impl Rng) -> Image {
         for column in 0..SIDE as i32 {
             let (dx, dy) = ((column - x).abs(), (row - y).abs());
             let inside = match label {
-                0 => dx.max(dy) <= radius - 1,
+                0 => dx.max(dy) < radius,
                 1 => (radius - 1..=radius).contains(&dx.max(dy)),
                 2 => dy <= 1 && dx <= radius,
                 _ => dx <= 1 && dy <= radius,

@@ -95,7 +95,7 @@ fn one(model: Model, corpus: &cifar::Corpus, recipe: &Recipe, seed: u64) -> Resu
     };
     let start = Instant::now();
     let report = |epoch: usize, loss: f32, average: &[Weight]| {
-        if (epoch + 1) % 5 == 0 {
+        if (epoch + 1).is_multiple_of(5) {
             let dev = score(average, &corpus.dev);
             let seconds = start.elapsed().as_secs_f32();
             let rate = ((epoch + 1) * corpus.train.len()) as f32 / seconds;

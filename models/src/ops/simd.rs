@@ -210,10 +210,10 @@ fn tile<S: Simd, L: Left, const R: usize, const V: usize>(
     for depth in 0..k {
         let values = S::as_simd_f32s(&right[depth * right_stride + column..][..width]).0;
         let slice = rows.slice(depth);
-        for index in 0..R {
+        for (index, sums) in sums.iter_mut().enumerate() {
             let factor = simd.splat_f32s(slice.at(index));
-            for vector in 0..V {
-                sums[index][vector] = simd.mul_add_f32s(factor, values[vector], sums[index][vector]);
+            for (vector, sum) in sums.iter_mut().enumerate() {
+                *sum = simd.mul_add_f32s(factor, values[vector], *sum);
             }
         }
     }
