@@ -39,6 +39,19 @@ pub(super) mod lanes {
         }
     }
 
+    /// The halves of `offsets` plus bytes 0 and 2 of `word`, and plus bytes 1 and 3.
+    #[cfg(all(mixel_dsp, not(mixel_helium)))]
+    #[inline(always)]
+    pub fn moved(offsets: u32, word: u32) -> (u32, u32) {
+        let (even, odd): (u32, u32);
+        // SAFETY: register arithmetic only.
+        unsafe {
+            core::arch::asm!("sxtab16 {}, {}, {}", lateout(reg) even, in(reg) offsets, in(reg) word, options(pure, nomem, nostack, preserves_flags));
+            core::arch::asm!("sxtab16 {}, {}, {}, ror #8", lateout(reg) odd, in(reg) offsets, in(reg) word, options(pure, nomem, nostack, preserves_flags));
+        }
+        (even, odd)
+    }
+
     /// Bytes 1 and 3 of `word`, sign-extended to halves.
     #[inline(always)]
     pub fn odd(word: u32) -> u32 {

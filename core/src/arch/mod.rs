@@ -38,6 +38,7 @@ pub mod view;
 mod x86;
 
 pub use backend::Backend;
+pub(crate) use dsp::lanes::dot as pair_dot;
 pub use view::fill;
 
 /// Which weight layouts this build accepts. A plan packed for another one is refused at load.

@@ -9,6 +9,7 @@ use super::fixed::{power_of_half, reciprocal_root};
 use super::requant::{Clamp, Scale};
 use super::softmax::{self, Divisor};
 use super::{Kernel, OpKind, Run};
+use crate::arch::pair_dot;
 use crate::arch::view::{In, Out};
 use crate::plan::cursor::Cursor;
 use crate::plan::write::{self, Constant};
@@ -29,8 +30,8 @@ pub struct CosineSoftmax;
 const SQUARES: usize = 2;
 /// Words of a sum.
 const WORDS: usize = 2;
-/// Positions whose products 32 bits hold: 255^2 each.
-const BLOCK: usize = 1 << 15;
+/// Positions that are spread into planes of channels together, an even number; 32 bits hold their products, 255^2 each.
+const BLOCK: usize = 32;
 
 /// Channels and channels of a head that sums of this shape are for.
 fn channels(sums: &Tensor) -> Result<(usize, usize), Fault> {
@@ -67,42 +68,72 @@ impl Kernel for Gram {
         q.elements() as u64 * sums.dims[2] as u64
     }
 
+    fn scratch(operator: &Operator<'_>) -> usize {
+        operator.input(0).map_or(0, |q| 2 * plane_bytes(q.inner()))
+    }
+
     fn run(run: &Run<'_>) {
         let Ok((q, k, sums)) = run.operator().binary() else { return };
         let Ok((channels, width)) = channels(&sums) else { return };
         let zeros = [q.zero_point, k.zero_point];
+        let positions = q.outer();
+        let planes = plane_bytes(channels);
         let (q, k, sums) = (run.read::<i8>(&q), run.read::<i8>(&k), run.write::<i32>(&sums));
+        let scratch = [0, planes].map(|from| run.scratch::<i16>(from, planes / 2));
         if !run.operator().resumed() {
             sums.fill(0);
         }
-        for channel in 0..channels {
-            let head = channel / width * width;
-            let row = sums.window(channel * (width + SQUARES) * WORDS, (width + SQUARES) * WORDS);
-            for partner in 0..width {
-                let product = dot([(q, channel), (k, head + partner)], channels, zeros);
-                add(row, partner, product);
+        let mut from = 0;
+        while from < positions {
+            let count = BLOCK.min(positions - from);
+            for ((x, zero), planes) in [q, k].into_iter().zip(zeros).zip(scratch) {
+                spread(x.window(from * channels, count * channels), channels, zero, planes);
             }
-            add(row, width, dot([(q, channel); 2], channels, [zeros[0]; 2]));
-            add(row, width + 1, dot([(k, channel); 2], channels, [zeros[1]; 2]));
+            let plane = |of: usize, channel: usize| {
+                scratch.get(of).map_or(In::new(&[]), |planes| {
+                    planes.reader().cast().window(channel * BLOCK / 2, count.div_ceil(2))
+                })
+            };
+            for channel in 0..channels {
+                let (head, query, key) = (channel / width * width, plane(0, channel), plane(1, channel));
+                let row = sums.window(channel * (width + SQUARES) * WORDS, (width + SQUARES) * WORDS);
+                for partner in 0..width {
+                    add(row, partner, dot(query, plane(1, head + partner)));
+                }
+                add(row, width, dot(query, query));
+                add(row, width + 1, dot(key, key));
+            }
+            from += count;
         }
     }
 }
 
-/// Sum over positions of the products of two channels, without their zero points.
-fn dot(sides: [(In<'_, i8>, usize); 2], channels: usize, zeros: [i32; 2]) -> i64 {
-    let mut total = 0i64;
-    let [(a, from_a), (b, from_b)] = sides;
-    let (mut at, end) = (0, a.len());
-    while at < end {
-        let (mut sum, until) = (0i32, end.min(at.saturating_add(BLOCK.saturating_mul(channels))));
-        while at < until {
-            let a = a.get(at + from_a) as i32 - zeros[0];
-            sum = sum.wrapping_add(a.wrapping_mul(b.get(at + from_b) as i32 - zeros[1]));
+/// Bytes of the planes of one side.
+fn plane_bytes(channels: usize) -> usize {
+    channels * BLOCK * 2
+}
+
+/// Sets the plane of each channel to its elements without the zero point, and what is behind them in a pair to zero.
+fn spread(x: In<'_, i8>, channels: usize, zero: i32, planes: Out<'_, i16>) {
+    let count = x.len().checked_div(channels).unwrap_or(0);
+    for channel in 0..channels {
+        let plane = planes.window(channel * BLOCK, BLOCK);
+        plane.set(count, 0);
+        let mut at = channel;
+        for position in 0..count {
+            plane.set(position, (x.get(at) as i32 - zero) as i16);
             at += channels;
         }
-        total += sum as i64;
     }
-    total
+}
+
+/// Sum of the products of two planes, two at a time.
+fn dot(a: In<'_, u32>, b: In<'_, u32>) -> i64 {
+    let mut sum = 0i32;
+    for pair in 0..a.len().min(b.len()) {
+        sum = pair_dot(a.get(pair), b.get(pair), sum);
+    }
+    sum as i64
 }
 
 fn add(row: Out<'_, i32>, number: usize, value: i64) {

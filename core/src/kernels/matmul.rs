@@ -7,7 +7,7 @@ use super::Run;
 use super::requant::{Channel, Clamp, Quantized, Scale};
 use super::wide::narrow_and_wide;
 use crate::arch::matrix::Lane;
-use crate::arch::product::{LANES, combine, dot};
+use crate::arch::product::{LANES, combine, dot, dots};
 use crate::plan::write;
 use crate::plan::{DType, Fault, Operator, Tensor};
 
@@ -136,7 +136,13 @@ fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
                 let y = out.window(index * y_matrix + row * y_row, n);
                 let mut column = 0;
                 while column < n {
-                    if product.transposed {
+                    if product.transposed && column + 2 <= n {
+                        let sums = dots::<X, 2>(a, b.window(column * b_row, b_matrix), b_row, zeros);
+                        for (lane, sum) in sums.into_iter().enumerate() {
+                            y.set(column + lane, finish.apply(sum, product.clamp));
+                        }
+                        column += 2;
+                    } else if product.transposed {
                         let sum = dot(a, b.window(column * b_row, k), zeros);
                         y.set(column, finish.apply(sum, product.clamp));
                         column += 1;
