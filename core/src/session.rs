@@ -225,7 +225,10 @@ impl<'p, 'a, O: OpSet> Session<'p, 'a, O> {
     #[inline(never)]
     fn run_strips<S: Stream, T: Observer>(&mut self, group: Group<'_>, stream: &mut S, observer: &mut T) {
         let raw = *self.plan;
-        let Ok(mut walk) = Walk::new(raw, group) else { return };
+        let mut walk = Walk::idle();
+        if walk.enter(raw, group).is_err() {
+            return;
+        }
         while walk.advance() {
             for (index, at) in group.operators().enumerate() {
                 let Some(operator) = self.plan.operator(at) else { return };

@@ -213,20 +213,36 @@ pub struct Keep {
 }
 
 impl Walk {
+    /// A walk through nothing, for [`Walk::enter`].
+    pub const fn idle() -> Self {
+        Self { rows: 0, streams: false, stages: heapless::Vec::new() }
+    }
+
     /// The walk through `group` of `plan`, before its first strip.
     ///
     /// # Errors
-    /// The first operator that cannot be part of it, and why.
+    /// As [`Walk::enter`].
     pub fn new(plan: RawPlan<'_>, group: Group<'_>) -> Result<Self, (usize, Fault)> {
-        let mut stages = heapless::Vec::new();
+        let mut walk = Self::idle();
+        walk.enter(plan, group)?;
+        Ok(walk)
+    }
+
+    /// Begins the walk through `group` of `plan`, where it lies: it takes some thousand bytes of stack, and a copy as many more.
+    ///
+    /// # Errors
+    /// The first operator that cannot be part of it, and why.
+    pub fn enter(&mut self, plan: RawPlan<'_>, group: Group<'_>) -> Result<(), (usize, Fault)> {
+        (self.rows, self.streams) = (group.rows, group.streams);
+        self.stages.clear();
         if group.count == 0 || group.rows == 0 {
             return Err((group.first, Fault::Params));
         }
         for (index, operator) in group.operators().enumerate() {
             let stage = stage(plan, &group, index).map_err(|fault| (operator, fault))?;
-            stages.push(stage).map_err(|_| (operator, Fault::Operands))?;
+            self.stages.push(stage).map_err(|_| (operator, Fault::Operands))?;
         }
-        Ok(Self { rows: group.rows, streams: group.streams, stages })
+        Ok(())
     }
 
     /// Goes on to the next strip; false when everything is done.
@@ -389,7 +405,8 @@ pub fn whole<'p>(plan: RawPlan<'p>, group: Group<'p>, index: usize) -> Option<Op
 /// As [`Walk::new`].
 #[inline(never)]
 pub fn reach(plan: RawPlan<'_>, group: Group<'_>, input: u16) -> Result<isize, (usize, Fault)> {
-    let mut walk = Walk::new(plan, group)?;
+    let mut walk = Walk::idle();
+    walk.enter(plan, group)?;
     let tensor = plan.tensor(input).map_err(|fault| (group.first, fault))?;
     let last = plan.operator(group.first + group.count - 1).and_then(|operator| operator.output(0).ok());
     let output = last.ok_or((group.first, Fault::Operands))?;
@@ -433,7 +450,8 @@ fn check_with(plan: RawPlan<'_>, group: Group<'_>, check: Check) -> Result<usize
         let kind = plan.operator(index).map_or(OpKind::Move, |operator| operator.kind);
         PlanError::Operator(index as u16, kind, fault)
     };
-    let mut walk = Walk::new(plan, group).map_err(refuse)?;
+    let mut walk = Walk::idle();
+    walk.enter(plan, group).map_err(refuse)?;
     check_sharing(plan, group, &walk).map_err(refuse)?;
     let mut scratch = 0;
     while walk.advance() {
@@ -456,7 +474,8 @@ fn check_with(plan: RawPlan<'_>, group: Group<'_>, check: Check) -> Result<usize
 /// As [`Walk::new`].
 #[inline(never)]
 pub fn passing(plan: RawPlan<'_>, group: Group<'_>) -> Result<u128, (usize, Fault)> {
-    let mut walk = Walk::new(plan, group)?;
+    let mut walk = Walk::idle();
+    walk.enter(plan, group)?;
     let mut passing = u128::MAX;
     while walk.advance() {
         for (index, stage) in walk.stages.iter_mut().enumerate() {

@@ -38,10 +38,11 @@ pub struct Saving {
 }
 
 impl Saving {
-    /// Whether `arena` bytes instead of `now` are worth a group.
+    /// Whether `arena` bytes instead of `now` are worth a group. What the walk takes of the stack counts.
     fn enough(self, arena: usize, now: usize) -> bool {
         let least = if now > self.limit { self.least.min(0.1) } else { self.least };
-        arena as f32 <= now as f32 * (1.0 - least)
+        let walk = if now > self.limit { 0 } else { size_of::<Walk>() };
+        (arena + walk) as f32 <= now as f32 * (1.0 - least)
     }
 }
 
