@@ -187,7 +187,7 @@ const MOST_TILES: usize = 256;
 const MOST_ELEMENTS: usize = 1 << 26;
 
 /// Parts of the size of `frame` of the pictures in `files`, side by side without a gap, as inputs of the model. Of more than
-/// [`MOST_TILES`] in all some are left out, evenly over all pictures.
+/// `MOST_TILES` in all some are left out, evenly over all pictures.
 ///
 /// # Errors
 /// Those of [`read_png`]; [`ErrorKind::Calibration`] for a picture smaller than the frame.
