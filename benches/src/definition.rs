@@ -33,25 +33,87 @@ pub struct Kernel {
 pub enum Operator {
     Conv(Window),
     ConvTranspose(Window),
-    Linear { rows: usize, inputs: usize, outputs: usize },
-    Matmul { heads: usize, rows: usize, inner: usize, columns: usize, transpose_b: bool },
-    Projection { words: usize, hashes: usize, slots: usize, bins: usize, outputs: usize },
-    Softmax { dims: Vec<usize>, axis: usize },
-    LayerNorm { rows: usize, channels: usize },
-    GroupNorm { input: [usize; 3], groups: usize },
-    L2Norm { rows: usize, channels: usize },
-    Gelu { dims: Vec<usize> },
-    Add { dims: Vec<usize> },
-    Mul { dims: Vec<usize> },
-    Div { dims: Vec<usize> },
-    Requantize { dims: Vec<usize> },
+    Linear {
+        rows: usize,
+        inputs: usize,
+        outputs: usize,
+    },
+    Matmul {
+        heads: usize,
+        rows: usize,
+        inner: usize,
+        columns: usize,
+        transpose_b: bool,
+    },
+    Projection {
+        words: usize,
+        hashes: usize,
+        slots: usize,
+        bins: usize,
+        outputs: usize,
+    },
+    Softmax {
+        dims: Vec<usize>,
+        axis: usize,
+    },
+    LayerNorm {
+        rows: usize,
+        channels: usize,
+    },
+    GroupNorm {
+        input: [usize; 3],
+        groups: usize,
+    },
+    L2Norm {
+        rows: usize,
+        channels: usize,
+    },
+    Gelu {
+        dims: Vec<usize>,
+    },
+    Add {
+        dims: Vec<usize>,
+    },
+    Mul {
+        dims: Vec<usize>,
+    },
+    Div {
+        dims: Vec<usize>,
+    },
+    Requantize {
+        dims: Vec<usize>,
+    },
     MaxPool(Pool),
     AveragePool(Pool),
-    Mean { dims: Vec<usize>, axis: usize },
-    Transpose { dims: [usize; 2] },
-    Gather { dims: [usize; 2] },
-    Resize { input: [usize; 3] },
-    Sum3 { dims: Vec<usize> },
+    Mean {
+        dims: Vec<usize>,
+        axis: usize,
+    },
+    Transpose {
+        dims: [usize; 2],
+    },
+    Gather {
+        dims: [usize; 2],
+    },
+    Resize {
+        input: [usize; 3],
+    },
+    Sum3 {
+        dims: Vec<usize>,
+    },
+    /// Two tensors of these dimensions, one behind the other along the last.
+    Join {
+        dims: Vec<usize>,
+    },
+    /// Blocks of two by two positions.
+    Shuffle {
+        input: [usize; 3],
+    },
+    /// Two operators: the sums over the image, and the softmax of cosines.
+    ChannelAttention {
+        input: [usize; 3],
+        heads: usize,
+    },
 }
 
 /// A convolution; a group for each channel makes it depthwise.

@@ -4,7 +4,7 @@ use mixel::aligned::Aligned;
 use mixel::compile::Target;
 use mixel::graph::{
     Arithmetic, Clip, Coordinates, Function, Graph, Node, Op, Pooling, Quantization, Reduction, Sampling,
-    Shape, Value, ValueId, Window,
+    Shape, ShuffleMode, Value, ValueId, Window,
 };
 use mixel::quantize::{Options, Quantized, WeightRule, quantize};
 use mixel::{Error, ErrorKind};
@@ -138,6 +138,24 @@ impl Build {
             Operator::Sum3 { dims } => {
                 let inputs = [self.input(dims), self.input(dims), self.input(dims)];
                 self.node(Op::Sum3 { clip: Clip::NONE }, &inputs, dims);
+            }
+            Operator::Join { dims } => {
+                let inputs = [self.input(dims), self.input(dims)];
+                let axis = dims.len() - 1;
+                let mut whole = dims.clone();
+                whole[axis] *= 2;
+                self.node_as(Op::Concat { axis }, &inputs, &whole, None);
+            }
+            &Operator::Shuffle { input: [height, width, channels] } => {
+                let x = self.input(&[1, height, width, channels]);
+                let op = Op::DepthToSpace { block: 2, mode: ShuffleMode::Crd };
+                self.node_as(op, &[x], &[1, 2 * height, 2 * width, channels / 4], None);
+            }
+            &Operator::ChannelAttention { input: [height, width, channels], heads } => {
+                let dims = [1, height, width, channels];
+                let temperatures = self.graph.constant("temperatures", &[heads], vec![2.0; heads]);
+                let inputs = [self.input(&dims), self.input(&dims), temperatures];
+                self.node_as(Op::ChannelAttention, &inputs, &[1, 1, channels, channels], None);
             }
         }
     }
