@@ -13,14 +13,14 @@ pub struct View {
     /// Pixels that the image has moved up and to the left; what comes in from outside is the mean colour.
     pub shift: (i32, i32),
     /// Whether left and right are exchanged.
-    pub mirrored: bool,
+    pub flipped: bool,
 }
 
 impl View {
     /// Any.
     pub fn random(rng: &mut impl Rng) -> Self {
         let mut shift = || rng.random_range(-SHIFT..=SHIFT);
-        Self { shift: (shift(), shift()), mirrored: rng.random() }
+        Self { shift: (shift(), shift()), flipped: rng.random() }
     }
 
     /// Appends the `patch` x `patch` patches of the image to `out`, `[patches][row][column][colour]`, normalised.
@@ -30,7 +30,7 @@ impl View {
             for column in (0..SIDE).step_by(patch) {
                 for y in row..row + patch {
                     for x in column..column + patch {
-                        let x = if self.mirrored { SIDE - 1 - x } else { x };
+                        let x = if self.flipped { SIDE - 1 - x } else { x };
                         let (y, x) = (y as i32 + self.shift.0, x as i32 + self.shift.1);
                         if (0..side).contains(&y) && (0..side).contains(&x) {
                             let at = (y as usize * SIDE + x as usize) * 3;
@@ -67,7 +67,7 @@ mod tests {
             patches(View::default())[at..][..3].iter().map(|v| v.round()).collect::<Vec<_>>(),
             [6.0, 1.0, 7.0]
         );
-        let moved = patches(View { shift: (2, -3), mirrored: true });
+        let moved = patches(View { shift: (2, -3), flipped: true });
         assert_eq!(moved[at..][..3].iter().map(|v| v.round()).collect::<Vec<_>>(), [22.0, 3.0, 7.0]);
         // The last column looks at the first one of the image, and three more to the left.
         assert_eq!(moved[(7 * 48 + 3 * 3)..][..3], [0.0; 3]);
