@@ -143,7 +143,7 @@ pub struct CompileOptions {
 /// Whether operators run in strips of rows, so that large tensors never exist whole. The code for it takes 5 kB of flash.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Strips {
-    /// Where that makes the arena at least a third smaller, or where the arena is beyond its limit.
+    /// Where that makes the arena at least a third smaller, the 3 kB of stack that it takes counted, or where the arena is beyond its limit.
     #[default]
     Auto,
     /// Where that makes the arena at least a tenth smaller.
@@ -235,9 +235,9 @@ impl Prepared {
         }
         let limit = self.max_arena.unwrap_or(usize::MAX);
         let saving = match strips {
-            Strips::Auto => Saving { least: 1.0 / 3.0, limit },
-            Strips::Most => Saving { least: 0.1, limit },
-            Strips::Off => Saving { least: f32::INFINITY, limit: usize::MAX },
+            Strips::Auto => Saving { least: 1.0 / 3.0, limit, stack: true },
+            Strips::Most => Saving { least: 0.1, limit, stack: false },
+            Strips::Off => Saving { least: f32::INFINITY, limit: usize::MAX, stack: false },
         };
         let (program, placement, gains) = if rows {
             let (program, placement) = by_rows(&program, limit)?;

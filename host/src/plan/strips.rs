@@ -35,13 +35,15 @@ pub struct Saving {
     pub least: f32,
     /// Bytes of the arena above which a tenth is enough.
     pub limit: usize,
+    /// Whether what the walk takes of the stack counts as well.
+    pub stack: bool,
 }
 
 impl Saving {
-    /// Whether `arena` bytes instead of `now` are worth a group. What the walk takes of the stack counts.
+    /// Whether `arena` bytes instead of `now` are worth a group.
     fn enough(self, arena: usize, now: usize) -> bool {
         let least = if now > self.limit { self.least.min(0.1) } else { self.least };
-        let walk = if now > self.limit { 0 } else { size_of::<Walk>() };
+        let walk = if self.stack && now <= self.limit { size_of::<Walk>() } else { 0 };
         (arena + walk) as f32 <= now as f32 * (1.0 - least)
     }
 }
