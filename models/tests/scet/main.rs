@@ -300,7 +300,9 @@ fn the_full_network_has_the_official_names() {
 fn foreign_weights_are_refused_with_their_name() {
     let architecture = architecture();
     let weights = weights(&architecture, 5);
-    let refused = |change: &dyn Fn(&mut Vec<(String, Vec<usize>, Vec<u8>)>)| {
+    /// Name, shape and bytes of every tensor.
+    type Tensors = Vec<(String, Vec<usize>, Vec<u8>)>;
+    let refused = |change: &dyn Fn(&mut Tensors)| {
         let file = safetensors_file(&weights, change);
         let error = pytorch::read(&architecture, file.path()).unwrap_err();
         assert!(error.to_string().starts_with(&file.path().display().to_string()), "{error}");
