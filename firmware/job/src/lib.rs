@@ -13,13 +13,13 @@ mod records;
 mod refused;
 
 use embedded_io::Write;
+use images::Images;
+use mixel_core::profile::Unobserved;
 use mixel_core::{All, Plan, Session, profile::Clock};
 use mixel_wire::{
     job::{Job, Kind, Sample},
     record::Unit,
 };
-use images::Images;
-use mixel_core::profile::Unobserved;
 use observers::{Compare, Times};
 use records::Records;
 pub use refused::Refused;
@@ -198,7 +198,8 @@ fn load(session: &mut AnySession<'_, '_>, sample: &Sample<'_>, number: u32) -> R
             for (index, part) in sample.parts().enumerate() {
                 let plan = *session.plan();
                 let port = plan.inputs().nth(index);
-                let takes = port.and_then(|port| plan.port_tensor(&port).ok()).map_or(0, |tensor| tensor.bytes());
+                let takes =
+                    port.and_then(|port| plan.port_tensor(&port).ok()).map_or(0, |tensor| tensor.bytes());
                 if part.len() != takes {
                     return Err(Refused::Bytes { sample: number, index, found: part.len(), takes });
                 }
