@@ -144,3 +144,25 @@ fn a_stream_that_goes_nowhere_is_refused() {
     let plan = mixel::emit::encode(&program, &rows.placement.offsets, rows.placement.memory, false).unwrap();
     assert!(Plan::new_checked(&plan).is_err());
 }
+
+#[test]
+fn a_damaged_group_is_refused_or_harmless() {
+    let rows = prepared(&super_resolution(7), 7, true, None).unwrap().compile(Target::Generic).unwrap();
+    let section = open(&rows.plan, "").unwrap().section(mixel_core::plan::format::Section::Strips);
+    let (start, length) = (section.as_ptr() as usize - rows.plan.as_ptr() as usize, section.len());
+    let [_, last] = image(7);
+    let mut refused = 0;
+    for (at, value) in
+        (start..start + length).flat_map(|at| [0u8, 1, 2, 6, 8, 200, 255].map(|value| (at, value)))
+    {
+        let mut damaged = rows.plan.clone();
+        damaged[at] = value;
+        mixel_core::plan::write::seal(&mut damaged);
+        match Plan::new_checked(&damaged) {
+            Err(_) => refused += 1,
+            // Another strip height, or an image of another height: it runs within its memory, or does not take the input.
+            Ok(plan) => drop(on_host(plan, &tensors(last.clone()), &mut |_, _, _| {})),
+        }
+    }
+    assert!(refused > length, "{refused}");
+}
