@@ -217,6 +217,8 @@ fn a_wrong_command_line() {
     says(&error, &["more than one"]);
     says(&bad(folder.path(), 2, &["run", "m.mxl"]), &["no input", "--text"]);
     assert!(bad(folder.path(), 2, &["compile"]).contains("Usage"));
+    let error = bad(folder.path(), 2, &["validate", "m.onnx", "--calib", "x.npz", "--min-sqnr", "nan"]);
+    assert!(error.contains("number of decibels"), "{error}");
     assert!(
         bad(folder.path(), 2, &["compile", "m.onnx", "-o", "n", "--target", "z80"]).contains("cortex-m4")
     );

@@ -97,14 +97,19 @@ fn every_mixer_learns_to_tell_shapes_apart() {
         smoothing: 0.05,
         moved: true,
     };
-    for blocks in [vec![Pass, Pass], vec![Attention, Attention], vec![Mlp, Mlp]] {
+    let learns = |blocks| {
         let architecture = Architecture { patch: 4, ..single(blocks) };
         let mut losses = Vec::new();
         let weights = train(&architecture, &known, &recipe, 1, |_, loss, _| losses.push(loss));
         let classes = predict(&architecture, &weights, &unknown);
         let right = classes.iter().zip(&unknown).filter(|(class, image)| **class == image.label).count();
         assert!(right >= 64, "{right} of 80, losses {losses:?}");
-    }
+    };
+    std::thread::scope(|scope| {
+        for blocks in [vec![Pass, Pass], vec![Attention, Attention], vec![Mlp, Mlp]] {
+            scope.spawn(|| learns(blocks));
+        }
+    });
 }
 
 #[test]

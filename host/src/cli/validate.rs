@@ -33,7 +33,7 @@ pub struct Args {
     #[arg(long = "board", value_name = "BOARD")]
     boards: Vec<String>,
     /// Least signal to quantization noise of the output (in front of a last softmax), in decibels
-    #[arg(long, value_name = "DB", default_value_t = 20.0)]
+    #[arg(long, value_name = "DB", default_value_t = 20.0, value_parser = decibels)]
     min_sqnr: f64,
     /// Least share of samples with the same best class
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
@@ -101,6 +101,14 @@ pub fn run(args: &Args, json: bool) -> Result<Verdict> {
         print(&text(&fidelity, args.min_sqnr, &boards, verdict))?;
     }
     Ok(if good { Verdict::Good } else { Verdict::Bad })
+}
+
+/// A threshold: a number, since nothing is above or below what is none.
+fn decibels(word: &str) -> std::result::Result<f64, String> {
+    word.parse()
+        .ok()
+        .filter(|value: &f64| value.is_finite())
+        .ok_or_else(|| "give a number of decibels, such as 20".into())
 }
 
 fn text(fidelity: &Fidelity, threshold: f64, boards: &[BoardResult], verdict: &str) -> String {
