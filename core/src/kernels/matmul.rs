@@ -102,6 +102,9 @@ fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
     let Some(product) = Product::read(run.operator(), &y) else { return };
     let (rows, zeros) = (run.rows(), (a.zero_point, b.zero_point));
     let [batches, heads, m, k] = a.dims_with(rows);
+    // With one second operand for all, their rows are those of one matrix.
+    let one = b.dims[..2] == [1, 1] && a.dynamic & 0b0100 == 0;
+    let [batches, heads, m] = if one { [1, 1, batches * heads * m] } else { [batches, heads, m] };
     let n = y.dims_with(rows)[3];
     let finish = Channel { bias: 0, scale: product.scale };
     let (a_values, b_values, out) = (run.read::<X>(&a), run.read::<X>(&b), run.write::<Y>(&y));

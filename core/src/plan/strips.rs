@@ -127,6 +127,11 @@ fn row_bytes(tensor: &Tensor) -> u32 {
     width.wrapping_mul(channels).wrapping_mul(tensor.dtype.size() as u32)
 }
 
+/// Whether an operator sees all of `tensor`, an input from outside, for each of its rows.
+fn repeats(tensor: &Tensor, vertical: Vertical) -> bool {
+    tensor.dims[1] == 1 && vertical == Vertical::EACH
+}
+
 /// A group as the plan stores it.
 #[derive(Clone, Copy, Debug)]
 pub struct Group<'p> {
@@ -310,8 +315,7 @@ impl Walk {
         for (input, rows) in view.rows.iter_mut().enumerate().take(inputs) {
             let physical = operator.input(input)?.dims[1];
             let maker = stage.makers.get(input).and_then(|&maker| self.stages.get(maker as usize));
-            // Constants and the like that are repeated for every row stay as they are.
-            if maker.is_none() && physical == 1 && stage.vertical == Vertical::EACH {
+            if maker.is_none() && repeats(&operator.input(input)?, stage.vertical) {
                 continue;
             }
             let whole = u16::try_from(physical).map_err(|_| Fault::Shapes)?;
@@ -421,7 +425,8 @@ pub fn reach(plan: RawPlan<'_>, group: Group<'_>, input: u16) -> Result<isize, (
             let operator =
                 plan.operator(group.first + index).ok_or((group.first + index, Fault::Operands))?;
             if (0..operator.inputs as usize).any(|operand| operator.tensor_index(operand) == input) {
-                let first = stage.vertical.first(stage.done);
+                let repeated = repeats(&tensor, stage.vertical);
+                let first = if repeated { 0 } else { stage.vertical.first(stage.done) };
                 unread = Some(unread.map_or(first, |unread: u16| unread.min(first)));
             }
         }

@@ -203,13 +203,15 @@ impl Tensor {
     ///
     /// A last dimension that varies is passed whole; operators that care look at [`Tensor::dims_with`].
     pub fn row_spans(&self, rows: Rows) -> impl Iterator<Item = (usize, usize)> + use<> {
-        let dims = self.dims.map(|dim| dim as usize);
-        let present = self.dims_with(rows);
-        let axis = (0..3).find(|axis| self.dynamic >> axis & 1 == 1).unwrap_or(0);
-        let outer: usize = dims.iter().take(axis).product();
-        let below: usize = dims.iter().take(3).skip(axis + 1).product();
-        let pick = |dims: [usize; 4]| dims.into_iter().nth(axis).unwrap_or(0) * below;
-        let (bound, present) = (pick(dims), pick(present));
+        let [images, height, width, _] = self.dims.map(|dim| dim as usize);
+        let axis = (self.dynamic & 0b111).trailing_zeros();
+        let (outer, dim, below) = match axis {
+            0 => (1, images, height * width),
+            1 => (images, height, width),
+            2 => (images * height, width, 1),
+            _ => (1, images * height * width, 1),
+        };
+        let (bound, present) = (dim * below, if axis < 3 { rows.of(dim) * below } else { dim });
         (0..outer).map(move |index| (index * bound, present))
     }
 }

@@ -1,13 +1,14 @@
 //! Memory: where every tensor of a program lies in the arena.
 //!
 //! `liveness` says from which operator to which one each buffer is needed and which buffers may share memory;
-//! `search` finds offsets for them; `strips` finds operators that take less memory when they run a few rows at a time. Whether an operator may write over its input is what the core's kernels say
+//! `search` finds offsets for them; `strips` finds operators that take less memory when they run a few rows at a time, `tokens` attention among them. Whether an operator may write over its input is what the core's kernels say
 //! ([`mixel_core::kernels::needs`]), asked through a draft of the plan, so the rule stands in one place.
 
 mod liveness;
 mod search;
 mod stream;
 mod strips;
+mod tokens;
 
 pub use stream::{by_rows, channels_last};
 pub use strips::{Gain, Saving, in_strips};

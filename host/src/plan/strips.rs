@@ -3,7 +3,7 @@
 //! Every range of neighbouring operators that go by rows is tried with a few strip heights. The lower bound of the memory
 //! tells the promising ones, a placement decides. Strips cost nothing in products, since no row is computed twice, but
 //! every strip calls every operator and moves the rows that are still needed; of what saves about the same, the cheapest is
-//! taken.
+//! taken. Attention goes first, all of a network's at once.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use mixel_core::plan::strips::{Group, MAX_INPUTS, MAX_OPERATORS, Vertical, Walk}
 use mixel_core::plan::{Direction, Place, RawPlan};
 use serde::Serialize;
 
-use super::{Placement, Step, group_steps, liveness, passing, place, place_within, spread, steps};
+use super::{Placement, Step, group_steps, liveness, passing, place, place_within, spread, steps, tokens};
 use crate::Result;
 use crate::emit::encode;
 use crate::program::{Program, Strips};
@@ -24,6 +24,8 @@ const PLACED: usize = 12;
 const WORK: usize = 20_000;
 /// Groups of one plan at most.
 const GROUPS: usize = 3;
+/// Arenas that are about the same: one times the first is at most the other times the second.
+const CLOSE: (usize, usize) = (50, 51);
 /// Instructions of a call of an operator beyond its products, about, and of moving a byte.
 const CALL: usize = 400;
 const BYTES_AN_INSTRUCTION: usize = 2;
@@ -68,9 +70,16 @@ pub struct Gain {
 /// # Errors
 /// As [`place`].
 pub fn in_strips(program: Program, saving: Saving) -> Result<(Program, Placement, Vec<Gain>)> {
-    let (mut program, mut gains) = (program, Vec::new());
     let mut placement = place(&program)?;
-    while gains.len() < GROUPS {
+    if !saving.least.is_finite() {
+        return Ok((program, placement, Vec::new()));
+    }
+    let (mut program, mut gains) = (program, Vec::new());
+    if let Some((grouped, placed, attention)) = attention(&program, &placement, saving)? {
+        (program, placement, gains) = (grouped, placed, attention);
+    }
+    let most = gains.len() + GROUPS;
+    while gains.len() < most {
         let Some((grouped, placed, gain)) = best(&program, &placement, saving)? else { break };
         (program, placement) = (grouped, placed);
         gains.push(gain);
@@ -84,6 +93,47 @@ struct Candidate {
     lower_bound: usize,
     cost: usize,
     gain: Gain,
+}
+
+/// All attention of `program` in strips, if that is worth it: as many rows as give about the least memory.
+fn attention(
+    program: &Program,
+    now: &Placement,
+    saving: Saving,
+) -> Result<Option<(Program, Placement, Vec<Gain>)>> {
+    let chains = tokens::chains(program);
+    let mut tried = Vec::new();
+    for rows in ROWS.into_iter().filter(|_| !chains.is_empty()) {
+        let (mut grouped, mut gains, mut cost) = (program.clone(), Vec::new(), 0);
+        for chain in &chains {
+            let mut turned = grouped.clone();
+            if tokens::by_tokens(&mut turned, chain.clone()).is_none() {
+                continue;
+            }
+            let (offsets, memory) = spread(&turned);
+            let draft = encode(&turned, &offsets, memory, true)?;
+            let Ok(plan) = RawPlan::open(&draft) else { continue };
+            let steps = steps(&turned, &offsets, memory)?;
+            let Some(candidate) = candidate((&turned, plan, &steps), chain.clone(), rows) else { continue };
+            cost += candidate.cost;
+            gains.push(candidate.gain);
+            grouped = candidate.program;
+        }
+        let placement = place_within(&grouped, WORK)?;
+        if !gains.is_empty() && saving.enough(placement.arena(), now.arena()) {
+            tried.push((placement.arena(), cost, grouped, gains));
+        }
+    }
+    let least = tried.iter().map(|(arena, ..)| *arena).min().unwrap_or(0);
+    let close = tried.into_iter().filter(|(arena, ..)| *arena * CLOSE.0 <= least * CLOSE.1);
+    let Some((_, _, program, mut gains)) = close.min_by_key(|(arena, cost, ..)| (*cost, *arena)) else {
+        return Ok(None);
+    };
+    let placement = place(&program)?;
+    for gain in &mut gains {
+        gain.arena_bytes = (now.arena(), placement.arena());
+    }
+    Ok(Some((program, placement, gains)))
 }
 
 /// The best next group, if one is worth it.
@@ -111,7 +161,7 @@ fn best(program: &Program, now: &Placement, saving: Saving) -> Result<Option<(Pr
         }
     }
     let Some(least) = placed.iter().map(|(arena, _)| *arena).min() else { return Ok(None) };
-    let close = placed.into_iter().filter(|(arena, _)| *arena * 50 <= least * 51);
+    let close = placed.into_iter().filter(|(arena, _)| *arena * CLOSE.0 <= least * CLOSE.1);
     let Some((_, chosen)) = close.min_by_key(|(arena, candidate)| (candidate.cost, *arena)) else {
         return Ok(None);
     };
