@@ -1,5 +1,5 @@
 //! The networks of mixel's zoo: what they are ([`pnlp_mixer`]), the data they learn from ([`data`]), how they are
-//! trained ([`train`], with the noise of [`augment`]), what they have to beat ([`baselines`], [`controls`]), and how
+//! trained ([`course`], [`train`] with the noise of [`augment`]), what they have to beat ([`baselines`], [`controls`]), and how
 //! they leave as ONNX files ([`onnx`]). [`zoo`] ties one of each into a model.
 //!
 //! Nothing here runs on a device: the exported graph goes through the `mixel` command.
@@ -9,6 +9,7 @@ pub mod augment;
 pub mod baselines;
 pub mod batch;
 pub mod controls;
+pub mod course;
 pub mod data;
 pub mod event_transformer;
 pub mod events;

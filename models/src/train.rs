@@ -1,18 +1,17 @@
-//! The training loop: AdamW, linear warm-up and cosine decay, averaged weights.
+//! Training on sentences ([`crate::course`]), with noise on each of them.
 
 use burn::module::Module;
-use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor, TensorData};
 use mixel_core::text::{FrontEndError, TextFrontEnd};
-use rand::seq::SliceRandom;
 use rand::{SeedableRng, rngs::StdRng};
 
 use crate::augment::{Noise, Noisy, SpanPool};
 use crate::batch::{Sentence, rows};
+use crate::course::{Course, Passes, Schedule};
 use crate::data::Example;
 use crate::pnlp_mixer::{Architecture, Head, PnlpMixer};
-use crate::weights::{Weight, blend};
+use crate::weights::Weight;
 
 /// What is chosen on the development set.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,9 +30,7 @@ pub struct Recipe {
     pub noise: Noise,
 }
 
-/// Steps of linear warm-up.
-const WARM_UP: usize = 100;
-/// Decay of the average of weights, a step; it starts faster so that the start values are forgotten.
+/// Decay of the average of weights, a step.
 const AVERAGE_DECAY: f32 = 0.999;
 
 /// Sentences encoded for one network.
@@ -79,13 +76,12 @@ pub fn train(
     data: &Encoded,
     recipe: &Recipe,
     seed: u64,
-    mut report: impl FnMut(usize, f32, &[Weight]),
+    report: impl FnMut(usize, f32, &[Weight]),
 ) -> Vec<Weight> {
     let mut rng = StdRng::seed_from_u64(seed);
     let device = Device::flex().autodiff();
-    let mut average = architecture.start(&mut rng);
-    let mut model = PnlpMixer::new(architecture, &average, &device);
-    let mut optimizer = AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(recipe.weight_decay).init();
+    let start = architecture.start(&mut rng);
+    let model = PnlpMixer::new(architecture, &start, &device);
     let pool = (architecture.head == Head::Tokens).then(|| {
         SpanPool::new(
             data.front_end.n(),
@@ -95,42 +91,28 @@ pub fn train(
     });
     let pool = pool.as_ref().map(|pool| (pool, labels));
     let shape = (data.front_end.n(), data.front_end.length());
-    let mut order: Vec<usize> = (0..data.sentences.len()).collect();
-    let steps_an_epoch = order.len().div_ceil(recipe.batch);
-    let steps = steps_an_epoch * recipe.epochs;
-    let mut step = 0;
-    for epoch in 0..recipe.epochs {
-        order.shuffle(&mut rng);
-        let mut total = 0.0;
-        for chunk in order.chunks(recipe.batch) {
-            let noisy: Vec<Noisy> = chunk
-                .iter()
-                .map(|&index| {
-                    let (sentence, target) = &data.sentences[index];
-                    recipe.noise.apply(sentence, target, pool, shape, &mut rng)
-                })
-                .collect();
-            let input = rows(&data.front_end, noisy.iter().map(|noisy| noisy.bins.as_slice()), &device);
-            let scale = 1.0 / (1.0 - recipe.noise.hash_dropout as f32);
-            let logits = model.forward(input, data.front_end.length(), scale);
-            let loss = cross_entropy(architecture, logits, &noisy, recipe.smoothing, &device);
-            total += loss.clone().into_scalar::<f32>();
-            let gradients = GradientsParams::from_grads(loss.backward(), &model);
-            model = optimizer.step(learning_rate(recipe.learning_rate, step, steps), model, gradients);
-            step += 1;
-            let decay = AVERAGE_DECAY.min(step as f32 / (step as f32 + 10.0));
-            blend(&mut average, &model.weights(architecture), decay);
-        }
-        report(epoch, total / steps_an_epoch as f32, &average);
-    }
-    average
-}
-
-/// Learning rate of a step: linear warm-up to `peak`, then half a cosine down to 0.
-pub(crate) fn learning_rate(peak: f64, step: usize, steps: usize) -> f64 {
-    let warm = ((step + 1) as f64 / WARM_UP as f64).min(1.0);
-    let cosine = 0.5 * (1.0 + (std::f64::consts::PI * step as f64 / steps as f64).cos());
-    peak * warm * cosine
+    let passes = Passes { epochs: recipe.epochs, examples: data.sentences.len(), batch: recipe.batch };
+    let schedule = Schedule {
+        steps: passes.steps(),
+        peak: recipe.learning_rate,
+        weight_decay: recipe.weight_decay,
+        average_decay: AVERAGE_DECAY,
+    };
+    let course = Course::new(model, architecture.parameters(), start, schedule);
+    let loss = |model: &PnlpMixer, batch: &[usize], rng: &mut StdRng| {
+        let noisy: Vec<Noisy> = batch
+            .iter()
+            .map(|&index| {
+                let (sentence, target) = &data.sentences[index];
+                recipe.noise.apply(sentence, target, pool, shape, rng)
+            })
+            .collect();
+        let input = rows(&data.front_end, noisy.iter().map(|noisy| noisy.bins.as_slice()), &device);
+        let scale = 1.0 / (1.0 - recipe.noise.hash_dropout as f32);
+        let logits = model.forward(input, data.front_end.length(), scale);
+        cross_entropy(architecture, logits, &noisy, recipe.smoothing, &device)
+    };
+    passes.run(course, &mut rng, loss, report)
 }
 
 /// Mean cross-entropy over the predictions that count: one a sentence, or one a word that is there.

@@ -1,17 +1,16 @@
-//! The training loop over windows: the memory's gradient runs back through all of a recording.
+//! Training on recordings ([`crate::course`]), window by window: the memory's gradient runs back through all of a recording.
 
 use burn::module::Module;
-use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor, TensorData};
-use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::Recording;
 use super::front_end::{Frame, FrontEnd};
 use super::noise::Noise;
-use crate::train::{argmax, learning_rate};
-use crate::weights::{self, Parameter, Weight, blend};
+use crate::course::{Course, Passes, Schedule};
+use crate::train::argmax;
+use crate::weights::{self, Parameter, Weight};
 
 /// What is chosen on the recordings held out for choices.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,7 +31,7 @@ pub struct Recipe {
     pub noise: Noise,
 }
 
-/// Decay of the average of weights, a step; it starts faster so that the start values are forgotten.
+/// Decay of the average of weights, a step.
 const AVERAGE_DECAY: f32 = 0.995;
 
 /// A network that answers after every window of a recording, without its weights.
@@ -71,41 +70,33 @@ pub fn train<D: Design>(
     recordings: &[Recording],
     recipe: &Recipe,
     seed: u64,
-    mut report: impl FnMut(usize, f32, &[Weight]),
+    report: impl FnMut(usize, f32, &[Weight]),
 ) -> Vec<Weight> {
     let mut rng = StdRng::seed_from_u64(seed);
     let device = Device::flex().autodiff();
-    let mut average = weights::start(design.parameters(), &mut rng);
-    let mut model = design.network(&average, &device);
-    let mut optimizer = AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(recipe.weight_decay).init();
-    let mut order: Vec<usize> = (0..recordings.len()).collect();
-    let steps_an_epoch = order.len().div_ceil(recipe.batch);
-    let steps = steps_an_epoch * recipe.epochs;
-    let mut step = 0;
-    for epoch in 0..recipe.epochs {
-        order.shuffle(&mut rng);
-        let mut total = 0.0;
-        for chunk in order.chunks(recipe.batch) {
-            let frames: Vec<Vec<Frame>> = chunk
-                .iter()
-                .map(|&index| {
-                    let geometry = front_end.histogram.geometry;
-                    let events = recipe.noise.apply(&recordings[index].events, geometry, &mut rng);
-                    front_end.frames(&events, rng.random_range(0..front_end.window_us))
-                })
-                .collect();
-            let labels = chunk.iter().map(|&index| recordings[index].label);
-            let loss = loss(&D::answers(&model, &frames, &device), &frames, labels, recipe, &device);
-            total += loss.clone().into_scalar::<f32>();
-            let gradients = GradientsParams::from_grads(loss.backward(), &model);
-            model = optimizer.step(learning_rate(recipe.learning_rate, step, steps), model, gradients);
-            step += 1;
-            let decay = AVERAGE_DECAY.min(step as f32 / (step as f32 + 10.0));
-            blend(&mut average, &weights::collect(&model, design.parameters()), decay);
-        }
-        report(epoch, total / steps_an_epoch as f32, &average);
-    }
-    average
+    let start = weights::start(design.parameters(), &mut rng);
+    let model = design.network(&start, &device);
+    let passes = Passes { epochs: recipe.epochs, examples: recordings.len(), batch: recipe.batch };
+    let schedule = Schedule {
+        steps: passes.steps(),
+        peak: recipe.learning_rate,
+        weight_decay: recipe.weight_decay,
+        average_decay: AVERAGE_DECAY,
+    };
+    let course = Course::new(model, design.parameters(), start, schedule);
+    let loss = |model: &D::Network, batch: &[usize], rng: &mut StdRng| {
+        let frames: Vec<Vec<Frame>> = batch
+            .iter()
+            .map(|&index| {
+                let geometry = front_end.histogram.geometry;
+                let events = recipe.noise.apply(&recordings[index].events, geometry, rng);
+                front_end.frames(&events, rng.random_range(0..front_end.window_us))
+            })
+            .collect();
+        let labels = batch.iter().map(|&index| recordings[index].label);
+        loss(&D::answers(model, &frames, &device), &frames, labels, recipe, &device)
+    };
+    passes.run(course, &mut rng, loss, report)
 }
 
 /// Mean cross-entropy of the answers after every window, weighted by [`answer_weight`].

@@ -1,17 +1,16 @@
-//! The training loop: AdamW, warm-up and cosine decay, averaged weights, smoothed labels.
+//! Training on images ([`crate::course`]), moved and mirrored, with smoothed labels.
 
 use burn::module::Module;
-use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor, TensorData};
-use rand::seq::SliceRandom;
 use rand::{SeedableRng, rngs::StdRng};
 
 use super::augment::View;
 use super::{Image, Normalisation};
+use crate::course::{Course, Passes, Schedule};
 use crate::spach::{Architecture, Spach};
-use crate::train::{argmax, learning_rate};
-use crate::weights::{self, Weight, blend};
+use crate::train::argmax;
+use crate::weights::Weight;
 
 /// What is chosen on the images held out for choices.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,7 +29,7 @@ pub struct Recipe {
     pub moved: bool,
 }
 
-/// Decay of the average of weights, a step; it starts faster so that the start values are forgotten.
+/// Decay of the average of weights, a step.
 const AVERAGE_DECAY: f32 = 0.998;
 
 /// Trains a network from a seed; the same seed gives the same weights.
@@ -41,38 +40,30 @@ pub fn train(
     images: &[Image],
     recipe: &Recipe,
     seed: u64,
-    mut report: impl FnMut(usize, f32, &[Weight]),
+    report: impl FnMut(usize, f32, &[Weight]),
 ) -> Vec<Weight> {
     let mut rng = StdRng::seed_from_u64(seed);
     let device = Device::flex().autodiff();
-    let mut average = architecture.start(&mut rng);
-    let mut model = Spach::new(architecture, &average, &device);
-    let mut optimizer = AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(recipe.weight_decay).init();
-    let mut order: Vec<usize> = (0..images.len()).collect();
-    let steps_an_epoch = order.len().div_ceil(recipe.batch);
-    let steps = steps_an_epoch * recipe.epochs;
-    let mut step = 0;
-    for epoch in 0..recipe.epochs {
-        order.shuffle(&mut rng);
-        let mut total = 0.0;
-        for chunk in order.chunks(recipe.batch) {
-            let views = chunk.iter().map(|&index| {
-                let view = if recipe.moved { View::random(&mut rng) } else { View::default() };
-                (view, &images[index])
-            });
-            let logits = model.forward(architecture, patches(architecture, views, &device));
-            let labels = chunk.iter().map(|&index| images[index].label);
-            let loss = cross_entropy(logits, labels, recipe.smoothing, &device);
-            total += loss.clone().into_scalar::<f32>();
-            let gradients = GradientsParams::from_grads(loss.backward(), &model);
-            model = optimizer.step(learning_rate(recipe.learning_rate, step, steps), model, gradients);
-            step += 1;
-            let decay = AVERAGE_DECAY.min(step as f32 / (step as f32 + 10.0));
-            blend(&mut average, &weights::collect(&model, architecture.parameters()), decay);
-        }
-        report(epoch, total / steps_an_epoch as f32, &average);
-    }
-    average
+    let start = architecture.start(&mut rng);
+    let model = Spach::new(architecture, &start, &device);
+    let passes = Passes { epochs: recipe.epochs, examples: images.len(), batch: recipe.batch };
+    let schedule = Schedule {
+        steps: passes.steps(),
+        peak: recipe.learning_rate,
+        weight_decay: recipe.weight_decay,
+        average_decay: AVERAGE_DECAY,
+    };
+    let course = Course::new(model, architecture.parameters(), start, schedule);
+    let loss = |model: &Spach, batch: &[usize], rng: &mut StdRng| {
+        let views = batch.iter().map(|&index| {
+            let view = if recipe.moved { View::random(rng) } else { View::default() };
+            (view, &images[index])
+        });
+        let logits = model.forward(architecture, patches(architecture, views, &device));
+        let labels = batch.iter().map(|&index| images[index].label);
+        cross_entropy(logits, labels, recipe.smoothing, &device)
+    };
+    passes.run(course, &mut rng, loss, report)
 }
 
 /// The patches of images, each in a view.

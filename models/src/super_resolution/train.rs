@@ -1,15 +1,14 @@
-//! The training loop over patches of image pairs: absolute error, Adam, cosine decay, averaged weights.
+//! Training on patches of image pairs ([`crate::course`]): absolute error.
 
 use burn::module::Module;
-use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::planes::Planes;
+use crate::course::{Course, Schedule};
 use crate::scet::network::Precision;
 use crate::scet::{Architecture, Scet};
-use crate::train::learning_rate;
-use crate::weights::{Weight, blend};
+use crate::weights::Weight;
 
 /// What is chosen on the images held out for choices.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,7 +27,7 @@ pub struct Recipe {
     pub luma: f32,
 }
 
-/// Decay of the average of weights, a step; it starts faster so that the start values are forgotten.
+/// Decay of the average of weights, a step.
 const AVERAGE_DECAY: f32 = 0.999;
 /// Luma of red, green and blue (ITU-R BT.601, studio range) in [0, 1].
 pub const LUMA: [f32; 3] = [65.481 / 255.0, 128.553 / 255.0, 24.966 / 255.0];
@@ -58,9 +57,9 @@ pub fn train(
             precision: Precision::Rounded,
         },
     ];
-    let course = Course { architecture, pairs, recipe, every };
+    let training = Training { architecture, pairs, recipe, every };
     for stage in stages {
-        average = course.run(&stage, average, &mut rng, &mut report);
+        average = training.run(&stage, average, &mut rng, &mut report);
         // A stage takes the same patches whatever came before it.
         rng = StdRng::seed_from_u64(seed);
     }
@@ -78,48 +77,52 @@ struct Stage {
 }
 
 /// What is the same in all stages.
-struct Course<'a> {
+struct Training<'a> {
     architecture: &'a Architecture,
     pairs: &'a [[Planes; 2]],
     recipe: &'a Recipe,
     every: usize,
 }
 
-impl Course<'_> {
-    /// The averaged weights after `stage`, which begins with `average`.
+impl Training<'_> {
+    /// The averaged weights after `stage`, which begins with `start`.
     fn run(
         &self,
         stage: &Stage,
-        mut average: Vec<Weight>,
+        start: Vec<Weight>,
         rng: &mut impl Rng,
         report: &mut impl FnMut(usize, f32, &[Weight]),
     ) -> Vec<Weight> {
         let Self { architecture, pairs, recipe, every } = *self;
         let device = Device::flex().autodiff();
-        let mut model = Scet::new(architecture, &average, &device);
-        let mut optimizer = AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(0.0).init();
+        let model = Scet::new(architecture, &start, &device);
+        let schedule = Schedule {
+            steps: stage.steps,
+            peak: stage.peak,
+            weight_decay: 0.0,
+            average_decay: AVERAGE_DECAY,
+        };
+        let mut course = Course::new(model, architecture.parameters(), start, schedule);
         let luma = Tensor::<4>::from_data(TensorData::new(LUMA.to_vec(), [1, 3, 1, 1]), &device);
         let mut total = 0.0;
         for step in 0..stage.steps {
             let (small, large): (Vec<Planes>, Vec<Planes>) = (0..recipe.batch)
                 .map(|_| patch(&pairs[rng.random_range(0..pairs.len())], recipe.patch, rng))
                 .unzip();
-            let found = model.forward(Planes::batch(&small, &device), stage.precision);
+            let found = course.model().forward(Planes::batch(&small, &device), stage.precision);
             let error = found - Planes::batch(&large, &device);
             let of_luma = (error.clone() * luma.clone()).sum_dim(1).abs().mean();
             let loss = error.abs().mean() + of_luma.mul_scalar(recipe.luma);
-            total += loss.clone().into_scalar::<f32>();
-            let gradients = GradientsParams::from_grads(loss.backward(), &model);
-            model = optimizer.step(learning_rate(stage.peak, step, stage.steps), model, gradients);
+            let value;
+            (course, value) = course.step(loss);
+            total += value;
             let done = step + 1;
-            let decay = AVERAGE_DECAY.min(done as f32 / (done as f32 + 10.0));
-            blend(&mut average, &model.weights(architecture), decay);
             if done.is_multiple_of(every) {
-                report(stage.first + done, total / every as f32, &average);
+                report(stage.first + done, total / every as f32, course.average());
                 total = 0.0;
             }
         }
-        average
+        course.into_average()
     }
 }
 
