@@ -17,19 +17,28 @@ macro_rules! cpu {
     };
 }
 
-/// Four inputs of three patches times those of two channels: 19 instructions of 4 bytes, which [`tile`] counts on.
+/// Four inputs of three patches times those of two channels, added to the registers that are named as sums: 19 instructions of
+/// 4 bytes, which [`tiles`] counts on.
 macro_rules! round {
     () => {
-        "ldm r0!, {{r10-r12}}
+        round!("r5", "r6", "r8", "r9")
+    };
+    ($second:literal, $third:literal, $fifth:literal, $sixth:literal) => {
+        concat!(
+            "ldm r0!, {{r10-r12}}
         ldrd r2, r3, [r1], #8
         sxtb16 lr, r2
-        smlad r4, r10, lr, r4
-        smlad r5, r11, lr, r5
-        smlad r6, r12, lr, r6
+        smlad r5, r11, lr, ",
+            $second,
+            "\nsmlad r6, r12, lr, ",
+            $third,
+            "\nsmlad r4, r10, lr, r4
         sxtb16 lr, r3
-        smlad r7, r10, lr, r7
-        smlad r8, r11, lr, r8
-        smlad r9, r12, lr, r9
+        smlad r8, r11, lr, ",
+            $fifth,
+            "\nsmlad r9, r12, lr, ",
+            $sixth,
+            "\nsmlad r7, r10, lr, r7
         ldm r0!, {{r10-r12}}
         sxtb16 r2, r2, ror #8
         smlad r4, r10, r2, r4
@@ -39,131 +48,296 @@ macro_rules! round {
         smlad r7, r10, r3, r7
         smlad r8, r11, r3, r8
         smlad r9, r12, r3, r9"
+        )
     };
 }
 
-/// What [`tile`] works on. The first four fields arrive in registers, the others on the stack, where they are counted on.
+/// Four inputs of three patches times those of one channel of a block of two.
+macro_rules! round_of_one {
+    () => {
+        "ldr r3, [r1], #8
+        ldm r0!, {{r7-r12}}
+        sxtb16 lr, r3
+        smlad r4, r7, lr, r4
+        smlad r5, r8, lr, r5
+        smlad r6, r9, lr, r6
+        sxtb16 r3, r3, ror #8
+        smlad r4, r10, r3, r4
+        smlad r5, r11, r3, r5
+        smlad r6, r12, r3, r6"
+    };
+}
+
+/// Outputs of the three patches whose products with a channel are in the registers, shifted, rounded, saturated and stored.
+macro_rules! store {
+    ($first:literal, $second:literal, $third:literal, $shift:literal) => {
+        concat!(
+            "asrs ",
+            $third,
+            ", ",
+            $third,
+            ", ",
+            $shift,
+            "\n",
+            "adc ",
+            $third,
+            ", ",
+            $third,
+            ", lr\n",
+            "ssat ",
+            $third,
+            ", #8, ",
+            $third,
+            "\n",
+            "strb ",
+            $third,
+            ", [r10, r3]\n",
+            "asrs ",
+            $second,
+            ", ",
+            $second,
+            ", ",
+            $shift,
+            "\n",
+            "adc ",
+            $second,
+            ", ",
+            $second,
+            ", lr\n",
+            "ssat ",
+            $second,
+            ", #8, ",
+            $second,
+            "\n",
+            "strb ",
+            $second,
+            ", [r10, r2]\n",
+            "asrs ",
+            $first,
+            ", ",
+            $first,
+            ", ",
+            $shift,
+            "\n",
+            "adc ",
+            $first,
+            ", ",
+            $first,
+            ", lr\n",
+            "ssat ",
+            $first,
+            ", #8, ",
+            $first,
+            "\n",
+            "strb ",
+            $first,
+            ", [r10], #1",
+        )
+    };
+}
+
+/// Widens four values of three rows, r1 apart from r0 on, into six words at the place that is named: 10 instructions.
+macro_rules! widen {
+    ($to:literal) => {
+        concat!(
+            "ldr r8, [r0, r1]
+        ldr r9, [r0, r1, lsl #1]
+        ldr r7, [r0], #4
+        sxtb16 r4, r7
+        sxtb16 r5, r8
+        sxtb16 r6, r9
+        sxtb16 r7, r7, ror #8
+        sxtb16 r8, r8, ror #8
+        sxtb16 r9, r9, ror #8
+        stm ",
+            $to,
+            "!, {{r4-r9}}"
+        )
+    };
+}
+
+/// What [`tiles`] works on. The first four fields arrive in registers, the others on the stack, where they are counted on.
 #[repr(C)]
-pub(super) struct Tile {
-    /// Staged patches.
-    pub x: *const u32,
-    /// Bytes of one block of weights: 8 a group of four inputs, not zero.
-    pub bytes: usize,
+pub(super) struct Tiles {
+    /// Where a tile of three patches is staged.
+    pub x: *mut u32,
+    /// The end of that: 24 bytes a group of four inputs, not zero.
+    pub end: *const u32,
+    /// Rows of the image that the windows see.
+    pub rows: *const *const i8,
+    /// How many; zero when the only tile is staged already.
+    pub height: usize,
+    /// Bytes from one window to the next.
+    pub step: usize,
+    /// Groups of four inputs of a window in a row, not zero.
+    pub groups: usize,
+    /// Where the first window begins in the rows.
+    pub from: usize,
+    /// Tiles, at least one.
+    pub count: usize,
     /// Weights in blocks of two channels by four inputs.
     pub w: *const u32,
-    /// Where `y` is when all channels are done, an even number and not zero.
-    pub end: *mut i8,
     /// Bias of the first channel.
     pub bias: *const i32,
     /// Multiplier of the first channel.
     pub multiplier: *const i32,
     /// Shift of the first channel; see [`super::matrix::Rounding::simple`].
     pub shift: *const u8,
-    /// Output of the first patch and channel.
+    /// Output of the first window and channel.
     pub y: *mut i8,
-    /// Distance of the second and third patches' outputs.
+    /// Channels of whole blocks.
+    pub even: usize,
+    /// Distance of the second and third patches' outputs; together that of tiles.
     pub second: usize,
     /// See `second`.
     pub third: usize,
     /// Zero point of the outputs.
     pub zero_point: i32,
+    /// Channels behind the whole blocks: one or none.
+    pub odd: usize,
 }
 
-/// Outputs of three staged patches, two channels after two. The third patch is written first and the first one last, so
+/// Outputs of windows, three after three, two channels after two. The third patch is written first and the first one last, so
 /// that patches which are not there may name the place of one that is.
 ///
 /// A round is 4 inputs: 3 loads, 4 widenings, 12 dual multiplications. Six sums, three inputs, three registers of weights and
-/// two pointers leave none for a count: four rounds are unrolled, the loop is entered where the last one ends with the
-/// block, and it ends where the weights do. An output is the high word of its product, shifted; the last bit that is
-/// shifted out rounds it, which `ADC` adds together with the zero point.
+/// two pointers leave none for a count: behind the first round, which adds to the biases, four are unrolled, the loop is entered
+/// where the last one ends with the patches, and it ends there. An output is the high word of its product, shifted; the last bit
+/// that is shifted out rounds it, which `ADC` adds together with the zero point. A last single channel has rounds of 2 loads, 2
+/// widenings and 6 dual multiplications, of which two are unrolled.
 ///
 /// # Safety
-/// `x` is valid for `3 * bytes` bytes, `w` and the channels for all channels, and `y`, `y + second` and `y + third` for as
-/// many writes.
+/// `x` is valid up to `end`, the rows for all windows at any alignment, `w` and the channels for all channels, and `y` for all
+/// outputs.
 #[unsafe(naked)]
-pub(super) unsafe extern "C" fn tile(tile: Tile) {
+pub(super) unsafe extern "C" fn tiles(tiles: Tiles) {
     // r0 x, r1 w; r4-r6 sums of the first channel, r7-r9 of the second; r2, r3, lr weights; r10-r12 inputs.
-    // Stack: 0 x, 4 bytes, 8 end of the block, 12 end of y, then r4-r11, 48 the first round, lr, 56 bias, 60 multiplier,
-    // 64 shift, 68 y, 72 second, 76 third, 80 zero point.
+    // Stack: 0 bias, 4 multiplier, 8 shift, 12 y of the channels, 16 end of y, 20 the first round; 24 x, 28 end, 32 rows, 36
+    // height, then r4-r12, lr, 80 step, 84 groups, 88 from, 92 count, 96 w, 100 bias, 104 multiplier, 108 shift, 112 y, 116 even,
+    // 120 second, 124 third, 128 zero point, 132 odd.
     core::arch::naked_asm!(
         cpu!(),
         "push {{r0-r12, lr}}",
-        // Rounds that are skipped, times 8, times 9.5.
-        "rsb r1, r1, #0",
-        "and r1, r1, #24",
+        "sub sp, #24",
+        // Of the rounds behind the first one, `g`, those are skipped that lack to a multiple of four, which is 3 g modulo 4; or
+        // all four when there are none.
+        "subs r1, r1, r0",
+        "subs r1, #24",
+        "adr r12, 4f",
+        "beq 1f",
+        "ubfx r1, r1, #3, #2",
         "adr r12, 3f",
-        "add r12, r12, r1, lsl #3",
-        "add r12, r12, r1",
-        "add r12, r12, r1, lsr #1",
+        "movs r2, #76",
+        "mla r12, r1, r2, r12",
+        "1:",
         "orr r12, r12, #1",
-        "str r12, [sp, #48]",
-        "mov r1, r2",
+        "str r12, [sp, #20]",
+        "5:",
+        "ldr r3, [sp, #36]",
+        "cbz r3, 8f",
+        "ldr r2, [sp, #32]",
+        "ldr r12, [sp, #88]",
+        "ldr r1, [sp, #80]",
+        "ldr r11, [sp, #24]",
+        "6:",
+        "ldr r0, [r2], #4",
+        "ldr r10, [sp, #84]",
+        "add r0, r12",
+        "7:",
+        widen!("r11"),
+        "subs r10, #1",
+        "bne 7b",
+        "subs r3, #1",
+        "bne 6b",
+        "add r1, r1, r1, lsl #1",
+        "add r12, r1",
+        "str r12, [sp, #88]",
+        "8:",
+        "add r0, sp, #96",
+        "ldm r0, {{r1-r6}}",
+        "add r6, r5",
+        "stm sp, {{r2-r6}}",
+        "cmp r5, r6",
+        "beq 9f",
         "2:",
-        "ldr r2, [sp, #56]",
+        "ldr r2, [sp]",
         "ldrd r4, r7, [r2], #8",
-        "str r2, [sp, #56]",
-        "ldrd r0, r3, [sp]",
-        "add r3, r1, r3",
-        "str r3, [sp, #8]",
-        "mov r5, r4",
-        "mov r6, r4",
-        "mov r8, r7",
-        "mov r9, r7",
-        "ldr pc, [sp, #48]",
+        "str r2, [sp]",
+        "ldr r0, [sp, #24]",
+        round!("r4", "r4", "r7", "r7"),
+        "ldr pc, [sp, #20]",
         ".p2align 2",
         "3:",
         round!(),
         round!(),
         round!(),
         round!(),
-        "ldr lr, [sp, #8]",
-        "cmp r1, lr",
+        "4:",
+        "ldr lr, [sp, #28]",
+        "cmp r0, lr",
         "bne 3b",
-        "ldrd r10, r11, [sp, #60]",
+        "ldrd r10, r11, [sp, #4]",
         "ldrd r2, r3, [r10], #8",
-        "ldrb r12, [r11], #1",
-        "ldrb r0, [r11], #1",
-        "strd r10, r11, [sp, #60]",
-        "ldr lr, [sp, #80]",
-        "sub r12, r12, #32",
-        "subs r0, #32",
+        "ldrh r12, [r11], #2",
+        "strd r10, r11, [sp, #4]",
+        "ldr lr, [sp, #128]",
+        // Of a shift the lowest byte counts.
+        "sub r12, r12, #0x20202020",
+        "lsr r0, r12, #8",
         "smmul r4, r4, r2",
         "smmul r5, r5, r2",
         "smmul r6, r6, r2",
         "smmul r7, r7, r3",
         "smmul r8, r8, r3",
         "smmul r9, r9, r3",
-        "ldr r10, [sp, #68]",
-        "ldrd r2, r3, [sp, #72]",
-        "asrs r6, r6, r12",
-        "adc r6, r6, lr",
-        "ssat r6, #8, r6",
-        "strb r6, [r10, r3]",
-        "asrs r5, r5, r12",
-        "adc r5, r5, lr",
-        "ssat r5, #8, r5",
-        "strb r5, [r10, r2]",
-        "asrs r4, r4, r12",
-        "adc r4, r4, lr",
-        "ssat r4, #8, r4",
-        "strb r4, [r10], #1",
-        "asrs r9, r9, r0",
-        "adc r9, r9, lr",
-        "ssat r9, #8, r9",
-        "strb r9, [r10, r3]",
-        "asrs r8, r8, r0",
-        "adc r8, r8, lr",
-        "ssat r8, #8, r8",
-        "strb r8, [r10, r2]",
-        "asrs r7, r7, r0",
-        "adc r7, r7, lr",
-        "ssat r7, #8, r7",
-        "strb r7, [r10], #1",
-        "str r10, [sp, #68]",
-        "ldr r2, [sp, #12]",
+        "ldr r10, [sp, #12]",
+        "ldrd r2, r3, [sp, #120]",
+        store!("r4", "r5", "r6", "r12"),
+        store!("r7", "r8", "r9", "r0"),
+        "str r10, [sp, #12]",
+        "ldr r2, [sp, #16]",
         "cmp r10, r2",
         "bne 2b",
-        "add sp, #16",
+        "9:",
+        "ldr r2, [sp, #132]",
+        "cmp r2, #0",
+        "beq 12f",
+        "ldr r2, [sp]",
+        "ldr r4, [r2]",
+        "mov r5, r4",
+        "mov r6, r4",
+        "ldrd r0, r2, [sp, #24]",
+        "sub r3, r2, r0",
+        "tst r3, #8",
+        "bne 11f",
+        "10:",
+        round_of_one!(),
+        "11:",
+        round_of_one!(),
+        "cmp r0, r2",
+        "bne 10b",
+        "ldrd r10, r11, [sp, #4]",
+        "ldr r2, [r10]",
+        "ldrb r12, [r11]",
+        "ldr lr, [sp, #128]",
+        "sub r12, r12, #32",
+        "smmul r4, r4, r2",
+        "smmul r5, r5, r2",
+        "smmul r6, r6, r2",
+        "ldr r10, [sp, #12]",
+        "ldrd r2, r3, [sp, #120]",
+        store!("r4", "r5", "r6", "r12"),
+        "12:",
+        "ldrd r2, r3, [sp, #120]",
+        "ldr r0, [sp, #112]",
+        "ldr r1, [sp, #92]",
+        "add r0, r2",
+        "add r0, r3",
+        "str r0, [sp, #112]",
+        "subs r1, #1",
+        "str r1, [sp, #92]",
+        "bne 5b",
+        "add sp, #40",
         "pop {{r4-r12, pc}}",
     )
 }
@@ -178,16 +352,7 @@ pub(super) unsafe extern "C" fn stage_3(x: *const i8, step: usize, groups: usize
         cpu!(),
         "push {{r4-r9}}",
         "2:",
-        "ldr r8, [r0, r1]",
-        "ldr r9, [r0, r1, lsl #1]",
-        "ldr r7, [r0], #4",
-        "sxtb16 r4, r7",
-        "sxtb16 r5, r8",
-        "sxtb16 r6, r9",
-        "sxtb16 r7, r7, ror #8",
-        "sxtb16 r8, r8, ror #8",
-        "sxtb16 r9, r9, ror #8",
-        "stm r3!, {{r4-r9}}",
+        widen!("r3"),
         "subs r2, #1",
         "bne 2b",
         "pop {{r4-r9}}",
@@ -286,7 +451,7 @@ macro_rules! row_round {
 /// Outputs of one row of plain values, four channels after four.
 ///
 /// A round is 4 inputs: 2 loads and half a one, 10 widenings, 8 dual multiplications. The loop is entered and outputs are rounded as
-/// in [`tile`].
+/// in [`tiles`].
 ///
 /// # Safety
 /// `x` is valid for `bytes / 2` bytes, and `w`, the channels and `y` for all channels.

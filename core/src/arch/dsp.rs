@@ -10,6 +10,8 @@
 #![allow(unsafe_code)]
 
 #[cfg(mixel_dsp)]
+use super::depthwise::MAX_HEIGHT;
+#[cfg(mixel_dsp)]
 use super::matrix::Windows;
 use super::matrix::{Patches, Rounding, Staging, channel_at};
 use super::view::{In, Out};
@@ -145,7 +147,7 @@ pub(super) fn stage_all(tile: &Staging<'_>, rows: &[In<'_, i8>], from: usize, (s
     #[cfg(mixel_dsp)]
     if has_room(tile, rows.len() * len) && len >= 4 {
         // SAFETY: the rows were found long enough, and the tile has room.
-        return unsafe { stage_rows(tile, rows, from, (step, len)) };
+        return unsafe { stage_rows(tile, rows, from, (step, len), 0) };
     }
     for (row, values) in rows.iter().enumerate() {
         for patch in 0..ROWS {
@@ -161,27 +163,44 @@ fn has_room(tile: &Staging<'_>, len: usize) -> bool {
     len <= plain_bytes(tile.depth) && bytes >= tile_bytes(tile.depth, tile.run)
 }
 
-/// Stages all patches of a tile, `len` values of each row.
+/// Stages all patches of a tile, `len` values of each row; of empty rows `outside` everywhere.
 ///
 /// # Safety
-/// The rows reach to `from + 2 * step + len`, `len` is at least 4, and [`has_room`] holds for that of all rows.
+/// Rows that are not empty reach to `from + 2 * step + len`, `len` is at least 4, and [`has_room`] holds for that of all rows.
 #[cfg(mixel_dsp)]
 #[inline(always)]
-unsafe fn stage_rows(tile: &Staging<'_>, rows: &[In<'_, i8>], from: usize, (step, len): (usize, usize)) {
+unsafe fn stage_rows(
+    tile: &Staging<'_>,
+    rows: &[In<'_, i8>],
+    from: usize,
+    (step, len): (usize, usize),
+    outside: i8,
+) {
     let (groups, start, pitch) = (len / 4, staged_bytes(tile.depth), plain_bytes(tile.depth));
     // SAFETY: every row's part lies in the tile; its words are aligned.
     unsafe {
         if plain(tile.run) {
             let mut to = tile.bytes.as_mut_ptr().add(start);
             for row in rows {
-                super::armv7em::copy_3(row.as_ptr().add(from), step, len, to, pitch);
+                if row.is_empty() {
+                    (0..ROWS)
+                        .for_each(|patch| core::ptr::write_bytes(to.add(patch * pitch), outside as u8, len));
+                } else {
+                    super::armv7em::copy_3(row.as_ptr().add(from), step, len, to, pitch);
+                }
                 to = to.wrapping_add(len);
             }
         } else {
             let mut to = tile.bytes.as_mut_ptr().cast::<u32>();
             for row in rows {
-                super::armv7em::stage_3(row.as_ptr().add(from), step, groups, to);
-                to = to.wrapping_add(groups * ROWS * 2);
+                let words = groups * ROWS * 2;
+                if row.is_empty() {
+                    let pair = outside as u16 as u32 * 0x1_0001;
+                    (0..words).for_each(|word| to.add(word).write(pair));
+                } else {
+                    super::armv7em::stage_3(row.as_ptr().add(from), step, groups, to);
+                }
+                to = to.wrapping_add(words);
             }
         }
     }
@@ -238,69 +257,221 @@ fn copy(to: Out<'_, u8>, values: In<'_, i8>) {
 #[cfg(mixel_dsp)]
 pub(super) fn windows(
     windows: Windows<'_, '_, i8>,
-    tile: &Staging<'_>,
+    (tile, staged): (&Staging<'_>, usize),
     weights: In<'_, i8>,
     channels: &Channels<'_>,
     rounding: Rounding,
     y: Out<'_, i8>,
-) -> usize {
-    let Windows { rows, from, step, len, count } = windows;
-    let (outputs, whole) = (channels.bias.len(), count - count % ROWS);
-    let reach = from + count.saturating_sub(1) * step + len;
-    let inputs = len >= 4 && rows.len() * len == tile.depth && rows.iter().all(|row| row.len() >= reach);
-    let simple = rounding.simple && outputs > 0 && outputs.is_multiple_of(2) && y.len() >= count * outputs;
-    if !simple || !inputs || !has_room(tile, tile.depth) || !fits(weights, channels, tile.depth) {
-        return 0;
+) -> Option<usize> {
+    let Windows { rows, from, step, len, count, outside } = windows;
+    let (outputs, length) = (channels.bias.len(), length(rows)?);
+    let inputs = len >= 4 && rows.len() * len == tile.depth && has_room(tile, tile.depth);
+    let room = outputs > 0 && staged < ROWS && y.len() >= (staged + count) * outputs;
+    if !rounding.simple || !inputs || !room || rows.len() > MAX_HEIGHT || !fits(weights, channels, tile.depth)
+    {
+        return None;
     }
-    let (words, groups) = (tile.bytes.as_mut_ptr().cast::<u32>(), tile.depth.div_ceil(4));
-    let mut place = y.as_mut_ptr();
-    for first in (0..whole).step_by(ROWS) {
-        // SAFETY: windows and outputs of the tile lie inside; everything else was found long enough. The windows are read before
-        // their outputs are written.
+    // Rows that can be widened where they lie.
+    let plain = plain(tile.run);
+    let direct = !plain && rows.iter().all(|row| !row.is_empty());
+    let mut seen = [core::ptr::null(); MAX_HEIGHT];
+    seen.iter_mut().zip(rows).for_each(|(seen, row)| *seen = row.as_ptr());
+    let (mut place, mut staged, mut next) = (y.as_mut_ptr(), staged, 0);
+    while next < count {
+        let from = from + (next * step) as isize;
+        let inside = match length.checked_sub(from.max(0) as usize + len) {
+            Some(rest) if from >= 0 && staged == 0 => rest.checked_div(step).unwrap_or(0) + 1,
+            _ => 0,
+        };
+        let whole =
+            if direct { inside.min(count - next) / ROWS } else { (inside.min(count - next) / ROWS).min(1) };
+        let product =
+            Product { x: tile.bytes.as_mut_ptr().cast(), depth: tile.depth, weights, channels, rounding };
+        // SAFETY: windows that lie inside and all outputs were found to be there, everything else long enough. The windows are
+        // read before their outputs are written.
         unsafe {
-            stage_rows(tile, rows, from + first * step, (step, len));
-            if plain(tile.run) {
-                let pitch = plain_bytes(tile.depth);
-                let from = tile.bytes.as_mut_ptr().add(staged_bytes(tile.depth)).cast();
-                super::armv7em::stage_3(from, pitch, groups, words);
+            if whole > 0 && direct {
+                let from = from as usize;
+                let windows = Some(Inside { rows: &seen, height: rows.len(), from, step, len, count: whole });
+                product.write(windows, (place, outputs, 2 * outputs));
+                place = place.wrapping_add(whole * ROWS * outputs);
+                next += whole * ROWS;
+                continue;
             }
-            multiply(words, groups, weights, channels, rounding, (place, outputs, 2 * outputs));
+            if whole > 0 {
+                stage_rows(tile, rows, from as usize, (step, len), outside);
+                (staged, next) = (ROWS, next + ROWS);
+            } else {
+                stage_window(tile, staged, &Windows { from, ..windows }, length);
+                (staged, next) = (staged + 1, next + 1);
+            }
+            if staged == ROWS {
+                if plain {
+                    widen(tile);
+                }
+                product.write(None, (place, outputs, 2 * outputs));
+                place = place.wrapping_add(ROWS * outputs);
+                staged = 0;
+            }
         }
-        place = place.wrapping_add(ROWS * outputs);
     }
-    whole
+    Some(staged)
 }
 
-/// Outputs of a staged tile for all pairs of channels. The second and third patches' are `second` and `third` bytes behind
-/// those of the first one, at `y`; those of a patch that is not there may be where the last one's are.
+/// Widens the plain patches of a tile.
 ///
 /// # Safety
-/// `x` is a tile of `groups` groups, at least one; weights and channels fit it and are two or more; `y` is valid for the
-/// writes. Patches that are not there are read as they are left in the tile.
+/// [`has_room`] holds for all patches.
 #[cfg(mixel_dsp)]
-unsafe fn multiply(
-    x: *const u32,
-    groups: usize,
-    weights: In<'_, i8>,
-    channels: &Channels<'_>,
-    rounding: Rounding,
-    (y, second, third): (*mut i8, usize, usize),
-) {
-    // SAFETY: the caller's; blocks of two channels take 8 * groups bytes.
+unsafe fn widen(tile: &Staging<'_>) {
+    // SAFETY: the plain patches lie behind the tile, which has room for as many groups.
     unsafe {
-        super::armv7em::tile(super::armv7em::Tile {
-            x,
-            bytes: groups * 8,
-            w: weights.as_ptr().cast(),
-            end: y.add(channels.bias.len() & !1),
-            bias: channels.bias.as_ptr(),
-            multiplier: channels.multiplier.as_ptr(),
-            shift: channels.shift.as_ptr(),
-            y,
-            second,
-            third,
-            zero_point: rounding.clamp.zero_point,
-        });
+        let from = tile.bytes.as_mut_ptr().add(staged_bytes(tile.depth)).cast();
+        let groups = tile.depth.div_ceil(4);
+        super::armv7em::stage_3(from, plain_bytes(tile.depth), groups, tile.bytes.as_mut_ptr().cast());
+    }
+}
+
+/// The length of all rows that are not empty, if they have one.
+#[cfg(mixel_dsp)]
+fn length(rows: &[In<'_, i8>]) -> Option<usize> {
+    let longest = rows.iter().fold(0, |longest, row| row.len().max(longest));
+    rows.iter().all(|row| row.is_empty() || row.len() == longest).then_some(longest)
+}
+
+/// Stages the first of `windows`, which may stick out of rows of `length` values, as patch `patch`.
+///
+/// # Safety
+/// The rows are empty or `length` long, and [`has_room`] holds for the values of all.
+#[cfg(mixel_dsp)]
+#[inline(never)]
+unsafe fn stage_window(tile: &Staging<'_>, patch: usize, windows: &Windows<'_, '_, i8>, length: usize) {
+    let Windows { rows, from, len, outside, .. } = *windows;
+    let pair = outside as u16 as u32 * 0x1_0001;
+    let before = ((-from).max(0) as usize).min(len);
+    let until = ((length as isize - from).max(0) as usize).clamp(before, len);
+    let mut words = tile.bytes.as_mut_ptr().cast::<u32>().wrapping_add(patch);
+    let mut bytes = tile
+        .bytes
+        .as_mut_ptr()
+        .wrapping_add(staged_bytes(tile.depth) + patch * plain_bytes(tile.depth))
+        .cast::<i8>();
+    for row in rows {
+        let (before, until) = if row.is_empty() { (len, len) } else { (before, until) };
+        let values = row.as_ptr().wrapping_offset(from + before as isize);
+        // SAFETY: the values lie in the row, what is written in the part of the patch that belongs to it.
+        unsafe {
+            if plain(tile.run) {
+                core::ptr::write_bytes(bytes, outside as u8, before);
+                core::ptr::copy_nonoverlapping(values, bytes.add(before), until - before);
+                core::ptr::write_bytes(bytes.add(until), outside as u8, len - until);
+                bytes = bytes.add(len);
+            } else {
+                words = pad_1(words, before / 4, pair);
+                words = stage_1(words, (until - before) / 4, values.cast());
+                words = pad_1(words, (len - until) / 4, pair);
+            }
+        }
+    }
+}
+
+/// Writes `groups` groups of one patch from four values each; gives the next group's place.
+///
+/// # Safety
+/// All of it is valid for reads and writes.
+#[cfg(mixel_dsp)]
+#[inline(always)]
+unsafe fn stage_1(to: *mut u32, groups: usize, from: *const u32) -> *mut u32 {
+    for group in 0..groups {
+        // SAFETY: the caller's.
+        unsafe {
+            let word = from.add(group).read_unaligned();
+            let to = to.add(group * ROWS * 2);
+            to.write(lanes::even(word));
+            to.add(ROWS).write(lanes::odd(word));
+        }
+    }
+    to.wrapping_add(groups * ROWS * 2)
+}
+
+/// Writes `groups` groups of one patch, `pair` everywhere; gives the next group's place.
+///
+/// # Safety
+/// All of it is valid for writes.
+#[cfg(mixel_dsp)]
+#[inline(always)]
+unsafe fn pad_1(to: *mut u32, groups: usize, pair: u32) -> *mut u32 {
+    for group in 0..groups {
+        // SAFETY: the caller's.
+        unsafe {
+            let to = to.add(group * ROWS * 2);
+            to.write(pair);
+            to.add(ROWS).write(pair);
+        }
+    }
+    to.wrapping_add(groups * ROWS * 2)
+}
+
+/// What the patches of tiles are multiplied with, and where they are staged.
+#[cfg(mixel_dsp)]
+struct Product<'a> {
+    x: *mut u32,
+    depth: usize,
+    weights: In<'a, i8>,
+    channels: &'a Channels<'a>,
+    rounding: Rounding,
+}
+
+/// Windows that lie inside of an image and are no [`plain`] ones.
+#[cfg(mixel_dsp)]
+struct Inside<'r> {
+    rows: &'r [*const i8; MAX_HEIGHT],
+    /// Rows of a window.
+    height: usize,
+    from: usize,
+    step: usize,
+    len: usize,
+    /// Tiles of windows.
+    count: usize,
+}
+
+#[cfg(mixel_dsp)]
+impl Product<'_> {
+    /// Outputs of a staged tile, or of windows. Those of the second and third patch are `second` and `third` bytes behind
+    /// those of the first one, at `y`; those of a patch that is not there may be where the last one's are.
+    ///
+    /// # Safety
+    /// `x` has room for three patches of `depth` values, at least one; weights and channels fit; the windows are there, and `y` is
+    /// valid for the writes. Patches that are not there are read as they are left in the tile.
+    unsafe fn write(&self, windows: Option<Inside<'_>>, (y, second, third): (*mut i8, usize, usize)) {
+        let Self { x, depth, weights, channels, rounding } = self;
+        let none =
+            Inside { rows: &[core::ptr::null(); MAX_HEIGHT], height: 0, from: 0, step: 0, len: 0, count: 1 };
+        let Inside { rows, height, from, step, len, count } = windows.unwrap_or(none);
+        let (x, outputs) = (*x, channels.bias.len());
+        // SAFETY: the caller's; groups of four inputs are six words.
+        unsafe {
+            super::armv7em::tiles(super::armv7em::Tiles {
+                x,
+                end: x.wrapping_add(depth.div_ceil(4) * ROWS * 2),
+                rows: rows.as_ptr(),
+                height,
+                step,
+                groups: len / 4,
+                from,
+                count,
+                w: weights.as_ptr().cast(),
+                bias: channels.bias.as_ptr(),
+                multiplier: channels.multiplier.as_ptr(),
+                shift: channels.shift.as_ptr(),
+                y,
+                even: outputs & !1,
+                second,
+                third,
+                zero_point: rounding.clamp.zero_point,
+                odd: outputs & 1,
+            });
+        }
     }
 }
 
@@ -327,18 +498,17 @@ pub(super) fn outputs<Y: Quantized>(
         return false;
     }
     #[cfg(mixel_dsp)]
-    if rounding.simple && count >= 2 && size_of::<Y>() == 1 {
+    if rounding.simple && size_of::<Y>() == 1 {
         // SAFETY: patches, weights, channels and outputs were found long enough and aligned.
         unsafe {
             let places = (y.as_mut_ptr().cast(), stride * 1.min(rows - 1), stride * (rows - 1));
-            multiply(x, groups, weights, channels, rounding, places);
+            // It is only read, as no windows are staged.
+            let x = x.cast_mut();
+            Product { x, depth: patches.depth, weights, channels, rounding }.write(None, places);
         }
-        if count.is_multiple_of(2) {
-            return true;
-        }
+        return true;
     }
-    let done = if cfg!(mixel_dsp) && rounding.simple && size_of::<Y>() == 1 { count & !1 } else { 0 };
-    for channel in done..count {
+    for channel in 0..count {
         let order = Layout::ArmDsp.matrix();
         // SAFETY: channel < count, the least of the three lengths.
         let finish = unsafe { channel_at(channels, channel) };

@@ -49,19 +49,21 @@ pub struct Staging<'a> {
     pub run: usize,
 }
 
-/// Windows next to each other that lie inside of an image, or rows of a matrix.
+/// Windows of a row of outputs, or rows of a matrix.
 #[derive(Clone, Copy)]
 pub struct Windows<'r, 'a, X> {
-    /// The rows of the image that they see.
+    /// The rows of the image that they see, of one length; those outside of the image are empty.
     pub rows: &'r [In<'a, X>],
-    /// Where the first one begins in each of them.
-    pub from: usize,
+    /// Where the first one begins in each of them: in front of it, if it sticks out.
+    pub from: isize,
     /// Values from one to the next.
     pub step: usize,
     /// Values of one in each row.
     pub len: usize,
     /// How many there are.
     pub count: usize,
+    /// The value outside of the image.
+    pub outside: X,
 }
 
 /// How sums become outputs.
@@ -171,17 +173,18 @@ pub trait Lane: Quantized {
         false
     }
 
-    /// Outputs of the first of some windows, one after the other from `y` on, which go through `tile` in a loop of the layout's:
-    /// how many, 0 when it has none.
+    /// Outputs of windows, one after the other, in a loop of the layout's through `tile`, whose first `staged` patches are there
+    /// already; `y` begins with theirs. How many patches are left staged, which are too few for a tile; none, with nothing done,
+    /// when the layout has no such loop, whatever the windows.
     fn windows<Y: Quantized>(
         _windows: Windows<'_, '_, Self>,
-        _tile: &Staging<'_>,
+        _tile: (&Staging<'_>, usize),
         _weights: In<'_, i8>,
         _channels: &Channels<'_>,
         _rounding: Rounding,
         _y: Out<'_, Y>,
-    ) -> usize {
-        0
+    ) -> Option<usize> {
+        None
     }
 
     /// Multiplies patches with the first channels of `weights`, which begin at a multiple of the layout's channel block,
@@ -318,16 +321,14 @@ impl Lane for i8 {
     #[cfg(mixel_dsp)]
     fn windows<Y: Quantized>(
         windows: Windows<'_, '_, i8>,
-        tile: &Staging<'_>,
+        tile: (&Staging<'_>, usize),
         weights: In<'_, i8>,
         channels: &Channels<'_>,
         rounding: Rounding,
         y: Out<'_, Y>,
-    ) -> usize {
-        if tile.layout == Layout::ArmDsp && size_of::<Y>() == 1 {
-            return dsp::windows(windows, tile, weights, channels, rounding, y.cast());
-        }
-        0
+    ) -> Option<usize> {
+        let there = tile.0.layout == Layout::ArmDsp && size_of::<Y>() == 1;
+        there.then(|| dsp::windows(windows, tile, weights, channels, rounding, y.cast())).flatten()
     }
 
     fn tile(

@@ -201,6 +201,7 @@ fn run<X: Lane, Y: Quantized, W: Weights>(run: &Run<'_>) {
     };
     let ring = run.scratch::<X>(bytes.next_multiple_of(4), kept * length);
     let (most, rounding) = (matrix::rows(matrix.layout, matrix.depth), matrix.rounding());
+    let outside = X::narrow(input.zero_point);
     // A tile goes on in the next row where that row's outputs follow and one group is all.
     let goes_on = matrix.groups == 1 && out_width * out_channels == out_length;
     for n in 0..images {
@@ -209,23 +210,25 @@ fn run<X: Lane, Y: Quantized, W: Weights>(run: &Run<'_>) {
         for oy in 0..out_height {
             let top = window.start(0, oy);
             rows.advance(top);
-            let seen = Seen::new(window, &rows, top);
+            let seen = Seen::new(window, &rows, top, width * channels);
+            let row = n * out_image + oy * out_length;
+            if let Some(windows) = seen.windows(window, &tile, out_width, (channels, outside)) {
+                let place = y.window(row - staged * out_channels, (staged + out_width) * out_channels);
+                if let Some(left) = matrix.apply_windows::<X, Y>(rounding, windows, (&tile, staged), place) {
+                    staged = left;
+                    if staged > 0 && (!goes_on || oy + 1 == out_height) {
+                        let place =
+                            y.window(row + (out_width - staged) * out_channels, staged * out_channels);
+                        matrix.apply_tile::<X, Y>((0, rounding), (&tile, staged), place, out_channels);
+                        staged = 0;
+                    }
+                    continue;
+                }
+            }
             let mut ox = 0;
             while ox < out_width {
-                if staged == 0
-                    && matrix.groups == 1
-                    && let Some(windows) =
-                        seen.windows(window, &tile, (ox, out_width - ox), (width, channels))
-                {
-                    let place = y.window(n * out_image + oy * out_length + ox * out_channels, y.len());
-                    let done = matrix.apply_windows::<X, Y>(rounding, windows, &tile, place);
-                    ox += done;
-                    if done > 0 {
-                        continue;
-                    }
-                }
                 let count = (most - staged).min(out_width - ox);
-                let end = n * out_image + oy * out_length + (ox + count) * out_channels;
+                let end = row + (ox + count) * out_channels;
                 let total = staged + count;
                 let full = total == most || !goes_on || (oy + 1 == out_height && ox + count == out_width);
                 let y = y.window(end - total * out_channels, total * out_channels);
@@ -237,7 +240,7 @@ fn run<X: Lane, Y: Quantized, W: Weights>(run: &Run<'_>) {
                         width,
                         channels,
                         first: group * tile.run,
-                        outside: X::narrow(input.zero_point),
+                        outside,
                     };
                     gather.pixels(ox, staged, count);
                     if full {
@@ -260,40 +263,37 @@ struct Seen<'r, 'a, X> {
     dilation: usize,
     /// Kernel rows inside of the image.
     inside: Range<usize>,
-    /// Those rows at their kernel row; empty ones outside, and for kernels that are taller than the table.
+    /// Those rows at their kernel row, as wide as the image is; empty ones outside, and for kernels taller than the table.
     table: [In<'a, X>; MAX_HEIGHT],
 }
 
 impl<'r, 'a, X: Lane> Seen<'r, 'a, X> {
-    fn new(window: &Window, image: &'r Rows<'a, X>, top: isize) -> Self {
+    fn new(window: &Window, image: &'r Rows<'a, X>, top: isize, length: usize) -> Self {
         let (inside, dilation) = (window.inside(0, top, image.height()), window.dilation[0] as usize);
         let mut seen = Self { image, top, dilation, inside, table: [In::new(&[]); MAX_HEIGHT] };
         for ky in seen.inside.clone() {
             let row = seen.row(ky);
             if let Some(slot) = seen.table.get_mut(ky) {
-                *slot = row;
+                *slot = row.window(0, length);
             }
         }
         seen
     }
 
-    /// The windows of at most `most` outputs from column `ox` on, if they begin inside of an image of `width` columns and their
-    /// rows lie together.
+    /// The windows of a row of `count` outputs, if each of their rows lies together.
     fn windows(
         &self,
         window: &Window,
         tile: &Staging<'_>,
-        (ox, most): (usize, usize),
-        (width, channels): (usize, usize),
+        count: usize,
+        (channels, outside): (usize, X),
     ) -> Option<Windows<'_, 'a, X>> {
         let [kernel_height, kernel_width] = window.kernel.map(usize::from);
-        let whole = self.inside.len() == kernel_height && window.dilation[1] == 1 && tile.run == channels;
-        let rows = self.table.get(..kernel_height).filter(|_| whole)?;
-        let left = usize::try_from(window.start(1, ox)).ok()?;
-        let step = window.stride[1] as usize;
-        let count = width.checked_sub(left + kernel_width)?.checked_div(step)? + 1;
-        let (from, step, len) = (left * channels, step * channels, kernel_width * channels);
-        Some(Windows { rows, from, step, len, count: count.min(most) })
+        let together = window.dilation[1] == 1 && tile.run == channels;
+        let rows = self.table.get(..kernel_height).filter(|_| together)?;
+        let from = window.start(1, 0) * channels as isize;
+        let (step, len) = (window.stride[1] as usize * channels, kernel_width * channels);
+        Some(Windows { rows, from, step, len, count, outside })
     }
 
     /// The row of the image at kernel row `ky`, which is one of those inside.

@@ -30,10 +30,10 @@ pub(super) trait Weights: Copy {
         _matrix: &Matrix<'_, Self>,
         _rounding: Rounding,
         _windows: Windows<'_, '_, X>,
-        _tile: &Staging<'_>,
+        _tile: (&Staging<'_>, usize),
         _y: Out<'_, Y>,
-    ) -> usize {
-        0
+    ) -> Option<usize> {
+        None
     }
 
     /// As [`Matrix::apply`].
@@ -155,14 +155,14 @@ impl<'p, W: Weights> Matrix<'p, W> {
         Rounding::new(&self.channels, self.clamp)
     }
 
-    /// Outputs of the first of `windows` of a matrix of one group, without being asked tile by tile: how many.
+    /// As [`Lane::windows`], for a matrix of one group.
     pub fn apply_windows<X: Lane, Y: Quantized>(
         &self,
         rounding: Rounding,
         windows: Windows<'_, '_, X>,
-        tile: &Staging<'_>,
+        tile: (&Staging<'_>, usize),
         y: Out<'_, Y>,
-    ) -> usize {
+    ) -> Option<usize> {
         W::windows(self, rounding, windows, tile, y)
     }
 
@@ -215,9 +215,9 @@ impl Weights for Dense {
         matrix: &Matrix<'_>,
         rounding: Rounding,
         windows: Windows<'_, '_, X>,
-        tile: &Staging<'_>,
+        tile: (&Staging<'_>, usize),
         y: Out<'_, Y>,
-    ) -> usize {
+    ) -> Option<usize> {
         X::windows(windows, tile, matrix.weights, &matrix.channels, rounding, y)
     }
 
