@@ -68,6 +68,54 @@ macro_rules! round_of_one {
     };
 }
 
+/// As `round!`, with factors of 16 bits: 16 instructions of 4 bytes.
+#[cfg(not(mixel_helium))]
+macro_rules! round_of_halves {
+    () => {
+        round_of_halves!("r5", "r6", "r8", "r9")
+    };
+    ($second:literal, $third:literal, $fifth:literal, $sixth:literal) => {
+        concat!(
+            "ldm r0!, {{r10-r12}}
+        ldrd r2, r3, [r1], #8
+        smlad r5, r11, r2, ",
+            $second,
+            "\nsmlad r6, r12, r2, ",
+            $third,
+            "\nsmlad r4, r10, r2, r4
+        smlad r8, r11, r3, ",
+            $fifth,
+            "\nsmlad r9, r12, r3, ",
+            $sixth,
+            "\nsmlad r7, r10, r3, r7
+        ldm r0!, {{r10-r12}}
+        ldrd r2, r3, [r1], #8
+        smlad r4, r10, r2, r4
+        smlad r5, r11, r2, r5
+        smlad r6, r12, r2, r6
+        smlad r7, r10, r3, r7
+        smlad r8, r11, r3, r8
+        smlad r9, r12, r3, r9"
+        )
+    };
+}
+
+/// As `round_of_one!`, with factors of 16 bits.
+#[cfg(not(mixel_helium))]
+macro_rules! round_of_halves_of_one {
+    () => {
+        "ldr r3, [r1], #8
+        ldm r0!, {{r7-r12}}
+        smlad r4, r7, r3, r4
+        smlad r5, r8, r3, r5
+        smlad r6, r9, r3, r6
+        ldr r3, [r1], #8
+        smlad r4, r10, r3, r4
+        smlad r5, r11, r3, r5
+        smlad r6, r12, r3, r6"
+    };
+}
+
 /// Outputs of the three patches whose products with a channel are in the registers, shifted, rounded, saturated and stored.
 macro_rules! store {
     ($first:literal, $second:literal, $third:literal, $shift:literal) => {
@@ -197,149 +245,168 @@ pub(super) struct Tiles {
     pub odd: usize,
 }
 
-/// Outputs of windows, three after three, two channels after two. The third patch is written first and the first one last, so
-/// that patches which are not there may name the place of one that is.
-///
-/// A round is 4 inputs: 3 loads, 4 widenings, 12 dual multiplications. Six sums, three inputs, three registers of weights and
-/// two pointers leave none for a count: behind the first round, which adds to the biases, four are unrolled, the loop is entered
-/// where the last one ends with the patches, and it ends there. An output is the high word of its product, shifted; the last bit
-/// that is shifted out rounds it, which `ADC` adds together with the zero point. A last single channel has rounds of 2 loads, 2
-/// widenings and 6 dual multiplications, of which two are unrolled.
-///
-/// # Safety
-/// `x` is valid up to `end`, the rows for all windows at any alignment, `w` and the channels for all channels, and `y` for all
-/// outputs.
-#[unsafe(naked)]
-pub(super) unsafe extern "C" fn tiles(tiles: Tiles) {
-    // r0 x, r1 w; r4-r6 sums of the first channel, r7-r9 of the second; r2, r3, lr weights; r10-r12 inputs.
-    // Stack: 0 bias, 4 multiplier, 8 shift, 12 y of the channels, 16 end of y, 20 the first round; 24 x, 28 end, 32 rows, 36
-    // height, then r4-r12, lr, 80 step, 84 groups, 88 from, 92 count, 96 w, 100 bias, 104 multiplier, 108 shift, 112 y, 116 even,
-    // 120 second, 124 third, 128 zero point, 132 odd.
-    core::arch::naked_asm!(
-        cpu!(),
-        "push {{r0-r12, lr}}",
-        "sub sp, #24",
-        // Of the rounds behind the first one, `g`, those are skipped that lack to a multiple of four, which is 3 g modulo 4; or
-        // all four when there are none.
-        "subs r1, r1, r0",
-        "subs r1, #24",
-        "adr r12, 4f",
-        "beq 1f",
-        "ubfx r1, r1, #3, #2",
-        "adr r12, 3f",
-        "movs r2, #76",
-        "mla r12, r1, r2, r12",
-        "1:",
-        "orr r12, r12, #1",
-        "str r12, [sp, #20]",
-        "5:",
-        "ldr r3, [sp, #36]",
-        "cbz r3, 8f",
-        "ldr r2, [sp, #32]",
-        "ldr r12, [sp, #88]",
-        "ldr r1, [sp, #80]",
-        "ldr r11, [sp, #24]",
-        "6:",
-        "ldr r0, [r2], #4",
-        "ldr r10, [sp, #84]",
-        "add r0, r12",
-        "7:",
-        widen!("r11"),
-        "subs r10, #1",
-        "bne 7b",
-        "subs r3, #1",
-        "bne 6b",
-        "add r1, r1, r1, lsl #1",
-        "add r12, r1",
-        "str r12, [sp, #88]",
-        "8:",
-        "add r0, sp, #96",
-        "ldm r0, {{r1-r6}}",
-        "add r6, r5",
-        "stm sp, {{r2-r6}}",
-        "cmp r5, r6",
-        "beq 9f",
-        "2:",
-        "ldr r2, [sp]",
-        "ldrd r4, r7, [r2], #8",
-        "str r2, [sp]",
-        "ldr r0, [sp, #24]",
-        round!("r4", "r4", "r7", "r7"),
-        "ldr pc, [sp, #20]",
-        ".p2align 2",
-        "3:",
-        round!(),
-        round!(),
-        round!(),
-        round!(),
-        "4:",
-        "ldr lr, [sp, #28]",
-        "cmp r0, lr",
-        "bne 3b",
-        "ldrd r10, r11, [sp, #4]",
-        "ldrd r2, r3, [r10], #8",
-        "ldrh r12, [r11], #2",
-        "strd r10, r11, [sp, #4]",
-        "ldr lr, [sp, #128]",
-        // Of a shift the lowest byte counts.
-        "sub r12, r12, #0x20202020",
-        "lsr r0, r12, #8",
-        "smmul r4, r4, r2",
-        "smmul r5, r5, r2",
-        "smmul r6, r6, r2",
-        "smmul r7, r7, r3",
-        "smmul r8, r8, r3",
-        "smmul r9, r9, r3",
-        "ldr r10, [sp, #12]",
-        "ldrd r2, r3, [sp, #120]",
-        store!("r4", "r5", "r6", "r12"),
-        store!("r7", "r8", "r9", "r0"),
-        "str r10, [sp, #12]",
-        "ldr r2, [sp, #16]",
-        "cmp r10, r2",
-        "bne 2b",
-        "9:",
-        "ldr r2, [sp, #132]",
-        "cmp r2, #0",
-        "beq 12f",
-        "ldr r2, [sp]",
-        "ldr r4, [r2]",
-        "mov r5, r4",
-        "mov r6, r4",
-        "ldrd r0, r2, [sp, #24]",
-        "sub r3, r2, r0",
-        "tst r3, #8",
-        "bne 11f",
-        "10:",
-        round_of_one!(),
-        "11:",
-        round_of_one!(),
-        "cmp r0, r2",
-        "bne 10b",
-        "ldrd r10, r11, [sp, #4]",
-        "ldr r2, [r10]",
-        "ldrb r12, [r11]",
-        "ldr lr, [sp, #128]",
-        "sub r12, r12, #32",
-        "smmul r4, r4, r2",
-        "smmul r5, r5, r2",
-        "smmul r6, r6, r2",
-        "ldr r10, [sp, #12]",
-        "ldrd r2, r3, [sp, #120]",
-        store!("r4", "r5", "r6", "r12"),
-        "12:",
-        "ldrd r2, r3, [sp, #120]",
-        "ldr r0, [sp, #112]",
-        "ldr r1, [sp, #92]",
-        "add r0, r2",
-        "add r0, r3",
-        "str r0, [sp, #112]",
-        "subs r1, #1",
-        "str r1, [sp, #92]",
-        "bne 5b",
-        "add sp, #40",
-        "pop {{r4-r12, pc}}",
-    )
+/// Defines a function that writes the outputs of windows, with rounds of so many bytes.
+macro_rules! tiles {
+    ($(#[$attribute:meta])* $name:ident, $round:ident, $round_of_one:ident, $bytes:literal) => {
+        $(#[$attribute])*
+        #[unsafe(naked)]
+        pub(super) unsafe extern "C" fn $name(tiles: Tiles) {
+            // r0 x, r1 w; r4-r6 sums of the first channel, r7-r9 of the second; r2, r3, lr weights; r10-r12 inputs.
+            // Stack: 0 bias, 4 multiplier, 8 shift, 12 y of the channels, 16 end of y, 20 the first round; 24 x, 28 end, 32 rows, 36
+            // height, then r4-r12, lr, 80 step, 84 groups, 88 from, 92 count, 96 w, 100 bias, 104 multiplier, 108 shift, 112 y, 116 even,
+            // 120 second, 124 third, 128 zero point, 132 odd.
+            core::arch::naked_asm!(
+                cpu!(),
+                "push {{r0-r12, lr}}",
+                "sub sp, #24",
+                // Of the rounds behind the first one, `g`, those are skipped that lack to a multiple of four, which is 3 g modulo 4; or
+                // all four when there are none.
+                "subs r1, r1, r0",
+                "subs r1, #24",
+                "adr r12, 4f",
+                "beq 1f",
+                "ubfx r1, r1, #3, #2",
+                "adr r12, 3f",
+                concat!("movs r2, #", $bytes),
+                "mla r12, r1, r2, r12",
+                "1:",
+                "orr r12, r12, #1",
+                "str r12, [sp, #20]",
+                "5:",
+                "ldr r3, [sp, #36]",
+                "cbz r3, 8f",
+                "ldr r2, [sp, #32]",
+                "ldr r12, [sp, #88]",
+                "ldr r1, [sp, #80]",
+                "ldr r11, [sp, #24]",
+                "6:",
+                "ldr r0, [r2], #4",
+                "ldr r10, [sp, #84]",
+                "add r0, r12",
+                "7:",
+                widen!("r11"),
+                "subs r10, #1",
+                "bne 7b",
+                "subs r3, #1",
+                "bne 6b",
+                "add r1, r1, r1, lsl #1",
+                "add r12, r1",
+                "str r12, [sp, #88]",
+                "8:",
+                "add r0, sp, #96",
+                "ldm r0, {{r1-r6}}",
+                "add r6, r5",
+                "stm sp, {{r2-r6}}",
+                "cmp r5, r6",
+                "beq 9f",
+                "2:",
+                "ldr r2, [sp]",
+                "ldrd r4, r7, [r2], #8",
+                "str r2, [sp]",
+                "ldr r0, [sp, #24]",
+                $round!("r4", "r4", "r7", "r7"),
+                "ldr pc, [sp, #20]",
+                ".p2align 2",
+                "3:",
+                $round!(),
+                $round!(),
+                $round!(),
+                $round!(),
+                "4:",
+                "ldr lr, [sp, #28]",
+                "cmp r0, lr",
+                "bne 3b",
+                "ldrd r10, r11, [sp, #4]",
+                "ldrd r2, r3, [r10], #8",
+                "ldrh r12, [r11], #2",
+                "strd r10, r11, [sp, #4]",
+                "ldr lr, [sp, #128]",
+                // Of a shift the lowest byte counts.
+                "sub r12, r12, #0x20202020",
+                "lsr r0, r12, #8",
+                "smmul r4, r4, r2",
+                "smmul r5, r5, r2",
+                "smmul r6, r6, r2",
+                "smmul r7, r7, r3",
+                "smmul r8, r8, r3",
+                "smmul r9, r9, r3",
+                "ldr r10, [sp, #12]",
+                "ldrd r2, r3, [sp, #120]",
+                store!("r4", "r5", "r6", "r12"),
+                store!("r7", "r8", "r9", "r0"),
+                "str r10, [sp, #12]",
+                "ldr r2, [sp, #16]",
+                "cmp r10, r2",
+                "bne 2b",
+                "9:",
+                "ldr r2, [sp, #132]",
+                "cmp r2, #0",
+                "beq 12f",
+                "ldr r2, [sp]",
+                "ldr r4, [r2]",
+                "mov r5, r4",
+                "mov r6, r4",
+                "ldrd r0, r2, [sp, #24]",
+                "sub r3, r2, r0",
+                "tst r3, #8",
+                "bne 11f",
+                "10:",
+                $round_of_one!(),
+                "11:",
+                $round_of_one!(),
+                "cmp r0, r2",
+                "bne 10b",
+                "ldrd r10, r11, [sp, #4]",
+                "ldr r2, [r10]",
+                "ldrb r12, [r11]",
+                "ldr lr, [sp, #128]",
+                "sub r12, r12, #32",
+                "smmul r4, r4, r2",
+                "smmul r5, r5, r2",
+                "smmul r6, r6, r2",
+                "ldr r10, [sp, #12]",
+                "ldrd r2, r3, [sp, #120]",
+                store!("r4", "r5", "r6", "r12"),
+                "12:",
+                "ldrd r2, r3, [sp, #120]",
+                "ldr r0, [sp, #112]",
+                "ldr r1, [sp, #92]",
+                "add r0, r2",
+                "add r0, r3",
+                "str r0, [sp, #112]",
+                "subs r1, #1",
+                "str r1, [sp, #92]",
+                "bne 5b",
+                "add sp, #40",
+                "pop {{r4-r12, pc}}",
+            )
+        }
+    };
+}
+
+tiles! {
+    /// Outputs of windows, three after three, two channels after two. The third patch is written first and the first one last, so
+    /// that patches which are not there may name the place of one that is.
+    ///
+    /// A round is 4 inputs: 3 loads, 4 widenings, 12 dual multiplications. Six sums, three inputs, three registers of weights and
+    /// two pointers leave none for a count: behind the first round, which adds to the biases, four are unrolled, the loop is entered
+    /// where the last one ends with the patches, and it ends there. An output is the high word of its product, shifted; the last bit
+    /// that is shifted out rounds it, which `ADC` adds together with the zero point. A last single channel has rounds of 2 loads, 2
+    /// widenings and 6 dual multiplications, of which two are unrolled.
+    ///
+    /// # Safety
+    /// `x` is valid up to `end`, the rows for all windows at any alignment, `w` and the channels for all channels, and `y` for all
+    /// outputs.
+    tiles, round, round_of_one, 76
+}
+
+#[cfg(not(mixel_helium))]
+tiles! {
+    /// As [`tiles`], with factors of 16 bits instead of weights: a round has 4 loads and 12 dual multiplications.
+    ///
+    /// # Safety
+    /// As for [`tiles`]; blocks of factors take 16 bytes.
+    tiles_of_halves, round_of_halves, round_of_halves_of_one, 64
 }
 
 /// Widens `groups` groups of four values of three rows, `step` bytes apart, into staged patches.
@@ -664,5 +731,71 @@ pub(super) unsafe extern "C" fn depthwise_quad(x: *const u32, w: *const u32, qua
         "cmp r3, r10",
         "bne 2b",
         "pop {{r4-r11, pc}}",
+    )
+}
+
+/// What [`affine`] works on. The first four fields arrive in registers, the others on the stack, where they are counted on.
+#[repr(C)]
+pub(super) struct AffineRow {
+    /// Elements.
+    pub x: *const i8,
+    /// Results.
+    pub y: *mut i8,
+    /// Gain of every channel.
+    pub gamma: *const i32,
+    /// Offset of every channel.
+    pub beta: *const i32,
+    /// The end of the elements, of which there is at least one.
+    pub end: *const i8,
+    /// Factor of the elements.
+    pub count: i32,
+    /// What is added to that.
+    pub less: i32,
+    /// Factor of the sum, of which the upper half counts.
+    pub inverse: i32,
+    /// Fraction bits, 1 to 30.
+    pub shift: u32,
+    /// Zero point of the results.
+    pub zero_point: i32,
+}
+
+/// One element: 10 instructions. It is rounded as in [`tiles`].
+macro_rules! affine_element {
+    () => {
+        "ldrsb r10, [r0], #1
+        ldr r11, [r2], #4
+        ldr r12, [r3], #4
+        mla r10, r10, r5, r6
+        smmul r10, r10, r7
+        smmla r10, r10, r11, r12
+        asrs r10, r10, r8
+        adc r10, r10, r9
+        ssat r10, #8, r10
+        strb r10, [r1], #1"
+    };
+}
+
+/// See [`super::normal::affine`].
+///
+/// # Safety
+/// `x` is valid up to `end`, the others for as many elements.
+#[unsafe(naked)]
+pub(super) unsafe extern "C" fn affine(row: AffineRow) {
+    // r0 x, r1 y, r2 gamma, r3 beta, r4 end, r5 count, r6 less, r7 inverse, r8 shift, r9 zero point.
+    core::arch::naked_asm!(
+        cpu!(),
+        "push {{r4-r12, lr}}",
+        "add r12, sp, #40",
+        "ldm r12, {{r4-r9}}",
+        "sub r12, r4, r0",
+        "lsls r12, r12, #31",
+        "bne 3f",
+        "2:",
+        affine_element!(),
+        "3:",
+        affine_element!(),
+        "cmp r0, r4",
+        "bne 2b",
+        "pop {{r4-r12, pc}}",
     )
 }

@@ -258,17 +258,17 @@ fn copy(to: Out<'_, u8>, values: In<'_, i8>) {
 pub(super) fn windows(
     windows: Windows<'_, '_, i8>,
     (tile, staged): (&Staging<'_>, usize),
-    weights: In<'_, i8>,
+    factors: Factors<'_>,
     channels: &Channels<'_>,
     rounding: Rounding,
-    y: Out<'_, i8>,
+    (y, stride): (Out<'_, i8>, usize),
 ) -> Option<usize> {
-    let Windows { rows, from, step, len, count, outside } = windows;
+    let Windows { rows, from, step, len, count, outside, last } = windows;
     let (outputs, length) = (channels.bias.len(), length(rows)?);
     let inputs = len >= 4 && rows.len() * len == tile.depth && has_room(tile, tile.depth);
-    let room = outputs > 0 && staged < ROWS && y.len() >= (staged + count) * outputs;
-    if !rounding.simple || !inputs || !room || rows.len() > MAX_HEIGHT || !fits(weights, channels, tile.depth)
-    {
+    let patches = staged + count;
+    let room = outputs > 0 && staged < ROWS && y.len() + stride >= patches * stride + outputs;
+    if !rounding.simple || !inputs || !room || rows.len() > MAX_HEIGHT || !factors.fit(channels, tile.depth) {
         return None;
     }
     // Rows that can be widened where they lie.
@@ -276,44 +276,54 @@ pub(super) fn windows(
     let direct = !plain && rows.iter().all(|row| !row.is_empty());
     let mut seen = [core::ptr::null(); MAX_HEIGHT];
     seen.iter_mut().zip(rows).for_each(|(seen, row)| *seen = row.as_ptr());
+    let product =
+        Product { x: tile.bytes.as_mut_ptr().cast(), depth: tile.depth, factors, channels, rounding };
     let (mut place, mut staged, mut next) = (y.as_mut_ptr(), staged, 0);
+    // SAFETY: windows that lie inside and all outputs were found to be there, everything else long enough. The windows are read
+    // before their outputs are written.
+    let staged_tile = |place: *mut i8, patches: usize| unsafe {
+        if plain {
+            widen(tile);
+        }
+        product.write(None, (place, stride * 1.min(patches - 1), stride * (patches - 1)));
+    };
     while next < count {
         let from = from + (next * step) as isize;
         let inside = match length.checked_sub(from.max(0) as usize + len) {
             Some(rest) if from >= 0 && staged == 0 => rest.checked_div(step).unwrap_or(0) + 1,
             _ => 0,
         };
-        let whole =
-            if direct { inside.min(count - next) / ROWS } else { (inside.min(count - next) / ROWS).min(1) };
-        let product =
-            Product { x: tile.bytes.as_mut_ptr().cast(), depth: tile.depth, weights, channels, rounding };
-        // SAFETY: windows that lie inside and all outputs were found to be there, everything else long enough. The windows are
-        // read before their outputs are written.
-        unsafe {
-            if whole > 0 && direct {
-                let from = from as usize;
-                let windows = Some(Inside { rows: &seen, height: rows.len(), from, step, len, count: whole });
-                product.write(windows, (place, outputs, 2 * outputs));
-                place = place.wrapping_add(whole * ROWS * outputs);
-                next += whole * ROWS;
-                continue;
-            }
-            if whole > 0 {
-                stage_rows(tile, rows, from as usize, (step, len), outside);
-                (staged, next) = (ROWS, next + ROWS);
-            } else {
-                stage_window(tile, staged, &Windows { from, ..windows }, length);
-                (staged, next) = (staged + 1, next + 1);
-            }
+        let tiles = inside.min(count - next) / ROWS;
+        if tiles == 0 {
+            // SAFETY: as above.
+            unsafe { stage_window(tile, staged, &Windows { from, ..windows }, length) };
+            (staged, next) = (staged + 1, next + 1);
             if staged == ROWS {
-                if plain {
-                    widen(tile);
-                }
-                product.write(None, (place, outputs, 2 * outputs));
-                place = place.wrapping_add(ROWS * outputs);
+                staged_tile(place, ROWS);
+                place = place.wrapping_add(ROWS * stride);
                 staged = 0;
             }
+            continue;
         }
+        let from = from as usize;
+        if direct {
+            let windows = Some(Inside { rows: &seen, height: rows.len(), from, step, len, count: tiles });
+            // SAFETY: as above.
+            unsafe { product.write(windows, (place, stride, 2 * stride)) };
+        } else {
+            for tile_index in 0..tiles {
+                let (first, place) = (tile_index * ROWS, place.wrapping_add(tile_index * ROWS * stride));
+                // SAFETY: as above.
+                unsafe { stage_rows(tile, rows, from + first * step, (step, len), outside) };
+                staged_tile(place, ROWS);
+            }
+        }
+        place = place.wrapping_add(tiles * ROWS * stride);
+        next += tiles * ROWS;
+    }
+    if last && staged > 0 {
+        staged_tile(place, staged);
+        staged = 0;
     }
     Some(staged)
 }
@@ -412,12 +422,39 @@ unsafe fn pad_1(to: *mut u32, groups: usize, pair: u32) -> *mut u32 {
     to.wrapping_add(groups * ROWS * 2)
 }
 
+/// What patches are multiplied with, in blocks of two channels by four inputs.
+#[cfg(mixel_dsp)]
+#[derive(Clone, Copy)]
+pub(super) enum Factors<'a> {
+    /// Weights of the plan.
+    Bytes(In<'a, i8>),
+    /// Values of 16 bits: of each block inputs 0 and 2 of both channels, then inputs 1 and 3, two in a word.
+    #[cfg(not(mixel_helium))]
+    Halves(In<'a, u32>),
+}
+
+#[cfg(mixel_dsp)]
+impl Factors<'_> {
+    /// Whether they and the scales are there for all channels of inputs of `depth` values.
+    fn fit(&self, channels: &Channels<'_>, depth: usize) -> bool {
+        match *self {
+            Self::Bytes(weights) => fits(weights, channels, depth),
+            #[cfg(not(mixel_helium))]
+            Self::Halves(halves) => {
+                let count = channels.bias.len();
+                let scales = channels.multiplier.len() >= count && channels.shift.len() >= count;
+                scales && halves.len() * 2 >= count.next_multiple_of(2) * depth.next_multiple_of(4)
+            }
+        }
+    }
+}
+
 /// What the patches of tiles are multiplied with, and where they are staged.
 #[cfg(mixel_dsp)]
 struct Product<'a> {
     x: *mut u32,
     depth: usize,
-    weights: In<'a, i8>,
+    factors: Factors<'a>,
     channels: &'a Channels<'a>,
     rounding: Rounding,
 }
@@ -444,33 +481,42 @@ impl Product<'_> {
     /// `x` has room for three patches of `depth` values, at least one; weights and channels fit; the windows are there, and `y` is
     /// valid for the writes. Patches that are not there are read as they are left in the tile.
     unsafe fn write(&self, windows: Option<Inside<'_>>, (y, second, third): (*mut i8, usize, usize)) {
-        let Self { x, depth, weights, channels, rounding } = self;
+        let Self { x, depth, factors, channels, rounding } = self;
         let none =
             Inside { rows: &[core::ptr::null(); MAX_HEIGHT], height: 0, from: 0, step: 0, len: 0, count: 1 };
         let Inside { rows, height, from, step, len, count } = windows.unwrap_or(none);
         let (x, outputs) = (*x, channels.bias.len());
+        let tiles = super::armv7em::Tiles {
+            x,
+            end: x.wrapping_add(depth.div_ceil(4) * ROWS * 2),
+            rows: rows.as_ptr(),
+            height,
+            step,
+            groups: len / 4,
+            from,
+            count,
+            w: match factors {
+                Factors::Bytes(weights) => weights.as_ptr().cast(),
+                #[cfg(not(mixel_helium))]
+                Factors::Halves(halves) => halves.as_ptr(),
+            },
+            bias: channels.bias.as_ptr(),
+            multiplier: channels.multiplier.as_ptr(),
+            shift: channels.shift.as_ptr(),
+            y,
+            even: outputs & !1,
+            second,
+            third,
+            zero_point: rounding.clamp.zero_point,
+            odd: outputs & 1,
+        };
         // SAFETY: the caller's; groups of four inputs are six words.
         unsafe {
-            super::armv7em::tiles(super::armv7em::Tiles {
-                x,
-                end: x.wrapping_add(depth.div_ceil(4) * ROWS * 2),
-                rows: rows.as_ptr(),
-                height,
-                step,
-                groups: len / 4,
-                from,
-                count,
-                w: weights.as_ptr().cast(),
-                bias: channels.bias.as_ptr(),
-                multiplier: channels.multiplier.as_ptr(),
-                shift: channels.shift.as_ptr(),
-                y,
-                even: outputs & !1,
-                second,
-                third,
-                zero_point: rounding.clamp.zero_point,
-                odd: outputs & 1,
-            });
+            match factors {
+                Factors::Bytes(_) => super::armv7em::tiles(tiles),
+                #[cfg(not(mixel_helium))]
+                Factors::Halves(_) => super::armv7em::tiles_of_halves(tiles),
+            }
         }
     }
 }
@@ -504,7 +550,8 @@ pub(super) fn outputs<Y: Quantized>(
             let places = (y.as_mut_ptr().cast(), stride * 1.min(rows - 1), stride * (rows - 1));
             // It is only read, as no windows are staged.
             let x = x.cast_mut();
-            Product { x, depth: patches.depth, weights, channels, rounding }.write(None, places);
+            Product { x, depth: patches.depth, factors: Factors::Bytes(weights), channels, rounding }
+                .write(None, places);
         }
         return true;
     }

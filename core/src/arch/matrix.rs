@@ -64,6 +64,8 @@ pub struct Windows<'r, 'a, X> {
     pub count: usize,
     /// The value outside of the image.
     pub outside: X,
+    /// Whether no other windows follow.
+    pub last: bool,
 }
 
 /// How sums become outputs.
@@ -174,8 +176,8 @@ pub trait Lane: Quantized {
     }
 
     /// Outputs of windows, one after the other, in a loop of the layout's through `tile`, whose first `staged` patches are there
-    /// already; `y` begins with theirs. How many patches are left staged, which are too few for a tile; none, with nothing done,
-    /// when the layout has no such loop, whatever the windows.
+    /// already; `y` begins with theirs. How many patches are left staged for the windows that follow, too few for a tile;
+    /// none, with nothing done, when the layout has no such loop, whatever the windows.
     fn windows<Y: Quantized>(
         _windows: Windows<'_, '_, Self>,
         _tile: (&Staging<'_>, usize),
@@ -328,7 +330,8 @@ impl Lane for i8 {
         y: Out<'_, Y>,
     ) -> Option<usize> {
         let there = tile.0.layout == Layout::ArmDsp && size_of::<Y>() == 1;
-        there.then(|| dsp::windows(windows, tile, weights, channels, rounding, y.cast())).flatten()
+        let (factors, y) = (dsp::Factors::Bytes(weights), (y.cast(), channels.bias.len()));
+        there.then(|| dsp::windows(windows, tile, factors, channels, rounding, y)).flatten()
     }
 
     fn tile(

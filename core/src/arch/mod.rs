@@ -16,6 +16,8 @@ mod dsp_depthwise;
 #[cfg(all(mixel_dsp, not(mixel_helium)))]
 mod dsp_elementwise;
 mod dsp_int4;
+#[cfg(any(all(mixel_dsp, not(mixel_helium)), not(target_os = "none")))]
+pub mod dsp_matmul;
 #[cfg(not(target_os = "none"))]
 pub mod elements;
 pub mod elementwise;
@@ -28,6 +30,7 @@ pub mod int4;
 pub mod matrix;
 pub mod moving;
 pub mod normal;
+pub mod planes;
 pub mod pool;
 mod portable;
 pub mod product;
@@ -38,7 +41,6 @@ pub mod view;
 mod x86;
 
 pub use backend::Backend;
-pub(crate) use dsp::lanes::dot as pair_dot;
 pub use view::fill;
 
 /// Which weight layouts this build accepts. A plan packed for another one is refused at load.

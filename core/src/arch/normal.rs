@@ -1,6 +1,8 @@
 //! Loops over int8 rows of layer norm and softmax for machines that have a shorter way than the common one: none or false, with
 //! nothing done, on others.
 
+#![allow(unsafe_code)]
+
 use super::view::{In, Out};
 use crate::kernels::requant::Clamp;
 
@@ -33,21 +35,63 @@ pub fn moments(x: In<'_, i8>) -> Option<(i32, i32)> {
     if x.len() <= 1 << 16 {
         return Some(super::helium::normal::moments(x));
     }
+    #[cfg(all(mixel_dsp, not(mixel_helium)))]
+    if x.len() <= 1 << 16 {
+        return Some(moments_of_words(x));
+    }
     let _ = x;
     None
+}
+
+/// Four elements at a time: 2 widenings and 4 dual multiplications.
+#[cfg(all(mixel_dsp, not(mixel_helium)))]
+#[inline(always)]
+fn moments_of_words(x: In<'_, i8>) -> (i32, i32) {
+    use super::dsp::lanes::{dot, even, odd};
+    let (mut sum, mut squares, words) = (0, 0, x.len() / 4);
+    for index in 0..words {
+        // SAFETY: all of the word lies in the window; these processors have words at any address.
+        let word = unsafe { x.as_ptr().cast::<u32>().add(index).read_unaligned() };
+        let (even, odd) = (even(word), odd(word));
+        sum = dot(odd, 0x1_0001, dot(even, 0x1_0001, sum));
+        squares = dot(odd, odd, dot(even, even, squares));
+    }
+    (words * 4..x.len())
+        .map(|index| x.get(index) as i32)
+        .fold((sum, squares), |(sum, squares), x| (sum + x, squares + x * x))
 }
 
 /// `clamp(zero point + round((high(high(factor * x - sum, inverse), gamma) + beta) / 2^shift))` of as many elements as `y` takes.
 #[inline]
 pub fn affine(x: In<'_, i8>, y: Out<'_, i8>, row: &Affine<'_>) -> bool {
-    let there = cfg!(mixel_helium)
-        && [x.len(), row.gamma.len(), row.beta.len()].into_iter().all(|len| len >= y.len());
+    let complete = [x.len(), row.gamma.len(), row.beta.len()].into_iter().all(|len| len >= y.len());
     #[cfg(mixel_helium)]
-    if there {
+    if complete {
         super::helium::normal::affine(x, y, row);
+        return true;
     }
-    let _ = (row.shift, row.clamp, row.standard);
-    there
+    #[cfg(all(mixel_dsp, not(mixel_helium)))]
+    if complete && !y.is_empty() && row.clamp == Clamp::full::<i8>(row.clamp.zero_point) {
+        let [count, sum, inverse] = row.standard;
+        // SAFETY: there are as many elements, gains and offsets as results.
+        unsafe {
+            super::armv7em::affine(super::armv7em::AffineRow {
+                x: x.as_ptr(),
+                y: y.as_mut_ptr(),
+                gamma: row.gamma.as_ptr(),
+                beta: row.beta.as_ptr(),
+                end: x.as_ptr().add(y.len()),
+                count,
+                less: sum.wrapping_neg(),
+                inverse,
+                shift: row.shift as u32,
+                zero_point: row.clamp.zero_point,
+            });
+        }
+        return true;
+    }
+    let _ = (complete, row.shift, row.clamp, row.standard);
+    false
 }
 
 /// The largest of the elements of `x` that are `stride` apart, and the sum of all their weights.

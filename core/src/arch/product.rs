@@ -2,13 +2,32 @@
 #![allow(unsafe_code)]
 
 use super::view::{In, Out};
-use crate::kernels::requant::{Channels, Clamp, Quantized};
+use crate::kernels::requant::{Channels, Clamp, Quantized, Scale};
 
 /// Sums that are kept at once: what a Cortex-M's registers hold, or a vector register on larger machines.
 pub const LANES: usize = if cfg!(target_os = "none") { 4 } else { 16 };
 
 /// Channels of weight rows that are added at once.
 pub const CHANNELS: usize = if cfg!(mixel_helium) { 32 } else { LANES };
+
+/// Two matrices of activations to multiply.
+#[derive(Clone, Copy)]
+pub struct Matrices<'a> {
+    /// `[rows][depth]`, and the elements from a row to the next.
+    pub a: (In<'a, i8>, usize),
+    /// Its zero point.
+    pub zero_a: i32,
+    /// Second operand, and the elements from one value of a column to the next, and from column to column.
+    pub b: (In<'a, i8>, [usize; 2]),
+    /// Its zero point.
+    pub zero_b: i32,
+    /// Rows, depth, columns.
+    pub sizes: [usize; 3],
+    /// Factor of the sums.
+    pub scale: Scale,
+    /// Zero point and range of the results.
+    pub clamp: Clamp,
+}
 
 /// Sum of `(a[i] - zero_a) * (b[i] - zero_b)` over the shorter of both windows.
 #[inline]

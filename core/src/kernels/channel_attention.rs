@@ -9,7 +9,7 @@ use super::fixed::{power_of_half, reciprocal_root};
 use super::requant::{Clamp, Scale};
 use super::softmax::{self, Divisor};
 use super::{Kernel, OpKind, Run};
-use crate::arch::pair_dot;
+use crate::arch::planes::{self, POSITIONS, products, spread, squares};
 use crate::arch::view::{In, Out};
 use crate::plan::cursor::Cursor;
 use crate::plan::write::{self, Constant};
@@ -30,8 +30,6 @@ pub struct CosineSoftmax;
 const SQUARES: usize = 2;
 /// Words of a sum.
 const WORDS: usize = 2;
-/// Positions that are spread into planes of channels together, an even number; 32 bits hold their products, 255^2 each.
-const BLOCK: usize = 32;
 
 /// Channels and channels of a head that sums of this shape are for.
 fn channels(sums: &Tensor) -> Result<(usize, usize), Fault> {
@@ -79,61 +77,92 @@ impl Kernel for Gram {
         let positions = q.outer();
         let planes = plane_bytes(channels);
         let (q, k, sums) = (run.read::<i8>(&q), run.read::<i8>(&k), run.write::<i32>(&sums));
-        let scratch = [0, planes].map(|from| run.scratch::<i16>(from, planes / 2));
+        let scratch = [0, planes].map(|from| run.scratch::<u32>(from, planes / 4));
         if !run.operator().resumed() {
             sums.fill(0);
         }
         let mut from = 0;
         while from < positions {
-            let count = BLOCK.min(positions - from);
+            let count = POSITIONS.min(positions - from);
             for ((x, zero), planes) in [q, k].into_iter().zip(zeros).zip(scratch) {
                 spread(x.window(from * channels, count * channels), channels, zero, planes);
             }
-            let plane = |of: usize, channel: usize| {
-                scratch.get(of).map_or(In::new(&[]), |planes| {
-                    planes.reader().cast().window(channel * BLOCK / 2, count.div_ceil(2))
-                })
+            let block = Block {
+                planes: scratch.map(|planes| planes.reader()),
+                words: count.div_ceil(2),
+                width,
+                sums,
             };
-            for channel in 0..channels {
-                let (head, query, key) = (channel / width * width, plane(0, channel), plane(1, channel));
-                let row = sums.window(channel * (width + SQUARES) * WORDS, (width + SQUARES) * WORDS);
-                for partner in 0..width {
-                    add(row, partner, dot(query, plane(1, head + partner)));
+            for head in (0..channels).step_by(width) {
+                for query in (0..width).step_by(2) {
+                    block.queries(head, query);
                 }
-                add(row, width, dot(query, query));
-                add(row, width + 1, dot(key, key));
+            }
+            for side in [0, 1] {
+                let rest = channels & !3;
+                (0..rest).step_by(4).for_each(|channel| block.squares::<4>(side, channel));
+                (rest..channels).for_each(|channel| block.squares::<1>(side, channel));
             }
             from += count;
         }
     }
 }
 
-/// Bytes of the planes of one side.
-fn plane_bytes(channels: usize) -> usize {
-    channels * BLOCK * 2
+/// Positions whose products are added to the sums.
+struct Block<'a> {
+    /// Planes of queries and of keys.
+    planes: [In<'a, u32>; 2],
+    /// Words of a plane that are set.
+    words: usize,
+    /// Channels of a head.
+    width: usize,
+    sums: Out<'a, i32>,
 }
 
-/// Sets the plane of each channel to its elements without the zero point, and what is behind them in a pair to zero.
-fn spread(x: In<'_, i8>, channels: usize, zero: i32, planes: Out<'_, i16>) {
-    let count = x.len().checked_div(channels).unwrap_or(0);
-    for channel in 0..channels {
-        let plane = planes.window(channel * BLOCK, BLOCK);
-        plane.set(count, 0);
-        let mut at = channel;
-        for position in 0..count {
-            plane.set(position, (x.get(at) as i32 - zero) as i16);
-            at += channels;
+impl Block<'_> {
+    fn plane(&self, side: usize, channel: usize) -> In<'_, u32> {
+        let [queries, keys] = self.planes;
+        let planes = if side == 0 { queries } else { keys };
+        planes.window(channel * planes::WORDS, planes.len())
+    }
+
+    fn add(&self, channel: usize, number: usize, value: i32) {
+        let numbers = (self.width + SQUARES) * WORDS;
+        add(self.sums.window(channel * numbers, numbers), number, value as i64);
+    }
+
+    /// The products of two queries, or of the last one, with the keys of their head.
+    fn queries(&self, head: usize, query: usize) {
+        let (two, mut key) = (query + 2 <= self.width, 0);
+        while key < self.width {
+            let four = key + 4 <= self.width;
+            match (two, four) {
+                (true, true) => self.products::<2, 4>(head, query, key),
+                (true, false) => self.products::<2, 1>(head, query, key),
+                (false, true) => self.products::<1, 4>(head, query, key),
+                (false, false) => self.products::<1, 1>(head, query, key),
+            }
+            key += if four { 4 } else { 1 };
         }
     }
+
+    fn products<const Q: usize, const K: usize>(&self, head: usize, query: usize, key: usize) {
+        let sums: [[i32; K]; Q] =
+            products(self.plane(0, head + query), self.plane(1, head + key), self.words);
+        for (at, sums) in sums.into_iter().enumerate() {
+            sums.into_iter().enumerate().for_each(|(of, sum)| self.add(head + query + at, key + of, sum));
+        }
+    }
+
+    fn squares<const N: usize>(&self, side: usize, channel: usize) {
+        let sums: [i32; N] = squares(self.plane(side, channel), self.words);
+        sums.into_iter().enumerate().for_each(|(at, sum)| self.add(channel + at, self.width + side, sum));
+    }
 }
 
-/// Sum of the products of two planes, two at a time.
-fn dot(a: In<'_, u32>, b: In<'_, u32>) -> i64 {
-    let mut sum = 0i32;
-    for pair in 0..a.len().min(b.len()) {
-        sum = pair_dot(a.get(pair), b.get(pair), sum);
-    }
-    sum as i64
+/// Bytes of the planes of one side.
+fn plane_bytes(channels: usize) -> usize {
+    channels * POSITIONS * 2
 }
 
 fn add(row: Out<'_, i32>, number: usize, value: i64) {

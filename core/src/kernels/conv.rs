@@ -212,16 +212,11 @@ fn run<X: Lane, Y: Quantized, W: Weights>(run: &Run<'_>) {
             rows.advance(top);
             let seen = Seen::new(window, &rows, top, width * channels);
             let row = n * out_image + oy * out_length;
-            if let Some(windows) = seen.windows(window, &tile, out_width, (channels, outside)) {
+            let last = !goes_on || oy + 1 == out_height;
+            if let Some(windows) = seen.windows(window, &tile, (out_width, last), (channels, outside)) {
                 let place = y.window(row - staged * out_channels, (staged + out_width) * out_channels);
                 if let Some(left) = matrix.apply_windows::<X, Y>(rounding, windows, (&tile, staged), place) {
                     staged = left;
-                    if staged > 0 && (!goes_on || oy + 1 == out_height) {
-                        let place =
-                            y.window(row + (out_width - staged) * out_channels, staged * out_channels);
-                        matrix.apply_tile::<X, Y>((0, rounding), (&tile, staged), place, out_channels);
-                        staged = 0;
-                    }
                     continue;
                 }
             }
@@ -230,7 +225,7 @@ fn run<X: Lane, Y: Quantized, W: Weights>(run: &Run<'_>) {
                 let count = (most - staged).min(out_width - ox);
                 let end = row + (ox + count) * out_channels;
                 let total = staged + count;
-                let full = total == most || !goes_on || (oy + 1 == out_height && ox + count == out_width);
+                let full = total == most || !goes_on || (last && ox + count == out_width);
                 let y = y.window(end - total * out_channels, total * out_channels);
                 for group in 0..matrix.groups {
                     let gather = Gather {
@@ -280,12 +275,12 @@ impl<'r, 'a, X: Lane> Seen<'r, 'a, X> {
         seen
     }
 
-    /// The windows of a row of `count` outputs, if each of their rows lies together.
+    /// The windows of a row of `count` outputs, which may be the `last` ones, if each of their rows lies together.
     fn windows(
         &self,
         window: &Window,
         tile: &Staging<'_>,
-        count: usize,
+        (count, last): (usize, bool),
         (channels, outside): (usize, X),
     ) -> Option<Windows<'_, 'a, X>> {
         let [kernel_height, kernel_width] = window.kernel.map(usize::from);
@@ -293,7 +288,7 @@ impl<'r, 'a, X: Lane> Seen<'r, 'a, X> {
         let rows = self.table.get(..kernel_height).filter(|_| together)?;
         let from = window.start(1, 0) * channels as isize;
         let (step, len) = (window.stride[1] as usize * channels, kernel_width * channels);
-        Some(Windows { rows, from, step, len, count, outside })
+        Some(Windows { rows, from, step, len, count, outside, last })
     }
 
     /// The row of the image at kernel row `ky`, which is one of those inside.

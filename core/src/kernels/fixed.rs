@@ -29,15 +29,17 @@ pub fn reciprocal(m: u32) -> u32 {
 pub fn reciprocal_root(value: u64) -> (i32, u8) {
     let value = value.max(1);
     let even = value.leading_zeros() & !1;
-    let x = (value << even >> 32) as u32 as u64;
-    // x is 1/4 to 1 in Q32, y is 2 to 1 in Q30; the line is 2.133 - 1.219 x.
-    let mut y = 2_290_000_000 - ((x * 78) >> 8);
+    let x = (value << even >> 32) as u32;
+    let product = |a: u32, b: u32| a as u64 * b as u64;
+    // x is 1/4 to 1 in Q32, y is 2 to 1 in Q30; the line is 2.133 - 1.219 x. Behind the first step y is at most the root, so that
+    // squares and products shifted down fit 32 bits.
+    let mut y = 2_290_000_000 - (product(x, 78) >> 8) as u32;
     for _ in 0..4 {
-        let square = (y * y) >> 31;
-        let rest = (3u64 << 29).saturating_sub((x * square) >> 32);
-        y = (y * rest) >> 30;
+        let square = (product(y, y) >> 31) as u32;
+        let rest = (3u32 << 29).saturating_sub((product(x, square) >> 32) as u32);
+        y = (product(y, rest) >> 30) as u32;
     }
-    (y.min(i32::MAX as u64) as i32, (62 - even / 2) as u8)
+    (y.min(i32::MAX as u32) as i32, (62 - even / 2) as u8)
 }
 
 /// Fraction bits of what [`power_of_half`] takes.

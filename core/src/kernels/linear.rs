@@ -124,13 +124,10 @@ fn run<X: Lane, Y: Quantized, W: Weights>(run: &Run<'_>) {
     let tile = Staging { layout, bytes, depth, run: depth };
     for (first, count) in input.row_spans(run.rows()) {
         let rows = [x.window(first * depth, count * depth)];
-        let windows = Windows { rows: &rows, from: 0, step: depth, len: depth, count, outside: X::narrow(0) };
+        let outside = X::narrow(0);
+        let windows = Windows { rows: &rows, from: 0, step: depth, len: depth, count, outside, last: true };
         let place = y.window(first * outputs, count * outputs);
-        if let Some(left) = matrix.apply_windows::<X, Y>(rounding, windows, (&tile, 0), place) {
-            if left > 0 {
-                let place = place.window((count - left) * outputs, left * outputs);
-                matrix.apply_tile::<X, Y>((0, rounding), (&tile, left), place, outputs);
-            }
+        if matrix.apply_windows::<X, Y>(rounding, windows, (&tile, 0), place).is_some() {
             continue;
         }
         let mut done = 0;

@@ -7,7 +7,8 @@ use super::Run;
 use super::requant::{Channel, Clamp, Quantized, Scale};
 use super::wide::narrow_and_wide;
 use crate::arch::matrix::Lane;
-use crate::arch::product::{LANES, combine, dot, dots};
+use crate::arch::product::{LANES, Matrices, combine, dot, dots};
+use crate::arch::view::Out;
 use crate::plan::write;
 use crate::plan::{DType, Fault, Operator, Tensor};
 
@@ -103,36 +104,31 @@ fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
     let (rows, zeros) = (run.rows(), (a.zero_point, b.zero_point));
     let [batches, heads, m, k] = a.dims_with(rows);
     // With one second operand for all, their rows are those of one matrix.
-    let one = b.dims[..2] == [1, 1] && a.dynamic & 0b0100 == 0;
+    let one = b.dims[..2] == [1, 1] && m == a.dims[2] as usize;
     let [batches, heads, m] = if one { [1, 1, batches * heads * m] } else { [batches, heads, m] };
     let n = y.dims_with(rows)[3];
     let finish = Channel { bias: 0, scale: product.scale };
     let (a_values, b_values, out) = (run.read::<X>(&a), run.read::<X>(&b), run.write::<Y>(&y));
     let [a_row, b_row, y_row] = [&a, &b, &y].map(Tensor::inner);
-    let [a_matrix, b_matrix, y_matrix] = [&a, &b, &y].map(|tensor| tensor.dims[2] as usize * tensor.inner());
+    let b_matrix = b.dims[2] as usize * b_row;
+    let [a_matrix, y_matrix] = [&a, &y].map(|tensor| tensor.elements() / (batches * heads).max(1));
     for batch in 0..batches {
         for head in 0..heads {
             let index = batch * heads + head;
             let b_index =
                 batch.min(b.dims[0] as usize - 1) * b.dims[1] as usize + head.min(b.dims[1] as usize - 1);
             let b = b_values.window(b_index * b_matrix, b_matrix);
-            #[cfg(mixel_columns)]
-            if by_columns(run.operator()) {
-                use crate::arch::helium::matmul;
-                let matrices = matmul::Product {
-                    a: (a_values.window(index * a_matrix, a_matrix).cast(), a_row),
-                    zero_a: zeros.0,
-                    b: (b.cast(), if product.transposed { [1, b_row] } else { [b_row, 1] }),
-                    zero_b: zeros.1,
-                    sizes: [m, k, n],
-                    scale: product.scale,
-                    clamp: product.clamp,
-                };
-                let scratch = run.scratch(0, matmul::bytes(a_row, y_row) / size_of::<i32>());
-                let y = out.window(index * y_matrix, y_matrix);
-                if matmul::multiply(&matrices, scratch, (y.cast(), y_row)) {
-                    continue;
-                }
+            let matrices = Matrices {
+                a: (a_values.window(index * a_matrix, a_matrix).cast(), a_row),
+                zero_a: zeros.0,
+                b: (b.cast(), if product.transposed { [1, b_row] } else { [b_row, 1] }),
+                zero_b: zeros.1,
+                sizes: [m, k, n],
+                scale: product.scale,
+                clamp: product.clamp,
+            };
+            if by_layout(run, &matrices, (a_row, y_row), out.window(index * y_matrix, y_matrix).cast()) {
+                continue;
             }
             for row in 0..m {
                 let a = a_values.window(index * a_matrix + row * a_row, k);
@@ -167,21 +163,58 @@ fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
     }
 }
 
-/// The second operand in the Helium layout's order of weights.
-fn scratch(operator: &Operator<'_>) -> usize {
+/// The product by the layout's own way, if it has one: of 8 bits, for Arm DSP and Helium.
+#[inline]
+fn by_layout(
+    run: &Run<'_>,
+    matrices: &Matrices<'_>,
+    (depth, columns): (usize, usize),
+    y: Out<'_, i8>,
+) -> bool {
+    let _ = (run, matrices, depth, columns, y);
     #[cfg(mixel_columns)]
-    if let (true, Ok((a, _, y))) = (by_columns(operator), operator.binary()) {
+    if by_columns(run.operator()) {
+        use crate::arch::helium::matmul;
+        let Matrices { a, zero_a, b, zero_b, sizes, scale, clamp } = *matrices;
+        let product = matmul::Product { a, zero_a, b, zero_b, sizes, scale, clamp };
+        let scratch = run.scratch(0, matmul::bytes(depth, columns) / size_of::<i32>());
+        return matmul::multiply(&product, scratch, (y, columns));
+    }
+    #[cfg(any(all(mixel_dsp, not(mixel_helium)), not(target_os = "none")))]
+    if by_tiles(run.operator()) {
+        use crate::arch::dsp_matmul;
+        let scratch = run.scratch(0, dsp_matmul::bytes(depth, columns));
+        return dsp_matmul::multiply(matrices, scratch, (y, columns));
+    }
+    false
+}
+
+/// The second operand in the layout's order of weights.
+fn scratch(operator: &Operator<'_>) -> usize {
+    let Ok((a, _, y)) = operator.binary() else { return 0 };
+    #[cfg(mixel_columns)]
+    if by_columns(operator) {
         return crate::arch::helium::matmul::bytes(a.inner(), y.inner());
     }
-    let _ = operator;
+    #[cfg(any(all(mixel_dsp, not(mixel_helium)), not(target_os = "none")))]
+    if by_tiles(operator) {
+        return crate::arch::dsp_matmul::bytes(a.inner(), y.inner());
+    }
+    let _ = (a, y);
     0
 }
 
-/// Whether the layout has a product of its own: of 8 bits, for Helium.
+/// Whether it is a product of 8 bits in the order of Helium.
 #[cfg(mixel_columns)]
 fn by_columns(operator: &Operator<'_>) -> bool {
     let narrow = operator.kind == super::OpKind::MatMul;
     narrow && operator.plan().layout().matrix().by_columns
+}
+
+/// Whether it is a product of 8 bits in the order of Arm DSP.
+#[cfg(any(all(mixel_dsp, not(mixel_helium)), not(target_os = "none")))]
+fn by_tiles(operator: &Operator<'_>) -> bool {
+    operator.kind == super::OpKind::MatMul && operator.plan().layout() == crate::pack::Layout::ArmDsp
 }
 
 narrow_and_wide!(MatMul, MatMul16, scratch, |_| 0);

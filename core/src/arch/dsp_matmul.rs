@@ -1,0 +1,89 @@
+//! Products of two activations in the Arm DSP layout: the second operand is brought into the order of weights first, once for all
+//! rows of the first one. Without its zero point a value takes 9 bits, so they become halves, which need no widening later.
+#![allow(unsafe_code)]
+
+use super::dsp;
+use super::matrix::{Rounding, Staging};
+use super::product::Matrices;
+use super::view::Out;
+use crate::kernels::requant::Channels;
+use crate::pack::Layout;
+
+/// Bytes of scratch memory for a second operand of `depth` rows and `columns` columns: biases, multipliers, packed columns, the tile,
+/// shifts.
+pub fn bytes(depth: usize, columns: usize) -> usize {
+    columns * 9 + packed_bytes(depth, columns) + dsp::tile_bytes(depth, depth)
+}
+
+fn packed_bytes(depth: usize, columns: usize) -> usize {
+    columns.next_multiple_of(2) * depth.next_multiple_of(4) * 2
+}
+
+/// Where value `at` of a packed column lies.
+#[inline(always)]
+fn place(depth: usize, column: usize, at: usize) -> usize {
+    let block = depth.next_multiple_of(4) * 2;
+    column / 2 * block + at / 4 * 8 + at % 2 * 4 + column % 2 * 2 + at % 4 / 2
+}
+
+/// Results `[rows][columns]`, rows `stride` apart. Nothing that counts happens, and false comes back, when there are too few rows
+/// for a tile, the scale is an unusual one, or something is too short.
+pub fn multiply(matrices: &Matrices<'_>, scratch: Out<'_, u8>, y: (Out<'_, i8>, usize)) -> bool {
+    let Matrices { a: (a, a_row), zero_a, b: (b, [down, across]), zero_b, sizes, scale, clamp } = *matrices;
+    let [rows, depth, columns] = sizes;
+    let reach = depth.saturating_sub(1) * down + columns.saturating_sub(1) * across;
+    let whole = rows >= dsp::ROWS && depth >= 4 && columns > 0;
+    if !whole || b.len() <= reach || scratch.len() < bytes(depth, columns) {
+        return false;
+    }
+    let (packed, tile) = (packed_bytes(depth, columns), dsp::tile_bytes(depth, depth));
+    let biases = scratch.window(0, columns * 4).cast::<i32>();
+    let multipliers = scratch.window(columns * 4, columns * 4).cast::<i32>();
+    let halves = scratch.window(columns * 8, packed).cast::<i16>();
+    let tile = scratch.window(columns * 8 + packed, tile);
+    let shifts = scratch.window(columns * 8 + packed + tile.len(), columns);
+    if biases.len() < columns || multipliers.len() < columns || halves.len() * 2 < packed {
+        return false;
+    }
+    for column in 0..columns {
+        let mut sum = 0i32;
+        for at in 0..depth {
+            // SAFETY: the reach of the last value of the last column lies in `b`, all places in the halves.
+            unsafe {
+                let value = *b.as_ptr().add(at * down + column * across) as i32 - zero_b;
+                halves.as_mut_ptr().add(place(depth, column, at)).write(value as i16);
+                sum = sum.wrapping_add(value);
+            }
+        }
+        (depth..depth.next_multiple_of(4)).for_each(|at| halves.set(place(depth, column, at), 0));
+        biases.set(column, sum.wrapping_mul(zero_a).wrapping_neg());
+    }
+    multipliers.fill(scale.multiplier);
+    super::fill(shifts, scale.shift);
+    let channels =
+        Channels { bias: biases.reader(), multiplier: multipliers.reader(), shift: shifts.reader() };
+    let staging = Staging { layout: Layout::ArmDsp, bytes: tile, depth, run: depth };
+    let a = a.window(0, (rows - 1) * a_row + depth);
+    let halves = halves.reader();
+    #[cfg(mixel_dsp)]
+    {
+        use super::matrix::Windows;
+        let rounding = Rounding::new(&channels, clamp);
+        let windows =
+            Windows { rows: &[a], from: 0, step: a_row, len: depth, count: rows, outside: 0, last: true };
+        let factors = dsp::Factors::Halves(halves.cast());
+        dsp::windows(windows, (&staging, 0), factors, &channels, rounding, y).is_some()
+    }
+    #[cfg(not(mixel_dsp))]
+    {
+        let _ = (staging.bytes, Rounding::new);
+        for (row, column) in (0..rows * columns).map(|index| (index / columns, index % columns)) {
+            let sum = (0..depth).fold(0i32, |sum, at| {
+                let half = halves.get(place(depth, column, at)) as i32;
+                sum.wrapping_add((a.get(row * a_row + at) as i32).wrapping_mul(half))
+            });
+            y.0.set(row * y.1 + column, channels.finish(column, sum, clamp));
+        }
+        true
+    }
+}
