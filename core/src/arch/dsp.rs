@@ -264,18 +264,16 @@ pub(super) fn windows(
     (y, stride): (Out<'_, i8>, usize),
 ) -> Option<usize> {
     let Windows { rows, from, step, len, count, outside, last } = windows;
-    let (outputs, length) = (channels.bias.len(), length(rows)?);
+    let (outputs, seen) = (channels.bias.len(), Seen::new(rows)?);
     let inputs = len >= 4 && rows.len() * len == tile.depth && has_room(tile, tile.depth);
     let patches = staged + count;
     let room = outputs > 0 && staged < ROWS && y.len() + stride >= patches * stride + outputs;
-    if !rounding.simple || !inputs || !room || rows.len() > MAX_HEIGHT || !factors.fit(channels, tile.depth) {
+    if !rounding.simple || !inputs || !room || !factors.fit(channels, tile.depth) {
         return None;
     }
     // Rows that can be widened where they lie.
     let plain = plain(tile.run);
     let direct = !plain && rows.iter().all(|row| !row.is_empty());
-    let mut seen = [core::ptr::null(); MAX_HEIGHT];
-    seen.iter_mut().zip(rows).for_each(|(seen, row)| *seen = row.as_ptr());
     let product =
         Product { x: tile.bytes.as_mut_ptr().cast(), depth: tile.depth, factors, channels, rounding };
     let (mut place, mut staged, mut next) = (y.as_mut_ptr(), staged, 0);
@@ -289,14 +287,14 @@ pub(super) fn windows(
     };
     while next < count {
         let from = from + (next * step) as isize;
-        let inside = match length.checked_sub(from.max(0) as usize + len) {
+        let inside = match seen.length.checked_sub(from.max(0) as usize + len) {
             Some(rest) if from >= 0 && staged == 0 => rest.checked_div(step).unwrap_or(0) + 1,
             _ => 0,
         };
         let tiles = inside.min(count - next) / ROWS;
         if tiles == 0 {
             // SAFETY: as above.
-            unsafe { stage_window(tile, staged, &Windows { from, ..windows }, length) };
+            unsafe { seen.stage(tile, staged, (from, len), outside) };
             (staged, next) = (staged + 1, next + 1);
             if staged == ROWS {
                 staged_tile(place, ROWS);
@@ -307,7 +305,7 @@ pub(super) fn windows(
         }
         let from = from as usize;
         if direct {
-            let windows = Some(Inside { rows: &seen, height: rows.len(), from, step, len, count: tiles });
+            let windows = Some(Inside { seen: &seen, from, step, len, count: tiles });
             // SAFETY: as above.
             unsafe { product.write(windows, (place, stride, 2 * stride)) };
         } else {
@@ -342,84 +340,87 @@ unsafe fn widen(tile: &Staging<'_>) {
     }
 }
 
-/// The length of all rows that are not empty, if they have one.
+/// The rows that windows see, as the loops want them: null ones outside.
 #[cfg(mixel_dsp)]
-fn length(rows: &[In<'_, i8>]) -> Option<usize> {
-    let longest = rows.iter().fold(0, |longest, row| row.len().max(longest));
-    rows.iter().all(|row| row.is_empty() || row.len() == longest).then_some(longest)
+struct Seen<'r, 'a> {
+    rows: &'r [In<'a, i8>],
+    starts: [core::mem::MaybeUninit<*const i8>; MAX_HEIGHT],
+    /// Values of a row.
+    length: usize,
 }
 
-/// Stages the first of `windows`, which may stick out of rows of `length` values, as patch `patch`.
-///
-/// # Safety
-/// The rows are empty or `length` long, and [`has_room`] holds for the values of all.
 #[cfg(mixel_dsp)]
-#[inline(never)]
-unsafe fn stage_window(tile: &Staging<'_>, patch: usize, windows: &Windows<'_, '_, i8>, length: usize) {
-    let Windows { rows, from, len, outside, .. } = *windows;
-    let pair = outside as u16 as u32 * 0x1_0001;
-    let before = ((-from).max(0) as usize).min(len);
-    let until = ((length as isize - from).max(0) as usize).clamp(before, len);
-    let mut words = tile.bytes.as_mut_ptr().cast::<u32>().wrapping_add(patch);
-    let mut bytes = tile
-        .bytes
-        .as_mut_ptr()
-        .wrapping_add(staged_bytes(tile.depth) + patch * plain_bytes(tile.depth))
-        .cast::<i8>();
-    for row in rows {
-        let (before, until) = if row.is_empty() { (len, len) } else { (before, until) };
-        let values = row.as_ptr().wrapping_offset(from + before as isize);
-        // SAFETY: the values lie in the row, what is written in the part of the patch that belongs to it.
+impl<'r, 'a> Seen<'r, 'a> {
+    /// None when there are too many, or rows that are not empty have more than one length.
+    #[inline(always)]
+    fn new(rows: &'r [In<'a, i8>]) -> Option<Self> {
+        let mut starts = [const { core::mem::MaybeUninit::uninit() }; MAX_HEIGHT];
+        let length = rows.iter().fold(0, |longest, row| row.len().max(longest));
+        let mut fit = rows.len() <= MAX_HEIGHT;
+        for (start, row) in starts.iter_mut().zip(rows) {
+            fit &= row.is_empty() || row.len() == length;
+            start.write(if row.is_empty() { core::ptr::null() } else { row.as_ptr() });
+        }
+        fit.then_some(Self { rows, starts, length })
+    }
+
+    fn starts(&self) -> *const *const i8 {
+        self.starts.as_ptr().cast()
+    }
+
+    /// Stages the window of `len` values from `from` on, which may stick out, as patch `patch`.
+    ///
+    /// # Safety
+    /// [`has_room`] holds for the values of all rows.
+    #[inline(always)]
+    unsafe fn stage(&self, tile: &Staging<'_>, patch: usize, (from, len): (isize, usize), outside: i8) {
+        let before = ((-from).max(0) as usize).min(len);
+        let until = ((self.length as isize - from).max(0) as usize).clamp(before, len);
+        if plain(tile.run) {
+            // SAFETY: the caller's.
+            return unsafe { self.copy(tile, patch, from, [before, until, len], outside) };
+        }
+        // SAFETY: the values between `before` and `until` lie in the rows, and the patch has room for all groups.
         unsafe {
-            if plain(tile.run) {
-                core::ptr::write_bytes(bytes, outside as u8, before);
-                core::ptr::copy_nonoverlapping(values, bytes.add(before), until - before);
-                core::ptr::write_bytes(bytes.add(until), outside as u8, len - until);
-                bytes = bytes.add(len);
-            } else {
-                words = pad_1(words, before / 4, pair);
-                words = stage_1(words, (until - before) / 4, values.cast());
-                words = pad_1(words, (len - until) / 4, pair);
+            super::armv7em::stage_window(super::armv7em::Window {
+                rows: self.starts(),
+                height: self.rows.len(),
+                from: from + before as isize,
+                to: tile.bytes.as_mut_ptr().cast::<u32>().add(patch),
+                before: before / 4,
+                inside: (until - before) / 4,
+                behind: (len - until) / 4,
+                outside: outside as u16 as u32 * 0x1_0001,
+            });
+        }
+    }
+
+    /// As [`Seen::stage`], for a plain patch whose values from `before` to `until` are inside.
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(never)]
+    unsafe fn copy(
+        &self,
+        tile: &Staging<'_>,
+        patch: usize,
+        from: isize,
+        [before, until, len]: [usize; 3],
+        outside: i8,
+    ) {
+        let start = staged_bytes(tile.depth) + patch * plain_bytes(tile.depth);
+        for (ky, row) in self.rows.iter().enumerate() {
+            let (before, until) = if row.is_empty() { (len, len) } else { (before, until) };
+            let values = row.as_ptr().wrapping_offset(from + before as isize);
+            // SAFETY: the values lie in the row, what is written in the part of the patch that belongs to it.
+            unsafe {
+                let to = tile.bytes.as_mut_ptr().add(start + ky * len).cast::<i8>();
+                core::ptr::write_bytes(to, outside as u8, before);
+                core::ptr::copy_nonoverlapping(values, to.add(before), until - before);
+                core::ptr::write_bytes(to.add(until), outside as u8, len - until);
             }
         }
     }
-}
-
-/// Writes `groups` groups of one patch from four values each; gives the next group's place.
-///
-/// # Safety
-/// All of it is valid for reads and writes.
-#[cfg(mixel_dsp)]
-#[inline(always)]
-unsafe fn stage_1(to: *mut u32, groups: usize, from: *const u32) -> *mut u32 {
-    for group in 0..groups {
-        // SAFETY: the caller's.
-        unsafe {
-            let word = from.add(group).read_unaligned();
-            let to = to.add(group * ROWS * 2);
-            to.write(lanes::even(word));
-            to.add(ROWS).write(lanes::odd(word));
-        }
-    }
-    to.wrapping_add(groups * ROWS * 2)
-}
-
-/// Writes `groups` groups of one patch, `pair` everywhere; gives the next group's place.
-///
-/// # Safety
-/// All of it is valid for writes.
-#[cfg(mixel_dsp)]
-#[inline(always)]
-unsafe fn pad_1(to: *mut u32, groups: usize, pair: u32) -> *mut u32 {
-    for group in 0..groups {
-        // SAFETY: the caller's.
-        unsafe {
-            let to = to.add(group * ROWS * 2);
-            to.write(pair);
-            to.add(ROWS).write(pair);
-        }
-    }
-    to.wrapping_add(groups * ROWS * 2)
 }
 
 /// What patches are multiplied with, in blocks of two channels by four inputs.
@@ -461,10 +462,8 @@ struct Product<'a> {
 
 /// Windows that lie inside of an image and are no [`plain`] ones.
 #[cfg(mixel_dsp)]
-struct Inside<'r> {
-    rows: &'r [*const i8; MAX_HEIGHT],
-    /// Rows of a window.
-    height: usize,
+struct Inside<'s, 'r, 'a> {
+    seen: &'s Seen<'r, 'a>,
     from: usize,
     step: usize,
     len: usize,
@@ -480,16 +479,18 @@ impl Product<'_> {
     /// # Safety
     /// `x` has room for three patches of `depth` values, at least one; weights and channels fit; the windows are there, and `y` is
     /// valid for the writes. Patches that are not there are read as they are left in the tile.
-    unsafe fn write(&self, windows: Option<Inside<'_>>, (y, second, third): (*mut i8, usize, usize)) {
+    unsafe fn write(&self, windows: Option<Inside<'_, '_, '_>>, (y, second, third): (*mut i8, usize, usize)) {
         let Self { x, depth, factors, channels, rounding } = self;
-        let none =
-            Inside { rows: &[core::ptr::null(); MAX_HEIGHT], height: 0, from: 0, step: 0, len: 0, count: 1 };
-        let Inside { rows, height, from, step, len, count } = windows.unwrap_or(none);
+        let (rows, height) = windows
+            .as_ref()
+            .map_or((core::ptr::null(), 0), |inside| (inside.seen.starts(), inside.seen.rows.len()));
+        let (from, step, len, count) =
+            windows.map_or((0, 0, 0, 1), |inside| (inside.from, inside.step, inside.len, inside.count));
         let (x, outputs) = (*x, channels.bias.len());
         let tiles = super::armv7em::Tiles {
             x,
             end: x.wrapping_add(depth.div_ceil(4) * ROWS * 2),
-            rows: rows.as_ptr(),
+            rows,
             height,
             step,
             groups: len / 4,

@@ -58,6 +58,14 @@ pub fn plane(x: In<'_, u8>, y: Out<'_, u8>, start: [usize; 2], plane: &Plane) ->
 unsafe fn copy(mut x: *const u8, mut y: *mut u8, plane: &Plane) {
     let &Plane { rows, inner, row_steps, steps } = plane;
     let (words, rest) = if steps == [1, 1] { (inner / 4, inner % 4) } else { (0, inner) };
+    // SAFETY: the caller's.
+    unsafe {
+        match (words, rest) {
+            (1, 0) => return copy_words::<1>(x.cast(), y.cast(), plane),
+            (2, 0) => return copy_words::<2>(x.cast(), y.cast(), plane),
+            _ => {}
+        }
+    }
     for _ in 0..rows {
         let (mut from, mut to) = (x, y);
         for _ in 0..words {
@@ -71,6 +79,19 @@ unsafe fn copy(mut x: *const u8, mut y: *mut u8, plane: &Plane) {
             (from, to) = (from.wrapping_offset(steps[0]), to.wrapping_offset(steps[1]));
         }
         (x, y) = (x.wrapping_offset(row_steps[0]), y.wrapping_offset(row_steps[1]));
+    }
+}
+
+/// A plane whose rows are runs of `N` words, as pixels of a few channels are.
+///
+/// # Safety
+/// As for [`copy`].
+#[cfg(all(mixel_dsp, not(mixel_helium)))]
+unsafe fn copy_words<const N: usize>(mut x: *const [u32; N], mut y: *mut [u32; N], plane: &Plane) {
+    for _ in 0..plane.rows {
+        // SAFETY: the words of a row; these processors have words at any address.
+        unsafe { y.write_unaligned(x.read_unaligned()) }
+        (x, y) = (x.wrapping_byte_offset(plane.row_steps[0]), y.wrapping_byte_offset(plane.row_steps[1]));
     }
 }
 

@@ -113,3 +113,18 @@ pub fn squares<const N: usize>(a: In<'_, u32>, words: usize) -> [i32; N] {
     }
     sums
 }
+
+/// Adds `value` to the sum whose low and high words are those from `word` on; nothing happens where there are none.
+#[inline(always)]
+pub fn add(sums: Out<'_, i32>, word: usize, value: i32) {
+    if word + 1 < sums.len() {
+        // SAFETY: both words lie in the window.
+        unsafe {
+            let words = sums.as_mut_ptr().add(word);
+            let sum = words.read() as u32 as u64 | (words.add(1).read() as u64) << 32;
+            let sum = sum.wrapping_add(value as i64 as u64);
+            words.write(sum as i32);
+            words.add(1).write((sum >> 32) as i32);
+        }
+    }
+}

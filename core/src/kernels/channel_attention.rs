@@ -127,8 +127,8 @@ impl Block<'_> {
     }
 
     fn add(&self, channel: usize, number: usize, value: i32) {
-        let numbers = (self.width + SQUARES) * WORDS;
-        add(self.sums.window(channel * numbers, numbers), number, value as i64);
+        let number = channel * (self.width + SQUARES) + number;
+        planes::add(self.sums, WORDS * number, value);
     }
 
     /// The products of two queries, or of the last one, with the keys of their head.
@@ -163,12 +163,6 @@ impl Block<'_> {
 /// Bytes of the planes of one side.
 fn plane_bytes(channels: usize) -> usize {
     channels * POSITIONS * 2
-}
-
-fn add(row: Out<'_, i32>, number: usize, value: i64) {
-    let sum = read(row.reader(), number).wrapping_add(value);
-    row.set(WORDS * number, sum as i32);
-    row.set(WORDS * number + 1, (sum >> 32) as i32);
 }
 
 fn read(row: In<'_, i32>, number: usize) -> i64 {
