@@ -211,13 +211,13 @@ pub(super) struct Tiles {
     pub x: *mut u32,
     /// The end of that: 24 bytes a group of four inputs, not zero.
     pub end: *const u32,
-    /// Rows of the image that the windows see.
+    /// Rows of the image that the windows see; null for those outside, which plain patches have none of.
     pub rows: *const *const i8,
     /// How many; zero when the only tile is staged already.
     pub height: usize,
     /// Bytes from one window to the next.
     pub step: usize,
-    /// Groups of four inputs of a window in a row, not zero.
+    /// Groups of four inputs of a window in a row, or of all rows where patches are collected first; not zero.
     pub groups: usize,
     /// Where the first window begins in the rows.
     pub from: usize,
@@ -243,6 +243,14 @@ pub(super) struct Tiles {
     pub zero_point: i32,
     /// Channels behind the whole blocks: one or none.
     pub odd: usize,
+    /// Where plain patches are collected, or null.
+    pub plain: *mut u8,
+    /// Their distance.
+    pub pitch: usize,
+    /// Bytes of a window in a row, 4 or more.
+    pub len: usize,
+    /// Two values of those outside.
+    pub outside: u32,
 }
 
 /// Defines a function that writes the outputs of windows, with rounds of so many bytes.
@@ -252,15 +260,20 @@ macro_rules! tiles {
         #[unsafe(naked)]
         pub(super) unsafe extern "C" fn $name(tiles: Tiles) {
             // r0 x, r1 w; r4-r6 sums of the first channel, r7-r9 of the second; r2, r3, lr weights; r10-r12 inputs.
-            // Stack: 0 bias, 4 multiplier, 8 shift, 12 y of the channels, 16 end of y, 20 the first round; 24 x, 28 end, 32 rows, 36
-            // height, then r4-r12, lr, 80 step, 84 groups, 88 from, 92 count, 96 w, 100 bias, 104 multiplier, 108 shift, 112 y, 116 even,
-            // 120 second, 124 third, 128 zero point, 132 odd.
+            // Stack: 0 second, 4 third, 8 y of the channels, 12 its end, 16 zero point, 20 bias, 24 multiplier, 28 shift of the
+            // channels, 32 the first round; 36 x, 40 end, 44 rows, 48 height, then r4-r12, lr, 92 step, 96 groups, 100 from, 104
+            // count, 108 w, 112 bias, 116 multiplier, 120 shift, 124 y, 128 even, 132 second, 136 third, 140 zero point, 144 odd, 148
+            // plain, 152 pitch, 156 len, 160 outside.
             core::arch::naked_asm!(
                 cpu!(),
                 "push {{r0-r12, lr}}",
-                "sub sp, #24",
-                // Of the rounds behind the first one, `g`, those are skipped that lack to a multiple of four, which is 3 g modulo 4; or
-                // all four when there are none.
+                "sub sp, #36",
+                "ldrd r2, r3, [sp, #132]",
+                "strd r2, r3, [sp]",
+                "ldr r2, [sp, #140]",
+                "str r2, [sp, #16]",
+                // Of the rounds behind the first one, `g`, those are skipped that lack to a multiple of four, which is 3 g
+                // modulo 4; or all four when there are none.
                 "subs r1, r1, r0",
                 "subs r1, #24",
                 "adr r12, 4f",
@@ -271,41 +284,50 @@ macro_rules! tiles {
                 "mla r12, r1, r2, r12",
                 "1:",
                 "orr r12, r12, #1",
-                "str r12, [sp, #20]",
+                "str r12, [sp, #32]",
                 "5:",
-                "ldr r3, [sp, #36]",
-                "cbz r3, 8f",
-                "ldr r2, [sp, #32]",
-                "ldr r12, [sp, #88]",
-                "ldr r1, [sp, #80]",
-                "ldr r11, [sp, #24]",
+                "ldr r3, [sp, #48]",
+                "cmp r3, #0",
+                "beq 8f",
+                "ldr r2, [sp, #44]",
+                "ldr r12, [sp, #100]",
+                "ldr r1, [sp, #92]",
+                "ldr r11, [sp, #148]",
+                "cmp r11, #0",
+                "bne 14f",
+                "ldr r11, [sp, #36]",
                 "6:",
                 "ldr r0, [r2], #4",
-                "ldr r10, [sp, #84]",
+                "ldr r10, [sp, #96]",
+                "cmp r0, #0",
+                "beq 18f",
                 "add r0, r12",
                 "7:",
                 widen!("r11"),
                 "subs r10, #1",
                 "bne 7b",
+                "13:",
                 "subs r3, #1",
                 "bne 6b",
                 "add r1, r1, r1, lsl #1",
                 "add r12, r1",
-                "str r12, [sp, #88]",
+                "str r12, [sp, #100]",
                 "8:",
-                "add r0, sp, #96",
+                "add r0, sp, #108",
                 "ldm r0, {{r1-r6}}",
+                "add r0, sp, #20",
+                "stm r0, {{r2-r4}}",
                 "add r6, r5",
-                "stm sp, {{r2-r6}}",
+                "strd r5, r6, [sp, #8]",
                 "cmp r5, r6",
                 "beq 9f",
                 "2:",
-                "ldr r2, [sp]",
+                "ldr r2, [sp, #20]",
                 "ldrd r4, r7, [r2], #8",
-                "str r2, [sp]",
-                "ldr r0, [sp, #24]",
+                "str r2, [sp, #20]",
+                "ldr r0, [sp, #36]",
                 $round!("r4", "r4", "r7", "r7"),
-                "ldr pc, [sp, #20]",
+                "ldr pc, [sp, #32]",
                 ".p2align 2",
                 "3:",
                 $round!(),
@@ -313,14 +335,13 @@ macro_rules! tiles {
                 $round!(),
                 $round!(),
                 "4:",
-                "ldr lr, [sp, #28]",
+                "ldr lr, [sp, #40]",
                 "cmp r0, lr",
                 "bne 3b",
-                "ldrd r10, r11, [sp, #4]",
+                "ldrd r10, r11, [sp, #24]",
                 "ldrd r2, r3, [r10], #8",
                 "ldrh r12, [r11], #2",
-                "strd r10, r11, [sp, #4]",
-                "ldr lr, [sp, #128]",
+                "strd r10, r11, [sp, #24]",
                 // Of a shift the lowest byte counts.
                 "sub r12, r12, #0x20202020",
                 "lsr r0, r12, #8",
@@ -330,23 +351,21 @@ macro_rules! tiles {
                 "smmul r7, r7, r3",
                 "smmul r8, r8, r3",
                 "smmul r9, r9, r3",
-                "ldr r10, [sp, #12]",
-                "ldrd r2, r3, [sp, #120]",
+                "ldm sp, {{r2, r3, r10, r11, lr}}",
                 store!("r4", "r5", "r6", "r12"),
                 store!("r7", "r8", "r9", "r0"),
-                "str r10, [sp, #12]",
-                "ldr r2, [sp, #16]",
-                "cmp r10, r2",
+                "str r10, [sp, #8]",
+                "cmp r10, r11",
                 "bne 2b",
                 "9:",
-                "ldr r2, [sp, #132]",
+                "ldr r2, [sp, #144]",
                 "cmp r2, #0",
                 "beq 12f",
-                "ldr r2, [sp]",
+                "ldr r2, [sp, #20]",
                 "ldr r4, [r2]",
                 "mov r5, r4",
                 "mov r6, r4",
-                "ldrd r0, r2, [sp, #24]",
+                "ldrd r0, r2, [sp, #36]",
                 "sub r3, r2, r0",
                 "tst r3, #8",
                 "bne 11f",
@@ -356,29 +375,82 @@ macro_rules! tiles {
                 $round_of_one!(),
                 "cmp r0, r2",
                 "bne 10b",
-                "ldrd r10, r11, [sp, #4]",
+                "ldrd r10, r11, [sp, #24]",
                 "ldr r2, [r10]",
                 "ldrb r12, [r11]",
-                "ldr lr, [sp, #128]",
                 "sub r12, r12, #32",
                 "smmul r4, r4, r2",
                 "smmul r5, r5, r2",
                 "smmul r6, r6, r2",
-                "ldr r10, [sp, #12]",
-                "ldrd r2, r3, [sp, #120]",
+                "ldm sp, {{r2, r3, r10, r11, lr}}",
                 store!("r4", "r5", "r6", "r12"),
                 "12:",
-                "ldrd r2, r3, [sp, #120]",
-                "ldr r0, [sp, #112]",
-                "ldr r1, [sp, #92]",
+                "ldrd r2, r3, [sp]",
+                "ldr r0, [sp, #124]",
+                "ldr r1, [sp, #104]",
                 "add r0, r2",
                 "add r0, r3",
-                "str r0, [sp, #112]",
+                "str r0, [sp, #124]",
                 "subs r1, #1",
-                "str r1, [sp, #92]",
+                "str r1, [sp, #104]",
                 "bne 5b",
-                "add sp, #40",
+                "add sp, #52",
                 "pop {{r4-r12, pc}}",
+                // Plain patches: runs of bytes as whole words, of which the last one may begin inside the one before, and then all
+                // of them are widened.
+                "14:",
+                "ldr r7, [sp, #152]",
+                "15:",
+                "ldr r0, [r2], #4",
+                "ldr r10, [sp, #156]",
+                "add r0, r12",
+                "mov r8, r11",
+                "16:",
+                "ldr r4, [r0, r1]",
+                "ldr r5, [r0, r1, lsl #1]",
+                "ldr r6, [r0], #4",
+                "str r4, [r8, r7]",
+                "str r5, [r8, r7, lsl #1]",
+                "str r6, [r8], #4",
+                "subs r10, #4",
+                "beq 17f",
+                "cmp r10, #4",
+                "bhs 16b",
+                "subs r10, #4",
+                "add r0, r10",
+                "add r8, r10",
+                "mov r10, #4",
+                "b 16b",
+                "17:",
+                "ldr r10, [sp, #156]",
+                "add r11, r10",
+                "subs r3, #1",
+                "bne 15b",
+                "add r1, r1, r1, lsl #1",
+                "add r12, r1",
+                "str r12, [sp, #100]",
+                "ldr r0, [sp, #148]",
+                "mov r1, r7",
+                "ldr r11, [sp, #36]",
+                "ldr r10, [sp, #96]",
+                "20:",
+                widen!("r11"),
+                "subs r10, #1",
+                "bne 20b",
+                "b 8b",
+                // A row outside of the image.
+                "18:",
+                "ldr r4, [sp, #160]",
+                "mov r5, r4",
+                "mov r6, r4",
+                "mov r7, r4",
+                "mov r8, r4",
+                "mov r9, r4",
+                "19:",
+                "stm r11!, {{r4-r9}}",
+                "subs r10, #1",
+                "bne 19b",
+                "b 13b",
             )
         }
     };
@@ -809,6 +881,7 @@ pub(super) unsafe extern "C" fn depthwise_quad(x: *const u32, w: *const u32, qua
 }
 
 /// What [`affine`] works on. The first four fields arrive in registers, the others on the stack, where they are counted on.
+#[cfg(not(mixel_helium))]
 #[repr(C)]
 pub(super) struct AffineRow {
     /// Elements.
@@ -834,6 +907,7 @@ pub(super) struct AffineRow {
 }
 
 /// One element: 10 instructions. It is rounded as in [`tiles`].
+#[cfg(not(mixel_helium))]
 macro_rules! affine_element {
     () => {
         "ldrsb r10, [r0], #1
@@ -853,6 +927,7 @@ macro_rules! affine_element {
 ///
 /// # Safety
 /// `x` is valid up to `end`, the others for as many elements.
+#[cfg(not(mixel_helium))]
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn affine(row: AffineRow) {
     // r0 x, r1 y, r2 gamma, r3 beta, r4 end, r5 count, r6 less, r7 inverse, r8 shift, r9 zero point.

@@ -147,7 +147,7 @@ pub(super) fn stage_all(tile: &Staging<'_>, rows: &[In<'_, i8>], from: usize, (s
     #[cfg(mixel_dsp)]
     if has_room(tile, rows.len() * len) && len >= 4 {
         // SAFETY: the rows were found long enough, and the tile has room.
-        return unsafe { stage_rows(tile, rows, from, (step, len), 0) };
+        return unsafe { stage_rows(tile, rows, from, (step, len)) };
     }
     for (row, values) in rows.iter().enumerate() {
         for patch in 0..ROWS {
@@ -163,44 +163,27 @@ fn has_room(tile: &Staging<'_>, len: usize) -> bool {
     len <= plain_bytes(tile.depth) && bytes >= tile_bytes(tile.depth, tile.run)
 }
 
-/// Stages all patches of a tile, `len` values of each row; of empty rows `outside` everywhere.
+/// Stages all patches of a tile, `len` values of each row.
 ///
 /// # Safety
-/// Rows that are not empty reach to `from + 2 * step + len`, `len` is at least 4, and [`has_room`] holds for that of all rows.
+/// The rows reach to `from + 2 * step + len`, `len` is at least 4, and [`has_room`] holds for that of all rows.
 #[cfg(mixel_dsp)]
 #[inline(always)]
-unsafe fn stage_rows(
-    tile: &Staging<'_>,
-    rows: &[In<'_, i8>],
-    from: usize,
-    (step, len): (usize, usize),
-    outside: i8,
-) {
+unsafe fn stage_rows(tile: &Staging<'_>, rows: &[In<'_, i8>], from: usize, (step, len): (usize, usize)) {
     let (groups, start, pitch) = (len / 4, staged_bytes(tile.depth), plain_bytes(tile.depth));
     // SAFETY: every row's part lies in the tile; its words are aligned.
     unsafe {
         if plain(tile.run) {
             let mut to = tile.bytes.as_mut_ptr().add(start);
             for row in rows {
-                if row.is_empty() {
-                    (0..ROWS)
-                        .for_each(|patch| core::ptr::write_bytes(to.add(patch * pitch), outside as u8, len));
-                } else {
-                    super::armv7em::copy_3(row.as_ptr().add(from), step, len, to, pitch);
-                }
+                super::armv7em::copy_3(row.as_ptr().add(from), step, len, to, pitch);
                 to = to.wrapping_add(len);
             }
         } else {
             let mut to = tile.bytes.as_mut_ptr().cast::<u32>();
             for row in rows {
-                let words = groups * ROWS * 2;
-                if row.is_empty() {
-                    let pair = outside as u16 as u32 * 0x1_0001;
-                    (0..words).for_each(|word| to.add(word).write(pair));
-                } else {
-                    super::armv7em::stage_3(row.as_ptr().add(from), step, groups, to);
-                }
-                to = to.wrapping_add(words);
+                super::armv7em::stage_3(row.as_ptr().add(from), step, groups, to);
+                to = to.wrapping_add(groups * ROWS * 2);
             }
         }
     }
@@ -253,8 +236,9 @@ fn copy(to: Out<'_, u8>, values: In<'_, i8>) {
     }
 }
 
-/// See [`super::matrix::Lane::windows`].
+/// See [`super::matrix::Lane::windows`]. Cores with Helium have plans of their own, and go tile by tile through those of others.
 #[cfg(mixel_dsp)]
+#[cfg_attr(mixel_helium, allow(dead_code))]
 pub(super) fn windows(
     windows: Windows<'_, '_, i8>,
     (tile, staged): (&Staging<'_>, usize),
@@ -271,9 +255,9 @@ pub(super) fn windows(
     if !rounding.simple || !inputs || !room || !factors.fit(channels, tile.depth) {
         return None;
     }
-    // Rows that can be widened where they lie.
     let plain = plain(tile.run);
-    let direct = !plain && rows.iter().all(|row| !row.is_empty());
+    // Rows outside would have to be collected value by value.
+    let one_by_one = plain && rows.iter().any(|row| row.is_empty());
     let product =
         Product { x: tile.bytes.as_mut_ptr().cast(), depth: tile.depth, factors, channels, rounding };
     let (mut place, mut staged, mut next) = (y.as_mut_ptr(), staged, 0);
@@ -292,7 +276,7 @@ pub(super) fn windows(
             _ => 0,
         };
         let tiles = inside.min(count - next) / ROWS;
-        if tiles == 0 {
+        if tiles == 0 || one_by_one {
             // SAFETY: as above.
             unsafe { seen.stage(tile, staged, (from, len), outside) };
             (staged, next) = (staged + 1, next + 1);
@@ -303,19 +287,9 @@ pub(super) fn windows(
             }
             continue;
         }
-        let from = from as usize;
-        if direct {
-            let windows = Some(Inside { seen: &seen, from, step, len, count: tiles });
-            // SAFETY: as above.
-            unsafe { product.write(windows, (place, stride, 2 * stride)) };
-        } else {
-            for tile_index in 0..tiles {
-                let (first, place) = (tile_index * ROWS, place.wrapping_add(tile_index * ROWS * stride));
-                // SAFETY: as above.
-                unsafe { stage_rows(tile, rows, from + first * step, (step, len), outside) };
-                staged_tile(place, ROWS);
-            }
-        }
+        let windows = Inside { seen: &seen, tile, from: from as usize, step, len, count: tiles, outside };
+        // SAFETY: as above.
+        unsafe { product.write(Some(windows), (place, stride, 2 * stride)) };
         place = place.wrapping_add(tiles * ROWS * stride);
         next += tiles * ROWS;
     }
@@ -460,15 +434,18 @@ struct Product<'a> {
     rounding: Rounding,
 }
 
-/// Windows that lie inside of an image and are no [`plain`] ones.
+/// Windows that do not stick out to the sides; of [`plain`] ones all rows are inside.
 #[cfg(mixel_dsp)]
 struct Inside<'s, 'r, 'a> {
     seen: &'s Seen<'r, 'a>,
+    tile: &'s Staging<'a>,
     from: usize,
     step: usize,
     len: usize,
     /// Tiles of windows.
     count: usize,
+    /// The value outside of the image.
+    outside: i8,
 }
 
 #[cfg(mixel_dsp)]
@@ -481,21 +458,16 @@ impl Product<'_> {
     /// valid for the writes. Patches that are not there are read as they are left in the tile.
     unsafe fn write(&self, windows: Option<Inside<'_, '_, '_>>, (y, second, third): (*mut i8, usize, usize)) {
         let Self { x, depth, factors, channels, rounding } = self;
-        let (rows, height) = windows
-            .as_ref()
-            .map_or((core::ptr::null(), 0), |inside| (inside.seen.starts(), inside.seen.rows.len()));
-        let (from, step, len, count) =
-            windows.map_or((0, 0, 0, 1), |inside| (inside.from, inside.step, inside.len, inside.count));
         let (x, outputs) = (*x, channels.bias.len());
-        let tiles = super::armv7em::Tiles {
+        let mut tiles = super::armv7em::Tiles {
             x,
             end: x.wrapping_add(depth.div_ceil(4) * ROWS * 2),
-            rows,
-            height,
-            step,
-            groups: len / 4,
-            from,
-            count,
+            rows: core::ptr::null(),
+            height: 0,
+            step: 0,
+            groups: 0,
+            from: 0,
+            count: 1,
             w: match factors {
                 Factors::Bytes(weights) => weights.as_ptr().cast(),
                 #[cfg(not(mixel_helium))]
@@ -510,7 +482,20 @@ impl Product<'_> {
             third,
             zero_point: rounding.clamp.zero_point,
             odd: outputs & 1,
+            plain: core::ptr::null_mut(),
+            pitch: 0,
+            len: 0,
+            outside: 0,
         };
+        if let Some(Inside { seen, tile, from, step, len, count, outside }) = windows {
+            (tiles.rows, tiles.height) = (seen.starts(), seen.rows.len());
+            (tiles.from, tiles.step, tiles.len, tiles.count) = (from, step, len, count);
+            (tiles.groups, tiles.outside) = (len / 4, outside as u16 as u32 * 0x1_0001);
+            if plain(tile.run) {
+                tiles.plain = tile.bytes.as_mut_ptr().wrapping_add(staged_bytes(tile.depth));
+                (tiles.pitch, tiles.groups) = (plain_bytes(tile.depth), depth.div_ceil(4));
+            }
+        }
         // SAFETY: the caller's; groups of four inputs are six words.
         unsafe {
             match factors {

@@ -320,7 +320,7 @@ impl Lane for i8 {
         }
     }
 
-    #[cfg(mixel_dsp)]
+    #[cfg(all(mixel_dsp, not(mixel_helium)))]
     fn windows<Y: Quantized>(
         windows: Windows<'_, '_, i8>,
         tile: (&Staging<'_>, usize),
