@@ -32,6 +32,8 @@ struct Task {
     multiplier: *const i32,
     shift: *const u8,
     blocks: usize,
+    /// Channels of a block that are outputs; those behind them are of no consequence.
+    kept: usize,
     y: *mut i8,
     stride: usize,
     zero_point: i32,
@@ -68,22 +70,23 @@ pub fn outputs<Y: Quantized>(
         multiplier: channels.multiplier.as_ptr(),
         shift: channels.shift.as_ptr(),
         blocks: whole,
+        kept: CHANNELS,
         y: y.as_mut_ptr().cast(),
         stride,
         zero_point: clamp.zero_point,
     };
     // A place of an output in a tile is 16 bits.
-    if size_of::<Y>() != 1 || stride > u16::MAX as usize - CHANNELS || !short(channels) {
+    if size_of::<Y>() != 1 || stride > u16::MAX as usize / 2 - CHANNELS || !short(channels) {
         long(&task, outputs, clamp, y);
         return true;
     }
     // SAFETY: rows, weights, constants and outputs were found long enough; shifts are 33 or more.
     unsafe {
+        if outputs > whole * CHANNELS {
+            rest(&Task { w: task.w.add(whole * block), blocks: 1, ..task }, channels, whole * CHANNELS);
+        }
         if whole > 0 {
             multiply(&task);
-        }
-        if outputs > whole * CHANNELS {
-            rest(&Task { w: task.w.add(whole * block), ..task }, channels, whole * CHANNELS);
         }
     }
     let y: Out<'_, i8> = y.cast();
@@ -95,27 +98,38 @@ pub fn outputs<Y: Quantized>(
     true
 }
 
-/// The last channels, from `first` on, which are less than a block.
+/// The last channels, from `first` on, which are less than a block; before the others, as outputs of the next row may be
+/// overwritten.
 ///
 /// # Safety
 /// As for [`multiply`], for a block of weights and the channels that there are.
 unsafe fn rest(task: &Task, channels: &Channels<'_>, first: usize) {
     let (mut bias, mut multiplier, mut shift) = ([0; CHANNELS], [0; CHANNELS], [33; CHANNELS]);
     let places = bias.iter_mut().zip(&mut multiplier).zip(&mut shift);
-    let mut count = 0;
+    let mut kept = 0;
     for (((bias, multiplier), shift), channel) in places.zip(first..channels.bias.len()) {
         let channel = channels.channel(channel);
         (*bias, *multiplier, *shift) = (channel.bias, channel.scale.multiplier, channel.scale.shift);
-        count += 1;
+        kept += 1;
     }
-    let mut block = [0i8; CHANNELS];
     let (bias, multiplier, shift) = (bias.as_ptr(), multiplier.as_ptr(), shift.as_ptr());
-    for row in 0..task.rows {
-        let (x, y) = (task.x.wrapping_add(row * task.step), block.as_mut_ptr());
-        // SAFETY: the caller's; the arrays hold one block of channels.
-        unsafe {
-            multiply(&Task { x, rows: 1, bias, multiplier, shift, blocks: 1, y, ..*task });
-            task.y.add(row * task.stride + first).copy_from_nonoverlapping(y, count);
+    let task = Task { bias, multiplier, shift, kept, y: task.y.wrapping_add(first), ..*task };
+    // What a row of one group has too much goes where the next row's outputs come, if there is nothing between them.
+    let follows = task.depth > GROUP || task.stride == channels.bias.len();
+    let even = if follows { task.rows.saturating_sub(1) & !1 } else { 0 };
+    // SAFETY: the caller's; the arrays hold one block of channels, and a pair of rows follows those that have too much.
+    unsafe {
+        if even > 0 {
+            multiply(&Task { rows: even, ..task });
+        }
+        let mut pair = [0i8; 2 * CHANNELS];
+        for row in (even..task.rows).step_by(2) {
+            let (x, y) = (task.x.wrapping_add(row * task.step), pair.as_mut_ptr());
+            let rows = (task.rows - row).min(2);
+            multiply(&Task { x, rows, y, stride: CHANNELS, ..task });
+            for (row, y) in (row..row + rows).zip([0, CHANNELS]) {
+                task.y.add(row * task.stride).copy_from_nonoverlapping(pair.as_ptr().add(y), kept);
+            }
         }
     }
 }
@@ -155,11 +169,12 @@ impl Task {
 ///
 /// # Safety
 /// The task describes at least one row, one block and one input; rows, weights, constants and outputs are as long as that
-/// asks for, shifts are 33 to 62, and places of a tile's outputs fit 16 bits.
+/// asks for, shifts are 33 to 62, and places of a tile's outputs fit 16 bits. Channels that are not kept may be written behind
+/// the others of rows of one group and of a single row, and where the first output of the row after the next one comes.
 #[cfg(not(mixel_helium))]
 unsafe fn multiply(task: &Task) {
     for row in 0..task.rows {
-        for channel in 0..task.blocks * CHANNELS {
+        for channel in (0..task.blocks * CHANNELS).filter(|channel| channel % CHANNELS < task.kept) {
             // SAFETY: the caller's.
             unsafe {
                 let scale =
@@ -174,7 +189,8 @@ unsafe fn multiply(task: &Task) {
 
 #[cfg(mixel_helium)]
 unsafe fn multiply(task: &Task) {
-    let &Task { x, step, rows, depth, w, bias, multiplier, shift, blocks, y, stride, zero_point } = task;
+    let &Task { x, step, rows, depth, w, bias, multiplier, shift, blocks, kept, y, stride, zero_point } =
+        task;
     let groups = depth.div_ceil(GROUP);
     let last = depth - (groups - 1) * GROUP;
     if groups == 1 && rows > 1 {
@@ -219,6 +235,7 @@ unsafe fn multiply(task: &Task) {
             skipped: middle.wrapping_neg() % UNROLLED * GROUP_BYTES,
             last,
             stride,
+            kept,
         };
         // SAFETY: the caller's.
         unsafe { pairs(&mut task) };
@@ -283,6 +300,8 @@ struct Pairs {
     /// Inputs in the last group, 1 to 16.
     last: usize,
     stride: usize,
+    /// Channels of a block that are outputs.
+    kept: usize,
 }
 
 /// Pairs of rows times blocks of four channels, with two groups at least.
@@ -303,15 +322,22 @@ unsafe extern "C" fn pairs(task: *mut Pairs) {
         "push {{r4-r11, lr}}",
         "vpush {{d8-d15}}",
         "mov r9, r0",
-        "ldrd r0, r1, [r9, #96]",
-        "vctp.8 r0",
-        // Places: channel i of the first row in the lower half of lane i, of the second row in the upper half.
+        // Places: channel i of the first row in the lower half of lane i, of the second row in the upper half; channels that
+        // are not kept where the next pair begins, whose outputs come later.
+        "ldrd r1, r2, [r9, #100]",
+        "vctp.32 r2",
         "lsls r0, r1, #16",
         "movs r2, #0",
         "vidup.u32 q6, r2, #1",
-        "mov.w r1, #0x10001",
-        "vmul.i32 q6, q6, r1",
+        "mov.w r2, #0x10001",
+        "vmul.i32 q6, q6, r2",
         "vadd.i32 q6, q6, r0",
+        "lsls r1, r1, #1",
+        "muls r1, r2, r1",
+        "vdup.32 q7, r1",
+        "vpsel q6, q6, q7",
+        "ldr r0, [r9, #96]",
+        "vctp.8 r0",
         "ldrd r0, r1, [r9, #88]",
         "adr.w r2, 4f",
         "cbz r0, 5f",
@@ -539,8 +565,9 @@ pub(super) struct Row {
 pub(super) unsafe fn row_of_one_scale(row: &Row) {
     let Row { x, depth, w, blocks, y, zero_point, .. } = *row;
     let (bias, multiplier, shift) = (row.bias, row.multiplier, row.shift);
+    let (rows, kept, stride) = (1, CHANNELS, 0);
     let task =
-        Task { x, step: 0, rows: 1, depth, w, bias, multiplier, shift, blocks, y, stride: 0, zero_point };
+        Task { x, step: 0, rows, depth, w, bias, multiplier, shift, blocks, kept, y, stride, zero_point };
     for channel in 0..blocks * CHANNELS {
         // SAFETY: the caller's.
         unsafe {
