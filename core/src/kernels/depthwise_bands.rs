@@ -34,6 +34,7 @@ impl Bands {
         let aligned = (input.offset.abs_diff(output.offset) as usize).is_multiple_of(filter.depth);
         let narrow = Shape::new(filter, width, 8)?;
         let whole = [shape, narrow].into_iter().find(|shape| shape.columns >= width);
+        let whole = whole.or_else(|| narrow.whole(filter, width));
         match whole.filter(|_| aligned && again <= 1) {
             Some(shape) => Some(Self { shape, kept: 0, keeps: again == 1 }),
             None => Some(Self { shape: narrow.single(), kept, keeps: false }),

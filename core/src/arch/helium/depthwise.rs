@@ -14,6 +14,8 @@ use crate::pack::{DepthwiseOrder, TAPS};
 pub const MAX_ROWS: usize = 16;
 /// Bytes that planes take at most where more is not needed.
 const ROOM: usize = 1280;
+/// Bytes that planes of whole rows take at most: 32 columns of 3x3 kernels with their borders.
+const WHOLE: usize = 1664;
 
 /// Rows, columns and channels that are worked on at once.
 #[derive(Clone, Copy)]
@@ -46,6 +48,12 @@ impl Shape {
         let most = (ROOM / (pitch * lanes)).max(columns);
         let outputs = (most - columns).checked_div(across).unwrap_or(0) + 1;
         Some(Self { rows, columns: width.div_ceil(width.div_ceil(outputs)), lanes, pitch })
+    }
+
+    /// With whole rows of `width` outputs, if their planes are not too large.
+    pub fn whole(self, filter: &Filter<'_>, width: usize) -> Option<Self> {
+        let whole = Self { columns: width, ..self };
+        (whole.bytes(filter) <= WHOLE).then_some(whole)
     }
 
     /// One row of outputs at a time.
