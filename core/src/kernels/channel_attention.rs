@@ -81,6 +81,13 @@ impl Kernel for Gram {
         if !run.operator().resumed() {
             sums.fill(0);
         }
+        #[cfg(mixel_helium)]
+        if crate::arch::helium::gram::sums([q, k], zeros, [channels, width], |channel, number, sum| {
+            let numbers = (width + SQUARES) * WORDS;
+            add(sums.window(channel * numbers, numbers), number, sum as i64);
+        }) {
+            return;
+        }
         let mut from = 0;
         while from < positions {
             let count = POSITIONS.min(positions - from);

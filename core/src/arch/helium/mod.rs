@@ -20,6 +20,8 @@ pub mod columns;
 pub mod depthwise;
 #[cfg(mixel_helium)]
 pub mod elementwise;
+#[cfg(mixel_helium)]
+pub mod gram;
 pub mod matmul;
 #[cfg(mixel_helium)]
 pub mod moving;
