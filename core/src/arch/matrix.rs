@@ -230,13 +230,10 @@ impl Lane for i8 {
         let count = self::rows(tile.layout, tile.depth);
         for (row, values) in rows.iter().enumerate() {
             let (at, values) = (row * len, values.window(from, (count - 1) * step + len));
-            #[cfg(mixel_helium)]
-            if tile.layout == Layout::Helium && step == len && len == tile.depth {
-                helium::stage(tile.bytes.cast().window(at, values.len()), values);
-                continue;
-            }
-            let plain = tile.layout.matrix().segmented && step == len && len == tile.depth;
-            if plain && len.is_multiple_of(4) {
+            // Patches that lie one after the other, as the rows do.
+            let order = tile.layout.matrix();
+            let plain = order.by_columns || order.segmented && len.is_multiple_of(4);
+            if plain && step == len && len == tile.depth {
                 tile.bytes.cast().copy_from(&values);
                 continue;
             }

@@ -115,6 +115,11 @@ pub fn blocks_of_two(
         return false;
     }
     let [mut top, mut bottom] = to.map(|to| y.as_mut_ptr().wrapping_add(to));
+    #[cfg(mixel_helium)]
+    if matches!(quads, 1 | 2) {
+        super::helium::moving::blocks_of_two(x.as_ptr().wrapping_add(from), [top, bottom], width, quads);
+        return true;
+    }
     let mut x = x.as_ptr().wrapping_add(from).cast::<u32>();
     for _ in 0..width {
         for _ in 0..quads {

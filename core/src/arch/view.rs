@@ -192,7 +192,13 @@ impl<'a, T: Element> Out<'a, T> {
             let piece = apart.min(len - done);
             // SAFETY: both windows were made from live allocations of at least `len` elements, and elements that are no
             // further from each other than the windows do not share memory.
-            unsafe { self.pointer.add(done).copy_from_nonoverlapping(source.pointer.add(done), piece) }
+            unsafe {
+                let (from, to) = (source.pointer.add(done), self.pointer.add(done));
+                #[cfg(mixel_helium)]
+                super::helium::copy(from.cast(), to.cast(), piece * size_of::<T>());
+                #[cfg(not(mixel_helium))]
+                to.copy_from_nonoverlapping(from, piece);
+            }
             done += piece;
         }
     }

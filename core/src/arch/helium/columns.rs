@@ -4,8 +4,8 @@
 use super::super::view::{In, Out};
 use super::runs;
 
-/// Columns that one store reaches when pixels are at most so many bytes.
-const NARROW: usize = 8;
+/// Bytes of a pixel, at most, of which one store brings some to their places.
+pub(super) const NARROW: usize = 8;
 /// Bytes of a vector.
 const VECTOR: usize = 16;
 
@@ -83,6 +83,8 @@ unsafe extern "C" fn narrow(from: *const i8, to: *mut i8, spread: &Spread, count
         "ldrd r6, r12, [r3]",
         "vctp.8 r4",
         "wls lr, r6, 4f",
+        "cmp r4, #16",
+        "beq 5f",
         "3:",
         "vpstt",
         "vldrbt.u8 q0, [r0]",
@@ -90,6 +92,12 @@ unsafe extern "C" fn narrow(from: *const i8, to: *mut i8, spread: &Spread, count
         "add r0, r4",
         "add r1, r5",
         "le lr, 3b",
+        "b 4f",
+        "5:",
+        "vldrb.u8 q0, [r0], #16",
+        "vstrb.8 q0, [r1, q1]",
+        "add r1, r5",
+        "le lr, 5b",
         "4:",
         "vctp.8 r12",
         "vpstt",

@@ -34,8 +34,6 @@ pub mod product;
 pub mod projection;
 mod runs;
 
-#[cfg(mixel_helium)]
-use super::view::In;
 use super::view::Out;
 use crate::kernels::requant::{Channels, Clamp};
 
@@ -50,12 +48,14 @@ fn short(channels: &Channels<'_>) -> bool {
     unsafe { runs::least(channels.shift.as_ptr(), channels.shift.len()) >= 33 }
 }
 
-/// Copies as many values as `to` takes; the windows must not share memory.
+/// Copies `count` bytes.
+///
+/// # Safety
+/// `from` is valid for as many reads and `to` for writes, and they do not share memory.
 #[cfg(mixel_helium)]
-pub fn stage(to: Out<'_, i8>, values: In<'_, i8>) {
-    let count = to.len().min(values.len());
-    // SAFETY: both have so many.
-    unsafe { runs::copy(values.as_ptr(), to.as_mut_ptr(), count, 1, &[0, 0]) }
+pub unsafe fn copy(from: *const u8, to: *mut u8, count: usize) {
+    // SAFETY: the caller's.
+    unsafe { runs::copy(from.cast(), to.cast(), count, 1, &[0, 0]) }
 }
 
 /// Limits outputs that were saturated to int8 to a range, if it is a narrower one.

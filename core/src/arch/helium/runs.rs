@@ -101,6 +101,8 @@ pub(super) unsafe extern "C" fn copy(
         "push {{r4-r8, lr}}",
         "ldr r4, [sp, #24]",
         "ldrd r6, r7, [r4]",
+        "cmp r2, #16",
+        "bls 5f",
         "2:",
         "mov r4, r0",
         "mov r5, r1",
@@ -114,6 +116,18 @@ pub(super) unsafe extern "C" fn copy(
         "add r1, r7",
         "subs r3, #1",
         "bne 2b",
+        "pop {{r4-r8, pc}}",
+        // Runs of a vector or less.
+        "5:",
+        "vctp.8 r2",
+        "dls lr, r3",
+        "6:",
+        "vpstt",
+        "vldrbt.u8 q0, [r0]",
+        "vstrbt.8 q0, [r1]",
+        "add r0, r6",
+        "add r1, r7",
+        "le lr, 6b",
         "pop {{r4-r8, pc}}",
     )
 }
