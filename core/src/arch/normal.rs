@@ -20,6 +20,38 @@ pub struct Affine<'a> {
     pub standard: [i32; 3],
 }
 
+/// What all rows of a layer norm have in common (see `NormParams`).
+pub struct Rows<'a> {
+    /// Elements of a row.
+    pub n: usize,
+    /// Gain of every element.
+    pub gamma: In<'a, i32>,
+    /// Offset of every element.
+    pub beta: In<'a, i32>,
+    /// Fraction bits of gain and offset, 1 to 30.
+    pub shift: u8,
+    /// Zero point and range of the results.
+    pub clamp: Clamp,
+    /// What is added to `n^2` times the variance, which has `fraction` fraction bits.
+    pub epsilon: u64,
+    /// An even number, at most 40.
+    pub fraction: u8,
+    /// Fraction bits of a normalised element.
+    pub z_bits: u8,
+}
+
+/// Normalises the first of the rows of `x`: how many. `y` is as long and may lie on top of `x`, or begin in front of it.
+#[inline]
+pub fn rows(x: In<'_, i8>, y: Out<'_, i8>, rows: &Rows<'_>) -> usize {
+    #[cfg(mixel_helium)]
+    if x.len() == y.len() && [rows.gamma.len(), rows.beta.len()] == [rows.n; 2] {
+        return super::helium::normal::rows(x, y, rows);
+    }
+    let Rows { n, gamma, beta, shift, clamp, epsilon, fraction, z_bits } = rows;
+    let _ = (x, y, n, gamma, beta, shift, clamp, epsilon, fraction, z_bits);
+    0
+}
+
 /// Tables of a softmax: weights of the low and of the high part of a difference.
 pub struct Weights<'a> {
     /// 16 entries.

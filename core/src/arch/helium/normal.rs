@@ -1,6 +1,6 @@
 //! Rows that are normalised: layer norm and softmax.
 
-use super::super::normal::{Affine, Weights};
+use super::super::normal::{Affine, Rows, Weights};
 use super::super::view::{In, Out};
 
 /// What [`affine_row`] works on.
@@ -105,6 +105,247 @@ unsafe extern "C" fn affine_row(task: *const AffineTask) {
         "3:",
         "vpop {{d8-d9}}",
         "pop {{r4-r9, pc}}",
+    )
+}
+
+/// Rows that are normalised together, a lane each where roots are taken.
+const LANES: usize = 4;
+/// Most elements of rows whose variance times `n^2`, at most 2^14 `n^2`, fits 32 bits.
+const SHORT: usize = 256;
+
+/// What [`moments_of_four`], [`standards_of_four`] and [`affine_of_four`] work on.
+#[repr(C)]
+struct Four {
+    /// The elements' sum, then what is taken from them.
+    sum: [i32; LANES],
+    /// The sum of their squares, then their factor.
+    factor: [i32; LANES],
+    /// The factor of the difference.
+    inverse: [i32; LANES],
+    n: usize,
+    fraction: u32,
+    epsilon: [u32; 2],
+    /// What half the leading zeros of the variance lack to the shift of sum and factor.
+    shift: i32,
+    x: *const i8,
+    y: *mut i8,
+    gamma: *const i32,
+    beta: *const i32,
+    /// To the left.
+    last_shift: i32,
+    zero_point: i32,
+    min: i32,
+    max: i32,
+}
+
+/// See [`super::super::normal::rows`]; gains and offsets are as many as a row has elements.
+pub fn rows(x: In<'_, i8>, y: Out<'_, i8>, rows: &Rows<'_>) -> usize {
+    let n = rows.n;
+    if n > SHORT || n == 0 || !n.is_multiple_of(LANES) {
+        return 0;
+    }
+    let mut four = Four {
+        sum: [0; LANES],
+        factor: [0; LANES],
+        inverse: [0; LANES],
+        n,
+        fraction: rows.fraction as u32,
+        epsilon: [rows.epsilon as u32, (rows.epsilon >> 32) as u32],
+        shift: rows.z_bits as i32 + rows.fraction as i32 / 2 - 30,
+        x: x.as_ptr(),
+        y: y.as_mut_ptr(),
+        gamma: rows.gamma.as_ptr(),
+        beta: rows.beta.as_ptr(),
+        last_shift: -(rows.shift as i32),
+        zero_point: rows.clamp.zero_point,
+        min: rows.clamp.min,
+        max: rows.clamp.max,
+    };
+    let blocks = x.len() / (LANES * n);
+    for _ in 0..blocks {
+        // SAFETY: four rows more lie in both windows; gains and offsets are as many as a row has elements.
+        unsafe {
+            moments_of_four(&mut four);
+            standards_of_four(&mut four);
+            affine_of_four(&mut four);
+        }
+    }
+    blocks * LANES
+}
+
+/// Sets sums and sums of squares of four rows.
+///
+/// # Safety
+/// `x` is valid for reads of four rows.
+#[unsafe(naked)]
+unsafe extern "C" fn moments_of_four(four: *mut Four) {
+    // r1 row, r2 elements, r3 rows left, r4 and r12 sums, r5 element.
+    helium!(
+        "push {{r4, r5, r7, lr}}",
+        "ldr r1, [r0, #68]",
+        "ldr r2, [r0, #48]",
+        "movs r3, #4",
+        "1:",
+        "movs r4, #0",
+        "mov r12, r4",
+        "mov r5, r1",
+        "add r1, r2",
+        "dlstp.8 lr, r2",
+        "2:",
+        "vldrb.u8 q0, [r5], #16",
+        "vaddva.s8 r12, q0",
+        "vmladava.s8 r4, q0, q0",
+        "letp lr, 2b",
+        "str r4, [r0, #16]",
+        "str r12, [r0], #4",
+        "subs r3, #1",
+        "bne 1b",
+        "pop {{r4, r5, r7, pc}}",
+    )
+}
+
+/// Makes sums, factors and inverses of `Standard::new` from sums and squares: the steps of
+/// [`crate::kernels::fixed::reciprocal_root`], a row a lane, 64 bits in two registers.
+///
+/// # Safety
+/// The task is valid for reads and writes.
+#[unsafe(naked)]
+unsafe extern "C" fn standards_of_four(four: *mut Four) {
+    // q0 sums, q1 low half, then the normalised variance, q2 high half, q3 leading zeros, then shifts, q4 root.
+    helium!(
+        "vpush {{d8-d13}}",
+        "ldrd r1, r2, [r0, #48]",
+        "vldrw.u32 q0, [r0]",
+        "vldrw.u32 q1, [r0, #16]",
+        "vmul.i32 q1, q1, r1",
+        "vmul.i32 q2, q0, q0",
+        "vsub.i32 q1, q1, q2",
+        "vmov q2, q1",
+        "vshl.u32 q1, r2",
+        "sub.w r3, r2, #32",
+        "vshl.u32 q2, r3",
+        // Epsilon, with the carry.
+        "ldrd r3, r12, [r0, #56]",
+        "vadd.i32 q1, q1, r3",
+        "vdup.32 q3, r3",
+        "vadd.i32 q2, q2, r12",
+        "movs r3, #1",
+        "vpt.u32 hi, q3, q1",
+        "vaddt.i32 q2, q2, r3",
+        // At least 1.
+        "vorr q3, q1, q2",
+        "vpt.i32 eq, q3, zr",
+        "vaddt.i32 q1, q1, r3",
+        // An even number of leading zeros goes.
+        "vclz.i32 q3, q2",
+        "vclz.i32 q4, q1",
+        "vpt.i32 eq, q2, zr",
+        "vaddt.i32 q3, q3, q4",
+        "vbic.i32 q3, #1",
+        "vshl.u32 q2, q2, q3",
+        "movs r3, #32",
+        "vsub.i32 q4, q3, r3",
+        "vshl.u32 q1, q1, q4",
+        "vorr q1, q1, q2",
+        "vshr.u32 q3, q3, #1",
+        "ldr r3, [r0, #64]",
+        "vadd.i32 q3, q3, r3",
+        // The line, and four steps.
+        "mov.w r3, #0x4e000000",
+        "vdup.32 q2, r3",
+        "vmulh.u32 q2, q1, q2",
+        "movw r3, #41088",
+        "movt r3, #34942",
+        "vdup.32 q4, r3",
+        "vsub.i32 q4, q4, q2",
+        "mov.w r3, #0x60000000",
+        "vdup.32 q5, r3",
+        ".rept 4",
+        "vmulh.u32 q2, q4, q4",
+        "vmul.i32 q6, q4, q4",
+        "vshl.i32 q2, q2, #1",
+        "vsri.32 q2, q6, #31",
+        "vmulh.u32 q2, q1, q2",
+        "vqsub.u32 q2, q5, q2",
+        "vmul.i32 q6, q4, q2",
+        "vmulh.u32 q4, q4, q2",
+        "vshl.i32 q4, q4, #2",
+        "vsri.32 q4, q6, #30",
+        ".endr",
+        "mvn r3, #0x80000000",
+        "vdup.32 q2, r3",
+        "vmin.u32 q4, q4, q2",
+        // Shifts to the left of sum and factor, to the right of the root.
+        "vmov.i32 q5, #0",
+        "vmov.i32 q6, #31",
+        "vmax.s32 q2, q3, q5",
+        "vmin.s32 q2, q2, q6",
+        "vdup.32 q1, r1",
+        "vshl.s32 q0, q0, q2",
+        "vshl.s32 q1, q1, q2",
+        "vmin.s32 q2, q3, q5",
+        "vneg.s32 q6, q6",
+        "vmax.s32 q2, q2, q6",
+        "vshl.s32 q4, q4, q2",
+        "vstrw.32 q0, [r0]",
+        "vstrw.32 q1, [r0, #16]",
+        "vstrw.32 q4, [r0, #32]",
+        "vpop {{d8-d13}}",
+        "bx lr",
+    )
+}
+
+/// Normalises four rows, and goes on to those behind them.
+///
+/// # Safety
+/// Operands are valid for reads of four rows, results for writes, gains and offsets for reads of a row; results lie at or in front
+/// of operands that they share memory with. A row is a multiple of four elements.
+#[unsafe(naked)]
+unsafe extern "C" fn affine_of_four(four: *mut Four) {
+    // r0 operands, r1 results, r2 gains, r3 offsets, r4 elements, r5 taken from the elements, r6 shift, r7 zero point, r8 task,
+    // r9 row, r10 and r11 gains and offsets of the first element; q1 gains and offsets, q2 inverse, q5 factor.
+    helium!(
+        "push {{r4-r11, lr}}",
+        "vpush {{d8-d11}}",
+        "mov r8, r0",
+        "ldrd r1, r2, [r8, #92]",
+        "vdup.32 q3, r1",
+        "vdup.32 q4, r2",
+        "ldr r4, [r8, #48]",
+        "ldrd r0, r1, [r8, #68]",
+        "ldrd r10, r11, [r8, #76]",
+        "ldrd r6, r7, [r8, #84]",
+        "mov r9, r8",
+        "1:",
+        "ldr r5, [r9, #16]",
+        "vdup.32 q5, r5",
+        "ldr r5, [r9, #32]",
+        "vdup.32 q2, r5",
+        "ldr r5, [r9], #4",
+        "rsbs r5, r5, #0",
+        "mov r2, r10",
+        "mov r3, r11",
+        "dlstp.32 lr, r4",
+        "2:",
+        "vldrb.s32 q0, [r0], #4",
+        "vmlas.s32 q0, q5, r5",
+        "vmulh.s32 q0, q0, q2",
+        "vldrw.u32 q1, [r2], #16",
+        "vmulh.s32 q0, q0, q1",
+        "vldrw.u32 q1, [r3], #16",
+        "vadd.i32 q0, q0, q1",
+        "vrshl.s32 q0, r6",
+        "vadd.i32 q0, q0, r7",
+        "vmax.s32 q0, q0, q3",
+        "vmin.s32 q0, q0, q4",
+        "vstrb.32 q0, [r1], #4",
+        "letp lr, 2b",
+        "sub r5, r9, r8",
+        "cmp r5, #16",
+        "bne 1b",
+        "strd r0, r1, [r8, #68]",
+        "vpop {{d8-d11}}",
+        "pop {{r4-r11, pc}}",
     )
 }
 
