@@ -98,8 +98,7 @@ pub fn outputs<Y: Quantized>(
     true
 }
 
-/// The last channels, from `first` on, which are less than a block; before the others, as outputs of the next row may be
-/// overwritten.
+/// The last channels, from `first` on, which are less than a block; before the others, whose first outputs may be overwritten.
 ///
 /// # Safety
 /// As for [`multiply`], for a block of weights and the channels that there are.
@@ -114,10 +113,8 @@ unsafe fn rest(task: &Task, channels: &Channels<'_>, first: usize) {
     }
     let (bias, multiplier, shift) = (bias.as_ptr(), multiplier.as_ptr(), shift.as_ptr());
     let task = Task { bias, multiplier, shift, kept, y: task.y.wrapping_add(first), ..*task };
-    // What a row of one group has too much goes where the next row's outputs come, if there is nothing between them.
-    let follows = task.depth > GROUP || task.stride == channels.bias.len();
-    let even = if follows { task.rows.saturating_sub(1) & !1 } else { 0 };
-    // SAFETY: the caller's; the arrays hold one block of channels, and a pair of rows follows those that have too much.
+    let even = task.rows.saturating_sub(1) & !1;
+    // SAFETY: the caller's; the arrays hold one block of channels, and a row follows those that have too much.
     unsafe {
         if even > 0 {
             multiply(&Task { rows: even, ..task });
@@ -169,8 +166,8 @@ impl Task {
 ///
 /// # Safety
 /// The task describes at least one row, one block and one input; rows, weights, constants and outputs are as long as that
-/// asks for, shifts are 33 to 62, and places of a tile's outputs fit 16 bits. Channels that are not kept may be written behind
-/// the others of rows of one group and of a single row, and where the first output of the row after the next one comes.
+/// asks for, shifts are 33 to 62, and places of a tile's outputs fit 16 bits. Channels that are not kept may be written where the
+/// outputs of the next pair of rows begin, and behind the others of a single row.
 #[cfg(not(mixel_helium))]
 unsafe fn multiply(task: &Task) {
     for row in 0..task.rows {
@@ -193,7 +190,10 @@ unsafe fn multiply(task: &Task) {
         task;
     let groups = depth.div_ceil(GROUP);
     let last = depth - (groups - 1) * GROUP;
-    if groups == 1 && rows > 1 {
+    // Rows of eight inputs are read with what is behind them, which the last one must not.
+    let eight = (depth, step, kept) == (8, 8, CHANNELS);
+    let (even, middle) = (rows.saturating_sub(eight as usize) & !1, groups.saturating_sub(2));
+    if groups == 1 && even > 0 {
         let mut task = Shallow {
             y,
             shift,
@@ -202,19 +202,24 @@ unsafe fn multiply(task: &Task) {
             w,
             blocks,
             x,
-            rows,
+            pairs: even / 2,
             first_steps: [CHANNELS, CHANNELS, 4 * CHANNELS, 4 * CHANNELS],
             second_steps: [GROUP * CHANNELS, usize::MAX, 0, 0],
             stride,
             zero_point,
             step,
             last,
+            kept,
         };
-        // SAFETY: the caller's.
-        return unsafe { shallow(&mut task) };
-    }
-    let (even, middle) = (rows & !1, groups.saturating_sub(2));
-    if even > 0 {
+        // SAFETY: the caller's; behind rows of eight inputs comes one more at least.
+        unsafe {
+            match (depth, step) {
+                (8, _) if eight => shallow_by_8(&mut task),
+                (16, 16) => shallow_by_16(&mut task),
+                _ => shallow(&mut task),
+            }
+        }
+    } else if even > 0 {
         let mut task = Pairs {
             w,
             down: 2 * stride,
@@ -240,11 +245,11 @@ unsafe fn multiply(task: &Task) {
         // SAFETY: the caller's.
         unsafe { pairs(&mut task) };
     }
-    if rows & 1 == 1 {
+    for at in even..rows {
         let task = Row {
-            y: y.wrapping_add(even * stride),
+            y: y.wrapping_add(at * stride),
             shift,
-            x: x.wrapping_add(even * step),
+            x: x.wrapping_add(at * step),
             depth,
             bias,
             multiplier,
@@ -463,7 +468,8 @@ struct Shallow {
     /// Blocks that are left.
     blocks: usize,
     x: *const i8,
-    rows: usize,
+    /// Pairs of rows.
+    pairs: usize,
     first_steps: [usize; 4],
     second_steps: [usize; 4],
     stride: usize,
@@ -472,71 +478,110 @@ struct Shallow {
     step: usize,
     /// Inputs of a row, 1 to 16.
     last: usize,
+    /// Channels of a block that are outputs.
+    kept: usize,
 }
 
-/// Rows of one group times blocks of four channels: the block's weights stay in registers.
-///
-/// # Safety
-/// As for [`multiply`], with one group.
+/// Defines a function for pairs of rows of one group times blocks of four channels: the block's weights stay in registers. Sums
+/// begin with the bias, which leaves a register for the second row, so that both are narrowed together as in [`pairs`].
 #[cfg(mixel_helium)]
-#[unsafe(naked)]
-unsafe extern "C" fn shallow(task: *mut Shallow) {
-    // r0, r2, r4, r6 sums; r1 outputs, r3 stride, r5 zero point, r7 task, r8 step, r11 row;
-    // q0-q3 weights, q4 multipliers, q5 shifts to the left, q6 bias, q7 inputs and outputs.
-    helium!(
-        "push {{r4-r11, lr}}",
-        "vpush {{d8-d15}}",
-        "mov r7, r0",
-        "ldrd r8, r0, [r7, #72]",
-        "vctp.8 r0",
-        "ldrd r3, r5, [r7, #64]",
-        "2:",
-        "ldm r7, {{r1, r2, r4, r6, r9, r10, r11, r12}}",
-        "vldrb.u32 q5, [r2]",
-        "vldrw.u32 q6, [r4]",
-        "vldrw.u32 q4, [r6]",
-        "movs r0, #32",
-        "vneg.s32 q5, q5",
-        "vadd.i32 q5, q5, r0",
-        "vldrb.u8 q0, [r9]",
-        "vldrb.u8 q1, [r9, #16]",
-        "vldrb.u8 q2, [r9, #32]",
-        "vldrb.u8 q3, [r9, #48]",
-        "dls lr, r12",
-        "3:",
-        "vpst",
-        "vldrbt.u8 q7, [r11]",
-        "add r11, r8",
-        "vmladav.s8 r0, q7, q0",
-        "vmladav.s8 r2, q7, q1",
-        "vmladav.s8 r4, q7, q2",
-        "vmladav.s8 r6, q7, q3",
-        "vmov q7[2], q7[0], r0, r4",
-        "vmov q7[3], q7[1], r2, r6",
-        "vadd.i32 q7, q7, q6",
-        "vmulh.s32 q7, q7, q4",
-        "vrshl.s32 q7, q7, q5",
-        "vadd.i32 q7, q7, r5",
-        "vqmovnb.s32 q7, q7",
-        "vqmovnb.s16 q7, q7",
-        "vstrb.32 q7, [r1]",
-        "add r1, r3",
-        "le lr, 3b",
-        "vldrw.u32 q0, [r7]",
-        "vldrw.u32 q1, [r7, #32]",
-        "vadd.i32 q0, q0, q1",
-        "vstrw.32 q0, [r7]",
-        "vldrw.u32 q0, [r7, #16]",
-        "vldrw.u32 q1, [r7, #48]",
-        "vadd.i32 q0, q0, q1",
-        "vstrw.32 q0, [r7, #16]",
-        "ldr r0, [r7, #20]",
-        "cmp r0, #0",
-        "bne 2b",
-        "vpop {{d8-d15}}",
-        "pop {{r4-r11, pc}}",
-    )
+macro_rules! shallow {
+    ($name:ident, $load:literal, $to:literal) => {
+        /// # Safety
+        /// As for [`multiply`], with one group and a pair of rows; each is valid for as many reads as the load has bytes.
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name(task: *mut Shallow) {
+            // r0, r2, r4, r6 sums; r1 outputs, r3 stride of a pair, r5 zero point, r7 task, r8 step, r10 bias, r11 row;
+            // q0-q3 weights, q4 multipliers, q5 shifts to the left, q6 and q7 inputs and outputs.
+            helium!(
+                "push {{r4-r11, lr}}",
+                "vpush {{d8-d15}}",
+                "mov r7, r0",
+                // Places, as in `pairs`.
+                "ldr r2, [r7, #80]",
+                "vctp.32 r2",
+                "ldrd r3, r5, [r7, #64]",
+                "lsls r0, r3, #16",
+                "movs r2, #0",
+                "vidup.u32 q6, r2, #1",
+                "mov.w r2, #0x10001",
+                "vmul.i32 q6, q6, r2",
+                "vadd.i32 q6, q6, r0",
+                "lsls r3, r3, #1",
+                "mul r0, r3, r2",
+                "vdup.32 q7, r0",
+                "vpsel q6, q6, q7",
+                "sub sp, #16",
+                "vstrw.32 q6, [sp]",
+                "ldrd r8, r0, [r7, #72]",
+                "vctp.8 r0",
+                "2:",
+                "ldm r7, {{r1, r2, r4, r6, r9, r10, r11, r12}}",
+                "mov r10, r4",
+                "vldrb.u32 q5, [r2]",
+                "vldrw.u32 q4, [r6]",
+                "movs r0, #32",
+                "vneg.s32 q5, q5",
+                "vadd.i32 q5, q5, r0",
+                "vldrb.u8 q0, [r9]",
+                "vldrb.u8 q1, [r9, #16]",
+                "vldrb.u8 q2, [r9, #32]",
+                "vldrb.u8 q3, [r9, #48]",
+                "dls lr, r12",
+                "3:",
+                "ldm r10, {{r0, r2, r4, r6}}",
+                concat!($load, "q7", $to),
+                "vmladava.s8 r0, q7, q0",
+                "vmladava.s8 r2, q7, q1",
+                "vmladava.s8 r4, q7, q2",
+                "vmladava.s8 r6, q7, q3",
+                "vmov q7[2], q7[0], r0, r4",
+                "vmov q7[3], q7[1], r2, r6",
+                "vmulh.s32 q7, q7, q4",
+                "vrshl.s32 q7, q7, q5",
+                "ldm r10, {{r0, r2, r4, r6}}",
+                concat!($load, "q6", $to),
+                "vmladava.s8 r0, q6, q0",
+                "vmladava.s8 r2, q6, q1",
+                "vmladava.s8 r4, q6, q2",
+                "vmladava.s8 r6, q6, q3",
+                "vmov q6[2], q6[0], r0, r4",
+                "vmov q6[3], q6[1], r2, r6",
+                "vmulh.s32 q6, q6, q4",
+                "vrshl.s32 q6, q6, q5",
+                "vqmovnb.s32 q7, q7",
+                "vqmovnt.s32 q7, q6",
+                "vldrw.u32 q6, [sp]",
+                "vqadd.s16 q7, q7, r5",
+                "vqmovnb.s16 q7, q7",
+                "vstrb.16 q7, [r1, q6]",
+                "add r1, r3",
+                "le lr, 3b",
+                "vldrw.u32 q0, [r7]",
+                "vldrw.u32 q1, [r7, #32]",
+                "vadd.i32 q0, q0, q1",
+                "vstrw.32 q0, [r7]",
+                "vldrw.u32 q0, [r7, #16]",
+                "vldrw.u32 q1, [r7, #48]",
+                "vadd.i32 q0, q0, q1",
+                "vstrw.32 q0, [r7, #16]",
+                "ldr r0, [r7, #20]",
+                "cmp r0, #0",
+                "bne 2b",
+                "add sp, #16",
+                "vpop {{d8-d15}}",
+                "pop {{r4-r11, pc}}",
+            )
+        }
+    };
 }
+
+#[cfg(mixel_helium)]
+shallow!(shallow_by_8, "vldrb.u8 ", ", [r11], #8");
+#[cfg(mixel_helium)]
+shallow!(shallow_by_16, "vldrb.u8 ", ", [r11], #16");
+#[cfg(mixel_helium)]
+shallow!(shallow, "vpst\nvldrbt.u8 ", ", [r11]\nadd r11, r8");
 
 /// One row times blocks of channels.
 #[repr(C)]
