@@ -310,8 +310,8 @@ impl Lane for i8 {
             #[cfg(mixel_columns)]
             Layout::Helium => {
                 let Patches { bytes, rows: count, depth, .. } = patches;
-                let rows = helium::product::Rows { bytes: bytes.cast(), depth, step: depth, count };
-                helium::product::outputs(rows, weights, channels, rounding.clamp, y)
+                helium::product::Product::new([depth; 2], weights, *channels, rounding.clamp)
+                    .is_some_and(|product| product.outputs(bytes.cast(), count, y))
             }
             _ => false,
         }

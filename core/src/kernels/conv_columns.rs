@@ -1,22 +1,22 @@
 //! Convolution for the Helium layout: the rows that a row of outputs sees are staged column by column, with their padding, so
-//! that the window of every pixel is one run of bytes. Each input is copied once a row of the window, and borders are pixels
-//! like all others.
+//! that the window of every pixel is one run of bytes. Borders are pixels like all others. Where a row of outputs sees the rows of
+//! the one above but for one, columns slide up and only the new row is copied, before an output may take its place; elsewhere each
+//! input is copied once a row of the window.
 
 use super::Run;
 use super::conv::Filter;
 use super::matrix::Weights;
 use super::requant::Quantized;
 use super::window::{Rows, Window, overlap};
-use crate::arch::helium::columns::{Spread, fill};
-use crate::arch::helium::product;
+use crate::arch::helium::columns::{Spread, fill, slide};
 use crate::plan::Tensor;
 
 /// Bytes that columns take at most where more is not needed.
 const ROOM: usize = 1152;
 
-/// Columns that are staged at once.
+/// How an image goes through columns.
 struct Part {
-    /// Outputs of them.
+    /// Outputs of columns that are staged at once.
     outputs: usize,
     /// Bytes of a column.
     column: usize,
@@ -24,36 +24,51 @@ struct Part {
     step: usize,
     /// Columns of a window.
     kernel: usize,
+    /// Whether columns slide from a row of outputs to the next.
+    slides: bool,
+    /// Rows that are kept before an output in the input's place overwrites them.
+    kept: usize,
 }
 
 impl Part {
-    /// Rows of `width` outputs go in equal parts, in pairs where there are some.
-    fn new(window: &Window, channels: usize, width: usize) -> Self {
+    /// Rows of outputs go in equal parts, in pairs where there are some; as a whole, if then they slide and need no more memory
+    /// than parts and kept rows.
+    fn new(window: &Window, input: &Tensor, output: &Tensor) -> Self {
         let ([height, kernel], step) = (window.kernel.map(usize::from), window.stride[1] as usize);
-        let column = height * channels;
+        let width = output.dims[2] as usize;
+        let column = height * input.inner();
         let most = ROOM.checked_div(column).unwrap_or(0).max(kernel);
         let outputs = (most - kernel).checked_div(step).unwrap_or(0) + 1;
         let outputs = if outputs > 1 { outputs & !1 } else { outputs };
         let parts = width.div_ceil(outputs).max(1);
         let outputs = outputs.min(width.div_ceil(parts).next_multiple_of(2));
-        Self { outputs, column, step, kernel }
+        let kept = if overlap(input, output) { window.kept() } else { 0 };
+        let part = Self { outputs, column, step, kernel, slides: false, kept };
+        let whole = Self { outputs: width.next_multiple_of(2), slides: true, kept: 0, ..part };
+        let slides = height > 1 && window.stride[0] == 1 && window.dilation[0] == 1;
+        let fits = outputs >= width || whole.scratch(input) <= part.scratch(input);
+        if slides && fits { whole } else { part }
     }
 
     /// Columns that `outputs` outputs see.
     fn columns(&self, outputs: usize) -> usize {
-        outputs.saturating_sub(1) * self.step + self.kernel
+        outputs.saturating_sub(1).saturating_mul(self.step).saturating_add(self.kernel)
     }
 
     fn bytes(&self) -> usize {
-        self.columns(self.outputs) * self.column
+        self.columns(self.outputs).saturating_mul(self.column)
+    }
+
+    /// Bytes of the columns, and behind them the kept rows.
+    fn scratch(&self, input: &Tensor) -> usize {
+        let kept = self.kept * input.dims[2] as usize * input.inner();
+        self.bytes().div_ceil(4).saturating_mul(4).saturating_add(kept)
     }
 }
 
-/// Bytes of the columns, and behind them the rows that an output in the input's place would overwrite too early.
+/// Bytes of scratch memory.
 pub(super) fn scratch<W: Weights>(filter: &Filter<'_, W>, input: &Tensor, output: &Tensor) -> usize {
-    let part = Part::new(&filter.window, input.inner(), output.dims[2] as usize);
-    let kept = if overlap(input, output) { filter.window.kept() } else { 0 };
-    part.bytes().next_multiple_of(4) + kept * input.dims[2] as usize * input.inner()
+    Part::new(&filter.window, input, output).scratch(input)
 }
 
 /// The operator on 8-bit images.
@@ -68,31 +83,43 @@ pub(super) fn run<Y: Quantized, W: Weights>(
     let [_, out_height, out_width, out_channels] = output.dims_with(run.rows());
     let (length, out_length) = (input.dims[2] as usize * channels, output.dims[2] as usize * out_channels);
     let (image, out_image) = (input.dims[1] as usize * length, output.dims[1] as usize * out_length);
-    let part = Part::new(window, channels, output.dims[2] as usize);
-    let kept = if overlap(input, output) { window.kept() } else { 0 };
+    let part = Part::new(window, input, output);
+    let Part { slides, kept, .. } = part;
+    let Some(product) = matrix.columns(part.step * part.column) else { return };
     let staged = run.scratch::<i8>(0, part.bytes());
     let ring = run.scratch::<i8>(part.bytes().next_multiple_of(4), kept * length);
     let (spread, outside) = (Spread::new(channels, part.column), i8::narrow(input.zero_point));
+    let kernel = window.kernel[0] as usize;
     for n in 0..images {
         let mut rows = Rows::new(x.window(n * image, image), height, length, ring, kept);
         for oy in 0..out_height {
             let top = window.start(0, oy);
             rows.advance(top);
             let ys = window.inside(0, top, height);
+            // Kernel rows that are there from the row above.
+            let there = if slides && oy > 0 { kernel - 1 } else { 0 };
             for first in (0..out_width).step_by(part.outputs.max(1)) {
                 let count = part.outputs.min(out_width - first);
                 let (start, columns) = (window.start(1, first), part.columns(count));
                 let before = ((-start).max(0) as usize).min(columns);
                 let from = start.max(0) as usize;
                 let inside = width.saturating_sub(from).min(columns - before);
-                if ys.len() < window.kernel[0] as usize {
+                if there > 0 {
+                    let columns = staged.window(0, columns * part.column);
+                    slide(columns, [channels, there * channels], part.column);
+                    if ys.end <= there {
+                        (0..columns.len()).step_by(part.column.max(1)).for_each(|column| {
+                            fill(columns.window(column + there * channels, channels), outside);
+                        });
+                    }
+                } else if slides || ys.len() < kernel {
                     fill(staged, outside);
                 } else {
                     fill(staged.window(0, before * part.column), outside);
                     let behind = (before + inside) * part.column;
                     fill(staged.window(behind, columns * part.column - behind), outside);
                 }
-                for ky in ys.clone() {
+                for ky in ys.start.max(there)..ys.end {
                     let row = rows.get((top + (ky * window.dilation[0] as usize) as isize).max(0) as usize);
                     let place = before * part.column + ky * channels;
                     spread.row(
@@ -100,14 +127,12 @@ pub(super) fn run<Y: Quantized, W: Weights>(
                         staged.window(place, staged.len()),
                     );
                 }
-                let windows = product::Rows {
-                    bytes: staged.reader(),
-                    depth: matrix.depth,
-                    step: part.step * part.column,
-                    count,
-                };
                 let place = n * out_image + oy * out_length + first * out_channels;
-                matrix.apply_columns(windows, (y.window(place, count * out_channels), out_channels));
+                product.outputs(
+                    staged.reader(),
+                    count,
+                    (y.window(place, count * out_channels), out_channels),
+                );
             }
         }
     }

@@ -126,15 +126,11 @@ impl<'p, W: Weights> Matrix<'p, W> {
         crate::arch::rows::outputs(on, rows, weights, &channels, self.clamp, y);
     }
 
-    /// Outputs of windows that are runs of bytes, of the one group: row `r` goes to `y` from element `r * stride` on.
+    /// The one group, for windows that are runs of bytes, `step` apart.
     #[cfg(mixel_columns)]
-    pub fn apply_columns<Y: Quantized>(
-        &self,
-        rows: crate::arch::helium::product::Rows<'_>,
-        y: (Out<'_, Y>, usize),
-    ) {
+    pub fn columns(&self, step: usize) -> Option<crate::arch::helium::product::Product<'p>> {
         let (weights, channels) = self.group(0);
-        crate::arch::helium::product::outputs(rows, weights, &channels, self.clamp, y);
+        crate::arch::helium::product::Product::new([self.depth, step], weights, channels, self.clamp)
     }
 
     /// Whether everything has the size that the shapes ask for.

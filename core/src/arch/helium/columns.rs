@@ -62,6 +62,16 @@ impl Spread {
     }
 }
 
+/// Moves `len` bytes of every column up by `channels`: the rows of a window to those of the output below. Columns are `step` bytes.
+pub fn slide(columns: Out<'_, i8>, [channels, len]: [usize; 2], step: usize) {
+    let count = columns.len().checked_div(step).unwrap_or(0);
+    if count > 0 && channels + len <= step {
+        let (from, to) = (columns.reader().as_ptr().wrapping_add(channels), columns.as_mut_ptr());
+        // SAFETY: the bytes lie in their columns, places in front of them.
+        unsafe { runs::copy(from, to, len, count, &[step; 2]) }
+    }
+}
+
 /// Sets all bytes.
 pub fn fill(bytes: Out<'_, i8>, value: i8) {
     // SAFETY: the window has so many bytes.

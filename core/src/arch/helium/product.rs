@@ -7,19 +7,6 @@ use super::super::view::{In, Out};
 use super::{CHANNELS, GROUP, limit, short};
 use crate::kernels::requant::{Channel, Channels, Clamp, Quantized, Scale};
 
-/// Rows to multiply, which may overlap as the windows of neighbouring pixels do.
-#[derive(Clone, Copy)]
-pub struct Rows<'a> {
-    /// Their memory.
-    pub bytes: In<'a, i8>,
-    /// Values in each.
-    pub depth: usize,
-    /// Bytes from one to the next.
-    pub step: usize,
-    /// How many.
-    pub count: usize,
-}
-
 /// Rows times whole blocks of channels.
 #[derive(Clone, Copy)]
 struct Task {
@@ -39,70 +26,94 @@ struct Task {
     zero_point: i32,
 }
 
-/// All outputs of `rows`: output `c` of row `r` goes to `y` at `r * stride + c`. Nothing happens, and false comes back, when
-/// something is too short.
-///
-/// The outputs must not share memory with the rows.
-pub fn outputs<Y: Quantized>(
-    rows: Rows<'_>,
-    weights: In<'_, i8>,
-    channels: &Channels<'_>,
+/// A matrix for rows of one length, which was looked through once.
+pub struct Product<'a> {
+    task: Task,
+    channels: Channels<'a>,
     clamp: Clamp,
-    (y, stride): (Out<'_, Y>, usize),
-) -> bool {
-    let Rows { bytes, depth, step, count } = rows;
-    let Some(last) = count.checked_sub(1) else { return true };
-    let (outputs, block) = (channels.bias.len(), depth.div_ceil(GROUP) * GROUP * CHANNELS);
-    let constants = weights.len() >= outputs.div_ceil(CHANNELS) * block
-        && channels.multiplier.len() == outputs
-        && channels.shift.len() == outputs;
-    if depth == 0 || !constants || bytes.len() < last * step + depth || y.len() < last * stride + outputs {
-        return false;
-    }
-    let whole = outputs / CHANNELS;
-    let task = Task {
-        x: bytes.as_ptr(),
-        step,
-        rows: count,
-        depth,
-        w: weights.as_ptr(),
-        bias: channels.bias.as_ptr(),
-        multiplier: channels.multiplier.as_ptr(),
-        shift: channels.shift.as_ptr(),
-        blocks: whole,
-        kept: CHANNELS,
-        y: y.as_mut_ptr().cast(),
-        stride,
-        zero_point: clamp.zero_point,
-    };
-    // A place of an output in a tile is 16 bits.
-    if size_of::<Y>() != 1 || stride > u16::MAX as usize / 2 - CHANNELS || !short(channels) {
-        long(&task, outputs, clamp, y);
-        return true;
-    }
-    // SAFETY: rows, weights, constants and outputs were found long enough; shifts are 33 or more.
-    unsafe {
-        if outputs > whole * CHANNELS {
-            rest(&Task { w: task.w.add(whole * block), blocks: 1, ..task }, channels, whole * CHANNELS);
-        }
-        if whole > 0 {
-            multiply(&task);
-        }
-    }
-    let y: Out<'_, i8> = y.cast();
-    if stride == outputs {
-        limit(y.window(0, count * outputs), clamp);
-    } else {
-        (0..count).for_each(|row| limit(y.window(row * stride, outputs), clamp));
-    }
-    true
+    short: bool,
 }
 
-/// The last channels, from `first` on, which are less than a block; before the others, whose first outputs may be overwritten.
+impl<'a> Product<'a> {
+    /// For rows of `depth` values, `step` bytes apart, which may overlap as the windows of neighbouring pixels do; none when weights
+    /// or constants are too few.
+    pub fn new(
+        [depth, step]: [usize; 2],
+        weights: In<'a, i8>,
+        channels: Channels<'a>,
+        clamp: Clamp,
+    ) -> Option<Self> {
+        let (outputs, block) = (channels.bias.len(), depth.div_ceil(GROUP) * GROUP * CHANNELS);
+        let complete = weights.len() >= outputs.div_ceil(CHANNELS) * block
+            && channels.multiplier.len() == outputs
+            && channels.shift.len() == outputs;
+        if depth == 0 || !complete {
+            return None;
+        }
+        let task = Task {
+            x: core::ptr::null(),
+            step,
+            rows: 0,
+            depth,
+            w: weights.as_ptr(),
+            bias: channels.bias.as_ptr(),
+            multiplier: channels.multiplier.as_ptr(),
+            shift: channels.shift.as_ptr(),
+            blocks: outputs / CHANNELS,
+            kept: CHANNELS,
+            y: core::ptr::null_mut(),
+            stride: 0,
+            zero_point: clamp.zero_point,
+        };
+        Some(Self { task, channels, clamp, short: short(&channels) })
+    }
+
+    /// All outputs of `count` rows: output `c` of row `r` goes to `y` at `r * stride + c`. Nothing happens, and false comes back, when
+    /// something is too short.
+    ///
+    /// The outputs must not share memory with the rows.
+    pub fn outputs<Y: Quantized>(
+        &self,
+        rows: In<'_, i8>,
+        count: usize,
+        (y, stride): (Out<'_, Y>, usize),
+    ) -> bool {
+        let Some(last) = count.checked_sub(1) else { return true };
+        let (outputs, Self { task, channels, clamp, short }) = (self.channels.bias.len(), self);
+        if rows.len() < last * task.step + task.depth || y.len() < last * stride + outputs {
+            return false;
+        }
+        let task = Task { x: rows.as_ptr(), rows: count, y: y.as_mut_ptr().cast(), stride, ..*task };
+        // A place of an output in a tile is 16 bits.
+        if size_of::<Y>() != 1 || stride > u16::MAX as usize / 2 - CHANNELS || !short {
+            long(&task, outputs, *clamp, y);
+            return true;
+        }
+        // SAFETY: rows, weights, constants and outputs were found long enough; shifts are 33 or more.
+        unsafe {
+            if outputs > task.blocks * CHANNELS {
+                rest(&task, channels);
+            }
+            if task.blocks > 0 {
+                multiply(&task);
+            }
+        }
+        let y: Out<'_, i8> = y.cast();
+        if stride == outputs {
+            limit(y.window(0, count * outputs), *clamp);
+        } else {
+            (0..count).for_each(|row| limit(y.window(row * stride, outputs), *clamp));
+        }
+        true
+    }
+}
+
+/// The last channels, behind the blocks of `task`; before the others, whose first outputs may be overwritten.
 ///
 /// # Safety
-/// As for [`multiply`], for a block of weights and the channels that there are.
-unsafe fn rest(task: &Task, channels: &Channels<'_>, first: usize) {
+/// As for [`multiply`], for a block more of weights and the channels that there are.
+unsafe fn rest(task: &Task, channels: &Channels<'_>) {
+    let (first, block) = (task.blocks * CHANNELS, task.depth.div_ceil(GROUP) * GROUP * CHANNELS);
     let (mut bias, mut multiplier, mut shift) = ([0; CHANNELS], [0; CHANNELS], [33; CHANNELS]);
     let places = bias.iter_mut().zip(&mut multiplier).zip(&mut shift);
     let mut kept = 0;
@@ -112,7 +123,8 @@ unsafe fn rest(task: &Task, channels: &Channels<'_>, first: usize) {
         kept += 1;
     }
     let (bias, multiplier, shift) = (bias.as_ptr(), multiplier.as_ptr(), shift.as_ptr());
-    let task = Task { bias, multiplier, shift, kept, y: task.y.wrapping_add(first), ..*task };
+    let (w, y) = (task.w.wrapping_add(task.blocks * block), task.y.wrapping_add(first));
+    let task = Task { bias, multiplier, shift, kept, w, y, blocks: 1, ..*task };
     let even = task.rows.saturating_sub(1) & !1;
     // SAFETY: the caller's; the arrays hold one block of channels, and a row follows those that have too much.
     unsafe {

@@ -86,8 +86,8 @@ pub(super) unsafe fn fill(bytes: *mut i8, count: usize, value: i32) {
 /// Copies `count` runs of `len` bytes.
 ///
 /// # Safety
-/// Runs are valid for `len` reads each and lie `steps[0]` apart, their places for as many writes and `steps[1]` apart; they do
-/// not overlap, and there is one at least.
+/// Runs are valid for `len` reads each and lie `steps[0]` apart, their places for as many writes and `steps[1]` apart; there is one
+/// at least, and what shares memory with a run is at most its own place, which begins in front of it.
 #[cfg(mixel_helium)]
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn copy(
@@ -136,6 +136,6 @@ pub(super) unsafe extern "C" fn copy(
 pub(super) unsafe fn copy(from: *const i8, to: *mut i8, len: usize, count: usize, steps: &[usize; 2]) {
     for run in 0..count {
         // SAFETY: the caller's.
-        unsafe { to.add(run * steps[1]).copy_from_nonoverlapping(from.add(run * steps[0]), len) }
+        unsafe { to.add(run * steps[1]).copy_from(from.add(run * steps[0]), len) }
     }
 }
