@@ -2,6 +2,7 @@
 
 use super::super::elementwise::{Product, Sum};
 use super::super::view::{In, Out};
+use super::limit;
 
 /// What [`sums_2`], [`sums_3`] and [`products`] work on.
 #[repr(C)]
@@ -38,7 +39,10 @@ pub fn add<const N: usize>(x: [In<'_, i8>; N], y: Out<'_, i8>, sum: &Sum<N>) -> 
     // so that they may be written in order.
     unsafe {
         match N {
-            2 => sums_2(task.cast()),
+            2 => {
+                sums_2(task.cast());
+                limit(y, sum.clamp);
+            }
             3 => sums_3(task.cast()),
             _ => return false,
         }
@@ -70,7 +74,8 @@ pub fn lookup(x: In<'_, i8>, y: Out<'_, i8>, table: In<'_, i8>) {
     unsafe { entries(x.as_ptr(), y.as_mut_ptr(), x.len().min(y.len()), table.as_ptr()) }
 }
 
-/// Sums of elements of two operands with factors, four at a time; the first product takes the constant with it.
+/// Sums of elements of two operands with factors: sixteen at a time, which are narrowed together and saturated to int8, then four at a
+/// time. The first product takes the constant with it.
 ///
 /// # Safety
 /// Operands and results are valid for `count` reads and writes, and results lie at or in front of operands that they share
@@ -79,13 +84,52 @@ pub fn lookup(x: In<'_, i8>, y: Out<'_, i8>, table: In<'_, i8>) {
 unsafe extern "C" fn sums_2(task: *const Task<2>) {
     helium!(
         "push {{r4-r9, lr}}",
-        "vpush {{d8-d9}}",
-        "ldrd r1, r2, [r0, #36]",
-        "vdup.32 q2, r1",
-        "vdup.32 q3, r2",
+        "vpush {{d8-d15}}",
+        "mov r9, r0",
         "ldm r0, {{r0, r1, r2, r3, r4, r5, r6, r7, r8}}",
         "vdup.32 q4, r4",
-        "wlstp.32 lr, r3, 3f",
+        "adr r4, 5f",
+        "vldrb.u8 q5, [r4]",
+        "lsrs r4, r3, #4",
+        "wls lr, r4, 3f",
+        "2:",
+        "vldrb.s32 q0, [r0], #4",
+        "vldrb.s32 q1, [r1], #4",
+        "vmlas.s32 q0, q4, r6",
+        "vmla.s32 q0, q1, r5",
+        "vrshl.s32 q0, r7",
+        "vldrb.s32 q2, [r0], #4",
+        "vldrb.s32 q1, [r1], #4",
+        "vmlas.s32 q2, q4, r6",
+        "vmla.s32 q2, q1, r5",
+        "vrshl.s32 q2, r7",
+        "vqmovnb.s32 q0, q0",
+        "vqmovnt.s32 q0, q2",
+        "vldrb.s32 q6, [r0], #4",
+        "vldrb.s32 q1, [r1], #4",
+        "vmlas.s32 q6, q4, r6",
+        "vmla.s32 q6, q1, r5",
+        "vrshl.s32 q6, r7",
+        "vldrb.s32 q7, [r0], #4",
+        "vldrb.s32 q1, [r1], #4",
+        "vmlas.s32 q7, q4, r6",
+        "vmla.s32 q7, q1, r5",
+        "vrshl.s32 q7, r7",
+        "vqmovnb.s32 q6, q6",
+        "vqmovnt.s32 q6, q7",
+        "vqadd.s16 q0, q0, r8",
+        "vqadd.s16 q6, q6, r8",
+        "vqmovnb.s16 q0, q0",
+        "vqmovnt.s16 q0, q6",
+        "vstrb.8 q0, [r2, q5]",
+        "adds r2, #16",
+        "le lr, 2b",
+        "3:",
+        "ldrd r4, r9, [r9, #36]",
+        "vdup.32 q2, r4",
+        "vdup.32 q3, r9",
+        "and r3, r3, #15",
+        "wlstp.32 lr, r3, 4f",
         "2:",
         "vldrb.s32 q0, [r0], #4",
         "vldrb.s32 q1, [r1], #4",
@@ -97,9 +141,13 @@ unsafe extern "C" fn sums_2(task: *const Task<2>) {
         "vmin.s32 q0, q0, q3",
         "vstrb.32 q0, [r2], #4",
         "letp lr, 2b",
-        "3:",
-        "vpop {{d8-d9}}",
+        "4:",
+        "vpop {{d8-d15}}",
         "pop {{r4-r9, pc}}",
+        // Where bytes go that are narrowed twice.
+        ".p2align 2",
+        "5:",
+        ".byte 0, 8, 4, 12, 1, 9, 5, 13, 2, 10, 6, 14, 3, 11, 7, 15",
     )
 }
 
@@ -137,8 +185,28 @@ unsafe extern "C" fn sums_3(task: *const Task<3>) {
     )
 }
 
-/// Products of elements from their zero points, four at a time: 17 bits, moved up by 14 for the upper half of the product
-/// with the multiplier.
+/// Eight products: q0 and q1 elements, q5 128, r4 and r5 what is added to them moved up by 7, q4 multiplier, r7 shift, r8 zero point, q2
+/// and q3 limits; q6 products. Factors are 16 bits, moved up by 7 each, for the upper half of the product with the multiplier.
+macro_rules! eight_products {
+    () => {
+        "vmlas.s16 q0, q5, r4
+        vmlas.s16 q1, q5, r5
+        vmullb.s16 q6, q0, q1
+        vmullt.s16 q0, q0, q1
+        vmulh.s32 q6, q6, q4
+        vmulh.s32 q0, q0, q4
+        vrshl.s32 q6, r7
+        vrshl.s32 q0, r7
+        vqmovnb.s32 q6, q6
+        vqmovnt.s32 q6, q0
+        vqadd.s16 q6, q6, r8
+        vmax.s16 q6, q6, q2
+        vmin.s16 q6, q6, q3"
+    };
+}
+
+/// Products of elements from their zero points, eight at a time; of the last ones only loads and stores have a predicate, as 32 bits
+/// have no half.
 ///
 /// # Safety
 /// As for [`sums_2`].
@@ -146,29 +214,34 @@ unsafe extern "C" fn sums_3(task: *const Task<3>) {
 unsafe extern "C" fn products(task: *const Task<2>) {
     helium!(
         "push {{r4-r9, lr}}",
-        "vpush {{d8-d9}}",
+        "vpush {{d8-d13}}",
         "ldrd r1, r2, [r0, #36]",
-        "vdup.32 q2, r1",
-        "vdup.32 q3, r2",
+        "vdup.16 q2, r1",
+        "vdup.16 q3, r2",
         "ldm r0, {{r0, r1, r2, r3, r4, r5, r6, r7, r8}}",
         "vdup.32 q4, r6",
-        "wlstp.32 lr, r3, 3f",
+        "movs r6, #128",
+        "vdup.16 q5, r6",
+        "lsls r4, r4, #7",
+        "lsls r5, r5, #7",
+        "lsrs r6, r3, #3",
+        "wls lr, r6, 3f",
         "2:",
-        "vldrb.s32 q0, [r0], #4",
-        "vldrb.s32 q1, [r1], #4",
-        "vadd.i32 q0, q0, r4",
-        "vadd.i32 q1, q1, r5",
-        "vmul.i32 q0, q0, q1",
-        "vshl.i32 q0, q0, #14",
-        "vmulh.s32 q0, q0, q4",
-        "vrshl.s32 q0, r7",
-        "vadd.i32 q0, q0, r8",
-        "vmax.s32 q0, q0, q2",
-        "vmin.s32 q0, q0, q3",
-        "vstrb.32 q0, [r2], #4",
-        "letp lr, 2b",
+        "vldrb.s16 q0, [r0], #8",
+        "vldrb.s16 q1, [r1], #8",
+        eight_products!(),
+        "vstrb.16 q6, [r2], #8",
+        "le lr, 2b",
         "3:",
-        "vpop {{d8-d9}}",
+        "and r3, r3, #7",
+        "vctp.16 r3",
+        "vpstt",
+        "vldrbt.s16 q0, [r0]",
+        "vldrbt.s16 q1, [r1]",
+        eight_products!(),
+        "vpst",
+        "vstrbt.16 q6, [r2]",
+        "vpop {{d8-d13}}",
         "pop {{r4-r9, pc}}",
     )
 }

@@ -6,6 +6,8 @@
 use super::super::view::{In, Out};
 use super::product::{Row, row_of_one_scale};
 use super::{CHANNELS, GROUP, limit};
+#[cfg(not(mixel_helium))]
+use crate::kernels::requant::Channel;
 use crate::kernels::requant::{Clamp, Scale};
 
 /// Bytes of scratch memory for a second operand of `depth` rows and `columns` columns: the columns, and their biases.
@@ -62,7 +64,29 @@ pub fn multiply(product: &Product<'_>, scratch: Out<'_, i32>, (y, stride): (Out<
     }
     let (multiplier, shift) = ([scale.multiplier; CHANNELS], [scale.shift; CHANNELS]);
     let whole = columns / CHANNELS;
-    for row in 0..rows {
+    // Rows of one group go all at once.
+    let at_once = depth <= GROUP && columns == filled;
+    if at_once {
+        let mut task = Shallow {
+            y: y.as_mut_ptr(),
+            bias: biases,
+            w: packed,
+            blocks: whole,
+            x: a.as_ptr(),
+            rows,
+            step: a_row,
+            stride,
+            zero_point: clamp.zero_point,
+            multiplier: scale.multiplier,
+            // The upper half of twice the product is shifted.
+            shift: 31 - scale.shift as i32,
+            factor: -zero_b,
+            depth,
+        };
+        // SAFETY: all rows lie in `a` and have places in `y`, packed columns and biases are whole blocks.
+        unsafe { shallow(&mut task) }
+    }
+    for row in if at_once { rows } else { 0 }..rows {
         let x = a.as_ptr().wrapping_add(row * a_row);
         // SAFETY: the row has `depth` values.
         let sum = if zero_b == 0 { 0 } else { unsafe { total(x, depth) } };
@@ -97,8 +121,120 @@ pub fn multiply(product: &Product<'_>, scratch: Out<'_, i32>, (y, stride): (Out<
             }
         }
     }
-    (0..rows).for_each(|row| limit(y.window(row * stride, columns), clamp));
+    if stride == columns {
+        limit(y.window(0, rows * columns), clamp);
+    } else {
+        (0..rows).for_each(|row| limit(y.window(row * stride, columns), clamp));
+    }
     true
+}
+
+/// What [`shallow`] works on.
+#[repr(C)]
+struct Shallow {
+    y: *mut i8,
+    bias: *const i32,
+    w: *const i8,
+    /// Blocks of four columns.
+    blocks: usize,
+    x: *const i8,
+    rows: usize,
+    /// From a row to the next.
+    step: usize,
+    /// From a row of results to the next.
+    stride: usize,
+    zero_point: i32,
+    multiplier: i32,
+    /// To the left.
+    shift: i32,
+    /// Of a row's sum.
+    factor: i32,
+    /// Values of a row, 1 to 16.
+    depth: usize,
+}
+
+/// Rows of one group times blocks of four columns, which stay in registers.
+///
+/// # Safety
+/// There are a block and a row; rows, columns, biases and results are as long as the task asks for, and the shift is -31 to -2.
+#[cfg(mixel_helium)]
+#[unsafe(naked)]
+unsafe extern "C" fn shallow(task: *mut Shallow) {
+    // r0, r2, r4, r6 sums, r12 that of the row; r1 results, r3 row, r5 zero point, r7 factor of the row's sum, r8 step, r9 stride,
+    // r10 multiplier, r11 shift; q0-q3 columns, q4 bias, q7 inputs and results.
+    helium!(
+        "push {{r4-r11, lr}}",
+        "vpush {{d8-d15}}",
+        "push {{r0}}",
+        "ldrd r8, r9, [r0, #24]",
+        "ldrd r5, r10, [r0, #32]",
+        "ldrd r11, r7, [r0, #40]",
+        "ldr r2, [r0, #48]",
+        "vctp.8 r2",
+        "2:",
+        "ldr r0, [sp]",
+        "ldm r0, {{r1, r2, r4, r6}}",
+        "ldrd r3, r12, [r0, #16]",
+        "vldrw.u32 q4, [r2], #16",
+        "vldrb.u8 q0, [r4], #16",
+        "vldrb.u8 q1, [r4], #16",
+        "vldrb.u8 q2, [r4], #16",
+        "vldrb.u8 q3, [r4], #16",
+        "subs r6, #1",
+        "strd r2, r4, [r0, #4]",
+        "str r6, [r0, #12]",
+        "adds r2, r1, #4",
+        "str r2, [r0]",
+        "dls lr, r12",
+        "3:",
+        "vpst",
+        "vldrbt.u8 q7, [r3]",
+        "add r3, r8",
+        "vaddv.s8 r12, q7",
+        "vmladav.s8 r0, q7, q0",
+        "vmladav.s8 r2, q7, q1",
+        "vmladav.s8 r4, q7, q2",
+        "vmladav.s8 r6, q7, q3",
+        "mul r12, r12, r7",
+        "vmov q7[2], q7[0], r0, r4",
+        "vmov q7[3], q7[1], r2, r6",
+        "vadd.i32 q7, q7, q4",
+        "vadd.i32 q7, q7, r12",
+        "vqdmulh.s32 q7, q7, r10",
+        "vrshl.s32 q7, r11",
+        "vadd.i32 q7, q7, r5",
+        "vqmovnb.s32 q7, q7",
+        "vqmovnb.s16 q7, q7",
+        "vstrb.32 q7, [r1]",
+        "add r1, r9",
+        "le lr, 3b",
+        "ldr r0, [sp]",
+        "ldr r6, [r0, #12]",
+        "cmp r6, #0",
+        "bne 2b",
+        "add sp, #4",
+        "vpop {{d8-d15}}",
+        "pop {{r4-r11, pc}}",
+    )
+}
+
+#[cfg(not(mixel_helium))]
+unsafe fn shallow(task: &mut Shallow) {
+    let scale = Scale { multiplier: task.multiplier, shift: (31 - task.shift) as u8 };
+    for (row, column) in (0..task.rows).flat_map(|row| (0..task.blocks * CHANNELS).map(move |c| (row, c))) {
+        // SAFETY: the caller's.
+        unsafe {
+            let x = task.x.add(row * task.step);
+            let w = task.w.add(column / CHANNELS * CHANNELS * GROUP + column % CHANNELS * GROUP);
+            let sum = (0..task.depth).fold(*task.bias.add(column), |sum, at| {
+                let (x, w) = (*x.add(at) as i32, *w.add(at) as i32);
+                sum.wrapping_add(x * w).wrapping_add(x.wrapping_mul(task.factor))
+            });
+            let finish = Channel { bias: 0, scale };
+            let value = finish.apply(sum, Clamp::full::<i8>(task.zero_point));
+            task.y.add(row * task.stride + column).write(value);
+        }
+    }
 }
 
 /// Brings `depth` values that lie `step` apart to groups of 16 bytes, 64 from one to the next, filled up with zeros; gives
