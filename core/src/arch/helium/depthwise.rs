@@ -337,6 +337,12 @@ struct Windows {
     row: [usize; 3],
 }
 
+/// Outputs of a row from which on they go in pairs, and the most for which places of a pair's outputs are 16 bits.
+#[cfg(mixel_helium)]
+const WIDE: usize = 8;
+#[cfg(mixel_helium)]
+const MOST: usize = u16::MAX as usize - CHANNELS;
+
 /// Outputs from planes, saturated to int8.
 ///
 /// # Safety
@@ -346,6 +352,7 @@ unsafe fn multiply(windows: &mut Windows) {
     // SAFETY: the caller's.
     unsafe {
         match windows.step {
+            6 if windows.width >= WIDE && windows.pixel < MOST => pairs_by_6(windows),
             6 => windows_by_6(windows),
             12 => windows_by_12(windows),
             _ => windows_by(windows),
@@ -475,3 +482,136 @@ windows!(windows_by_6, ", #6", []);
 windows!(windows_by_12, ", #12", []);
 #[cfg(mixel_helium)]
 windows!(windows_by, "", ["add r8, r12", "add r9, r12", "add r10, r12", "add r11, r12"]);
+
+/// As [`windows!`] with windows 6 bytes apart: outputs of two columns are narrowed together. Sums begin with the bias, which leaves a
+/// register for the second column.
+///
+/// # Safety
+/// As for [`multiply`]; places of the outputs of two columns fit 16 bits.
+#[cfg(mixel_helium)]
+#[unsafe(naked)]
+unsafe extern "C" fn pairs_by_6(windows: *mut Windows) {
+    // r0, r2, r4, r6 sums; r1 outputs, r3 from a pair of pixels to the next, r5 zero point, r7 task and bias, r8-r11 windows;
+    // q0-q3 weights, q4 multipliers, q5 shifts to the left, q6 and q7 inputs and outputs. On the stack: places, task, bias.
+    helium!(
+        "push {{r4-r11, lr}}",
+        "vpush {{d8-d15}}",
+        "mov r7, r0",
+        "ldrd r3, r5, [r7, #64]",
+        "movs r2, #0",
+        "vidup.u32 q6, r2, #1",
+        "mov.w r2, #0x10001",
+        "vmul.i32 q6, q6, r2",
+        "lsls r2, r3, #16",
+        "vadd.i32 q6, q6, r2",
+        "lsls r3, r3, #1",
+        "sub sp, #24",
+        "vstrw.32 q6, [sp]",
+        "str r7, [sp, #16]",
+        "2:",
+        "ldm r7, {{r1, r2, r4, r6, r8, r10}}",
+        "str r4, [sp, #20]",
+        "vldrb.u32 q5, [r2]",
+        "vldrw.u32 q4, [r6]",
+        "movs r0, #32",
+        "vneg.s32 q5, q5",
+        "vadd.i32 q5, q5, r0",
+        "vldrb.u8 q0, [r10]",
+        "vldrb.u8 q1, [r10, #16]",
+        "vldrb.u8 q2, [r10, #32]",
+        "vldrb.u8 q3, [r10, #48]",
+        "ldr r2, [r7, #80]",
+        // A row.
+        "4:",
+        "strd r1, r8, [r7, #92]",
+        "str r2, [r7, #100]",
+        "ldr r2, [r7, #28]",
+        "ldr r0, [r7, #72]",
+        "add r9, r8, r0",
+        "add r10, r9, r0",
+        "add r11, r10, r0",
+        "lsrs r2, r2, #1",
+        "ldr r7, [sp, #20]",
+        "dls lr, r2",
+        "3:",
+        "ldm r7, {{r0, r2, r4, r6}}",
+        "vldrb.u8 q6, [r8], #6",
+        "vmladava.s8 r0, q6, q0",
+        "vldrb.u8 q6, [r9], #6",
+        "vmladava.s8 r2, q6, q1",
+        "vldrb.u8 q6, [r10], #6",
+        "vmladava.s8 r4, q6, q2",
+        "vldrb.u8 q6, [r11], #6",
+        "vmladava.s8 r6, q6, q3",
+        "vmov q7[2], q7[0], r0, r4",
+        "vmov q7[3], q7[1], r2, r6",
+        "vmulh.s32 q7, q7, q4",
+        "vrshl.s32 q7, q7, q5",
+        "ldm r7, {{r0, r2, r4, r6}}",
+        "vldrb.u8 q6, [r8], #6",
+        "vmladava.s8 r0, q6, q0",
+        "vldrb.u8 q6, [r9], #6",
+        "vmladava.s8 r2, q6, q1",
+        "vldrb.u8 q6, [r10], #6",
+        "vmladava.s8 r4, q6, q2",
+        "vldrb.u8 q6, [r11], #6",
+        "vmladava.s8 r6, q6, q3",
+        "vmov q6[2], q6[0], r0, r4",
+        "vmov q6[3], q6[1], r2, r6",
+        "vmulh.s32 q6, q6, q4",
+        "vrshl.s32 q6, q6, q5",
+        "vqmovnb.s32 q7, q7",
+        "vqmovnt.s32 q7, q6",
+        "vldrw.u32 q6, [sp]",
+        "vqadd.s16 q7, q7, r5",
+        "vqmovnb.s16 q7, q7",
+        "vstrb.16 q7, [r1, q6]",
+        "add r1, r3",
+        "le lr, 3b",
+        // The last column of an odd number.
+        "ldr r4, [sp, #16]",
+        "ldr r4, [r4, #28]",
+        "lsls r4, r4, #31",
+        "beq 5f",
+        "ldm r7, {{r0, r2, r4, r6}}",
+        "vldrb.u8 q6, [r8], #6",
+        "vmladava.s8 r0, q6, q0",
+        "vldrb.u8 q6, [r9], #6",
+        "vmladava.s8 r2, q6, q1",
+        "vldrb.u8 q6, [r10], #6",
+        "vmladava.s8 r4, q6, q2",
+        "vldrb.u8 q6, [r11], #6",
+        "vmladava.s8 r6, q6, q3",
+        "vmov q7[2], q7[0], r0, r4",
+        "vmov q7[3], q7[1], r2, r6",
+        "vmulh.s32 q7, q7, q4",
+        "vrshl.s32 q7, q7, q5",
+        "vadd.i32 q7, q7, r5",
+        "vqmovnb.s32 q7, q7",
+        "vqmovnb.s16 q7, q7",
+        "vstrb.32 q7, [r1]",
+        "5:",
+        "ldr r7, [sp, #16]",
+        "ldrd r1, r8, [r7, #92]",
+        "ldrd r0, r4, [r7, #84]",
+        "ldr r2, [r7, #100]",
+        "add r8, r0",
+        "add r1, r4",
+        "subs r2, #1",
+        "bne 4b",
+        "vldrw.u32 q0, [r7]",
+        "vldrw.u32 q1, [r7, #32]",
+        "vadd.i32 q0, q0, q1",
+        "vstrw.32 q0, [r7]",
+        "vldrw.u32 q0, [r7, #16]",
+        "vldrw.u32 q1, [r7, #48]",
+        "vadd.i32 q0, q0, q1",
+        "vstrw.32 q0, [r7, #16]",
+        "ldr r0, [r7, #24]",
+        "cmp r0, #0",
+        "bne 2b",
+        "add sp, #24",
+        "vpop {{d8-d15}}",
+        "pop {{r4-r11, pc}}",
+    )
+}
