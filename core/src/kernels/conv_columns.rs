@@ -55,6 +55,16 @@ impl Part {
         outputs.saturating_sub(1).saturating_mul(self.step).saturating_add(self.kernel)
     }
 
+    /// Columns for the outputs from `first` on, of images of `width` columns with rows of `outputs` outputs.
+    fn seen(&self, window: &Window, first: usize, [width, outputs]: [usize; 2]) -> Seen {
+        let count = self.outputs.min(outputs - first);
+        let (start, columns) = (window.start(1, first), self.columns(count));
+        let before = ((-start).max(0) as usize).min(columns);
+        let from = start.max(0) as usize;
+        let inside = width.saturating_sub(from).min(columns - before);
+        Seen { count, columns, before, from, inside }
+    }
+
     fn bytes(&self) -> usize {
         self.columns(self.outputs).saturating_mul(self.column)
     }
@@ -64,6 +74,19 @@ impl Part {
         let kept = self.kept * input.dims[2] as usize * input.inner();
         self.bytes().div_ceil(4).saturating_mul(4).saturating_add(kept)
     }
+}
+
+/// Columns that some outputs of a row see.
+#[derive(Clone, Copy)]
+struct Seen {
+    /// Outputs.
+    count: usize,
+    /// All columns, and those in front of the image.
+    columns: usize,
+    before: usize,
+    /// The first column of the image, and how many of it.
+    from: usize,
+    inside: usize,
 }
 
 /// Bytes of scratch memory.
@@ -89,7 +112,7 @@ pub(super) fn run<Y: Quantized, W: Weights>(
     let staged = run.scratch::<i8>(0, part.bytes());
     let ring = run.scratch::<i8>(part.bytes().next_multiple_of(4), kept * length);
     let (spread, outside) = (Spread::new(channels, part.column), i8::narrow(input.zero_point));
-    let kernel = window.kernel[0] as usize;
+    let (kernel, head) = (window.kernel[0] as usize, part.seen(window, 0, [width, out_width]));
     for n in 0..images {
         let mut rows = Rows::new(x.window(n * image, image), height, length, ring, kept);
         for oy in 0..out_height {
@@ -99,11 +122,8 @@ pub(super) fn run<Y: Quantized, W: Weights>(
             // Kernel rows that are there from the row above.
             let there = if slides && oy > 0 { kernel - 1 } else { 0 };
             for first in (0..out_width).step_by(part.outputs.max(1)) {
-                let count = part.outputs.min(out_width - first);
-                let (start, columns) = (window.start(1, first), part.columns(count));
-                let before = ((-start).max(0) as usize).min(columns);
-                let from = start.max(0) as usize;
-                let inside = width.saturating_sub(from).min(columns - before);
+                let seen = if first == 0 { head } else { part.seen(window, first, [width, out_width]) };
+                let Seen { count, columns, before, from, inside } = seen;
                 if there > 0 {
                     let columns = staged.window(0, columns * part.column);
                     slide(columns, [channels, there * channels], part.column);

@@ -9,7 +9,7 @@ use super::packed::{Int4, Sparse};
 use super::requant::{Channels, Clamp, Quantized};
 use super::wide::{narrow, narrow_and_wide};
 use crate::arch::matrix::{self, Lane, Patches, Staging, Windows};
-use crate::pack::{Depth, Layout};
+use crate::pack::Depth;
 use crate::plan::write::{self, Constant};
 use crate::plan::{DType, Fault, Operator, Rows, Tensor};
 
@@ -104,6 +104,10 @@ fn run<X: Lane, Y: Quantized, W: Weights>(run: &Run<'_>) {
     let Ok((input, output)) = run.operator().unary() else { return };
     let Some(mut matrix) = read::<W>(run.operator(), &input, &output) else { return };
     matrix.backend = run.backend();
+    #[cfg(mixel_columns)]
+    if W::BY_COLUMNS && matrix.layout.matrix().by_columns && input.dtype == DType::I8 {
+        return by_columns::<Y, W>(run, &matrix, (&input, &output));
+    }
     let (x, y) = (run.read::<X>(&input), run.write::<Y>(&output));
     let (layout, depth, outputs) = (matrix.layout, matrix.depth, matrix.outputs);
     let rounding = matrix.rounding();
@@ -134,8 +138,7 @@ fn run<X: Lane, Y: Quantized, W: Weights>(run: &Run<'_>) {
         while done < count {
             let rows = chunk.min(count - done);
             let values = x.window((first + done) * depth, rows * depth);
-            // Rows of the Helium layout lie one after the other, however many.
-            if rows == chunk || layout == Layout::Helium {
+            if rows == chunk {
                 X::stage_all(&tile, &[values], 0, (depth, depth));
             } else {
                 (0..rows).for_each(|row| X::stage(&tile, row, 0, values.window(row * depth, depth)));
@@ -143,6 +146,33 @@ fn run<X: Lane, Y: Quantized, W: Weights>(run: &Run<'_>) {
             let y = y.window((first + done) * outputs, rows * outputs);
             matrix.apply_tile::<X, Y>((0, rounding), (&tile, rows), y, outputs);
             done += rows;
+        }
+    }
+}
+
+/// The operator on 8-bit rows for the Helium layout, which reads them where they lie, or some of them from scratch memory where
+/// outputs take their place.
+#[cfg(mixel_columns)]
+fn by_columns<Y: Quantized, W: Weights>(
+    run: &Run<'_>,
+    matrix: &Matrix<'_, W>,
+    (input, output): (&Tensor, &Tensor),
+) {
+    let (depth, outputs) = (matrix.depth, matrix.outputs);
+    let Some(product) = matrix.columns(depth) else { return };
+    let (x, y) = (run.read::<i8>(input), run.write::<Y>(output));
+    let staged = input.outer() > 1 && super::shared(input, output);
+    let chunk = if staged { matrix::rows(matrix.layout, depth) } else { usize::MAX };
+    let room = run.scratch::<i8>(0, if staged { chunk * depth } else { 0 });
+    for (first, count) in input.row_spans(run.rows()) {
+        for done in (0..count).step_by(chunk) {
+            let (at, rows) = (first + done, chunk.min(count - done));
+            let mut values = x.window(at * depth, rows * depth);
+            if staged {
+                room.copy_from(&values);
+                values = room.reader();
+            }
+            product.outputs(values, rows, (y.window(at * outputs, rows * outputs), outputs));
         }
     }
 }

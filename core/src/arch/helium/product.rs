@@ -237,7 +237,7 @@ unsafe fn multiply(task: &Task) {
             down: 2 * stride,
             end: y.wrapping_add(even * stride),
             zero_point,
-            rounds: middle.div_ceil(UNROLLED),
+            more: middle.div_ceil(UNROLLED).saturating_sub(1),
             back: (2 * step) as isize - (groups * GROUP) as isize,
             bias,
             multiplier,
@@ -294,8 +294,8 @@ struct Pairs {
     /// Where the outputs of the block's channels end.
     end: *mut i8,
     zero_point: i32,
-    /// Rounds of the loop over the groups between the first and the last.
-    rounds: usize,
+    /// Rounds of the loop over the groups between the first and the last, but for one.
+    more: usize,
     /// From where a row's groups end to the row after the next.
     back: isize,
     bias: *const i32,
@@ -410,8 +410,9 @@ unsafe extern "C" fn pairs(task: *mut Pairs) {
         "vmladava.s8 r6, q0, q2",
         "vmladava.s8 lr, q1, q2",
         ".endr",
+        "cbz r7, 4f",
         "subs r7, #1",
-        "bne 3b",
+        "b 3b",
         ".p2align 2",
         "4:",
         "vpstt",

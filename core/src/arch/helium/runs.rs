@@ -121,6 +121,7 @@ pub(super) unsafe extern "C" fn copy(
         "5:",
         "vctp.8 r2",
         "dls lr, r3",
+        "beq 7f",
         "6:",
         "vpstt",
         "vldrbt.u8 q0, [r0]",
@@ -128,6 +129,13 @@ pub(super) unsafe extern "C" fn copy(
         "add r0, r6",
         "add r1, r7",
         "le lr, 6b",
+        "pop {{r4-r8, pc}}",
+        "7:",
+        "vldrb.u8 q0, [r0]",
+        "vstrb.8 q0, [r1]",
+        "add r0, r6",
+        "add r1, r7",
+        "le lr, 7b",
         "pop {{r4-r8, pc}}",
     )
 }
