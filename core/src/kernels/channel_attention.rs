@@ -198,6 +198,8 @@ impl CosineSoftmaxParams {
     }
 }
 
+/// Partners of a channel whose logits are computed once; those of more are computed wherever they are needed.
+const KNOWN: usize = 16;
 /// Largest temperature in the plan's steps, in size: 2^12 log2(e).
 const HOTTEST: u32 = 1 << 29;
 /// Fraction bits of a temperature, of a cosine, and of their product.
@@ -241,10 +243,13 @@ impl Kernel for CosineSoftmax {
         for channel in 0..channels {
             let (head, own) = (channel / width, row(channel));
             let query = read(own, width) as u64;
-            let logit = |partner: usize| {
+            let compute = |partner: usize| {
                 let key = read(row(head * width + partner), width + 1) as u64;
                 logit(cosine(read(own, partner), query, key), temperatures.get(head))
             };
+            let mut first = [0; KNOWN];
+            first.iter_mut().take(width).enumerate().for_each(|(partner, logit)| *logit = compute(partner));
+            let logit = |partner: usize| first.get(partner).copied().unwrap_or_else(|| compute(partner));
             let largest = (0..width).fold(i64::MIN, |largest, partner| largest.max(logit(partner)));
             let weight = |partner: usize| power_of_half(largest.wrapping_sub(logit(partner)) as u64);
             let sum = (0..width).fold(0u64, |sum, partner| sum.wrapping_add(weight(partner) as u64));

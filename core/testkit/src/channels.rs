@@ -77,7 +77,15 @@ pub fn run(bench: &mut Bench<'_, '_>) {
             check_join::<i16>(size, channels, pool, &mut random)
         });
     }
-    for (size, block) in [([1, 1, 1], 1), ([3, 5, 3], 2), ([2, 4, 4], 2), ([2, 3, 1], 4), ([3, 2, 7], 3)] {
+    for (size, block) in [
+        ([1, 1, 1], 1),
+        ([3, 5, 3], 2),
+        ([2, 5, 4], 2),
+        ([2, 3, 8], 2),
+        ([1, 3, 12], 2),
+        ([2, 3, 1], 4),
+        ([3, 2, 7], 3),
+    ] {
         for channels_first in [false, true] {
             let ([h, w, c], params) = (size, ShuffleParams { block, channels_first });
             bench.once(format_args!("Shuffle {h}x{w}x{c} {params:?}"), |pool| {

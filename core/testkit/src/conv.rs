@@ -172,6 +172,8 @@ pub fn run(bench: &mut Bench<'_, '_>) {
         ("3x3 wide s2", Case::new([1, 5, 17, 12], 7, [3, 3], 2, [1, 1], 1)),
         ("3x3 rgb wide s2", Case::new([1, 5, 22, 3], 8, [3, 3], 2, [0, 1], 1)),
         ("3x3 in parts", Case::new([1, 3, 26, 16], 4, [3, 3], 1, [1, 1], 1)),
+        ("3x3 to 3 channels", Case::new([2, 5, 34, 8], 3, [3, 3], 1, [1, 1], 1)),
+        ("5x3 sliding", Case::new([1, 4, 6, 6], 8, [5, 3], 1, [3, 0], 1)),
         ("3x3 in parts s2", Case::new([1, 3, 29, 16], 5, [3, 3], 2, [1, 1], 1)),
     ];
     for (index, (name, case)) in cases.into_iter().enumerate() {
@@ -218,6 +220,7 @@ pub fn run(bench: &mut Bench<'_, '_>) {
         ("3x3 in bands", Case::new([1, 7, 12, 32], 32, [3, 3], 1, [1, 1], 1)),
         ("3x3 in bands s2", Case::new([1, 9, 20, 16], 16, [3, 3], 2, [1, 1], 1)),
         ("3x3 in bands, no padding", Case::new([2, 7, 6, 16], 16, [3, 3], 1, [0, 0], 1)),
+        ("3x3 in wide bands", Case::new([1, 6, 32, 8], 8, [3, 3], 1, [1, 1], 1)),
         ("5x3 of 8 channels", Case::new([1, 8, 6, 8], 8, [5, 3], 1, [2, 1], 1)),
         ("1x5 long", Case::new([1, 1, 40, 16], 16, [1, 5], 1, [0, 2], 1)),
     ];

@@ -84,8 +84,19 @@ pub fn run(bench: &mut Bench<'_, '_>) {
         [(1, 1, 1), (1, 4, 2), (1, 5, 3), (1, 16, 16), (1, 17, 17), (1, 64, 10), (2, 4, 4), (3, 8, 6)];
     let more = [(4, 7, 16), (5, 12, 12), (7, 16, 33), (9, 31, 4), (6, 8, 16), (1, 130, 5), (3, 3, 31)];
     // Groups of 16 inputs: two, and every remainder of four behind them.
-    let deep =
-        [(2, 32, 4), (4, 48, 8), (3, 64, 5), (2, 80, 12), (5, 93, 4), (2, 112, 4), (3, 200, 9), (70, 9, 8)];
+    let deep = [
+        (2, 32, 4),
+        (4, 48, 8),
+        (3, 64, 5),
+        (2, 80, 12),
+        (5, 93, 4),
+        (2, 112, 4),
+        (3, 200, 9),
+        (70, 9, 8),
+        (67, 8, 6),
+        (9, 16, 3),
+        (9, 20, 3),
+    ];
     for (rows, depth, outputs) in sizes.into_iter().chain(more).chain(deep) {
         let case = Case { rows, present: None, depth, outputs };
         let mut random = Random::new((rows * 1000 + depth * 10 + outputs) as u32);

@@ -85,7 +85,7 @@ pub fn check<X: Activation, Y: Activation>(
 pub fn run(bench: &mut Bench<'_, '_>) {
     for (index, transposed) in [false, true].into_iter().enumerate() {
         let mut random = Random::new(index as u32 + 500);
-        for sizes in [[1, 1, 1], [3, 5, 7], [8, 16, 16], [5, 16, 17], [2, 33, 4]] {
+        for sizes in [[1, 1, 1], [3, 5, 7], [8, 16, 16], [5, 16, 17], [9, 7, 12], [2, 33, 4]] {
             let case = Case { batches: [1, 2], sizes, transposed, present: None };
             let [m, k, n] = sizes;
             bench.each_layout(format_args!("MatMul {m}x{k}x{n} transposed {transposed}"), |pool, layout| {

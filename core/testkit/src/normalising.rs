@@ -128,6 +128,14 @@ pub fn check_norm<X: Activation, Y: Activation>(
     let (input, output) = (case.tensor::<X>(3), case.tensor::<Y>(random.range(-128, 127)));
     let x = pool.random::<X>(random, input.elements())?;
     let channels = case.dims[3];
+    // A row without variance, and one of extremes.
+    let rows = x.chunks_exact_mut(channels);
+    rows.zip([[X::narrow(-7); 2], [X::narrow(X::MIN), X::narrow(X::MAX)]]).for_each(
+        |(row, [first, rest])| {
+            row.fill(rest);
+            row[0] = first;
+        },
+    );
     let bound = case.dims[case.axes.0..].iter().product::<usize>() / groups;
     let (gamma, beta) = (pool.take::<i32>(channels)?, pool.take::<i32>(channels)?);
     let q = layer_norm::z_bits(bound);
@@ -135,9 +143,10 @@ pub fn check_norm<X: Activation, Y: Activation>(
     let shift = if Y::MAX > i8::MAX as i32 { 8 } else { 16 };
     gamma.iter_mut().for_each(|gamma| *gamma = random.range(-(1 << (53 - q)), 1 << (53 - q)));
     beta.iter_mut().for_each(|beta| *beta = random.range(-(1 << 21), 1 << 21));
+    let epsilon = [1 << 30, 0][random.size(0, 1)];
     let params = |gamma, beta| NormParams {
         groups: groups as u16,
-        epsilon: Scale { multiplier: 1 << 30, shift: 40 },
+        epsilon: Scale { multiplier: epsilon, shift: 40 },
         fraction: 4,
         gamma,
         beta,
@@ -232,7 +241,7 @@ pub fn run(bench: &mut Bench<'_, '_>) {
     bench.once(format_args!("Softmax16 i16->i8"), |pool| {
         check_softmax::<i16, i8>(case, OpKind::Softmax16, pool, &mut random)
     });
-    for inner in [1, 2, 15, 64, 130] {
+    for inner in [1, 2, 4, 15, 16, 64, 100, 130, 256, 260] {
         let case = whole([1, 2, 3, inner], 3);
         bench.once(format_args!("LayerNorm {inner}"), |pool| {
             check_norm::<i8, i8>(case, 1, OpKind::LayerNorm, pool, &mut random)

@@ -63,22 +63,15 @@ pub fn sums(
                     }
                     (0..keys).for_each(|key| add(channel, partner + key, task.sums[key]));
                     if partner == 0 {
-                        let [.., square] = task.sums;
-                        let square =
-                            if keys == KEYS { square } else { products_of_one(&self::square(&task)) };
-                        add(channel, width, square);
+                        let [.., of_query] = task.sums;
+                        add(channel, width, if keys == KEYS { of_query } else { square(&task) });
                     }
                 }
-                add(channel, width + 1, products_of_one(&task(own, own)));
+                add(channel, width + 1, square(&task(own, own)));
             }
         }
     }
     true
-}
-
-/// The products of a task's query with itself.
-fn square(task: &Task) -> Task {
-    Task { key: task.query, terms: [task.terms[0]; 2], ..*task }
 }
 
 /// Sets the sums of a query's products with four keys that lie next to each other, and with itself.
@@ -164,5 +157,33 @@ unsafe extern "C" fn products_of_one(task: *const Task) -> i32 {
         "letp lr, 2b",
         "3:",
         "pop {{r4-r9, pc}}",
+    )
+}
+
+/// The sum of a query's squares.
+///
+/// # Safety
+/// As for [`products_of_four`].
+#[unsafe(naked)]
+unsafe extern "C" fn square(task: *const Task) -> i32 {
+    helium!(
+        "push {{r4, r5, r7, lr}}",
+        "ldr r1, [r0]",
+        "ldrd r5, r2, [r0, #8]",
+        "ldr r7, [r0, #16]",
+        "movs r4, #0",
+        "vidup.u16 q2, r4, #1",
+        "vmul.i16 q2, q2, r5",
+        "lsls r5, r5, #3",
+        "movs r0, #0",
+        "wlstp.16 lr, r2, 3f",
+        "2:",
+        "vldrb.s16 q0, [r1, q2]",
+        "vadd.i16 q0, q0, r7",
+        "vmladava.s16 r0, q0, q0",
+        "add r1, r5",
+        "letp lr, 2b",
+        "3:",
+        "pop {{r4, r5, r7, pc}}",
     )
 }
