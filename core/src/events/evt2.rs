@@ -9,13 +9,21 @@
 //! ```
 
 use super::clock::{Clock, Step};
-use super::{Decoder, Event, Format, GapCause, Geometry, Out, Sink, Trigger};
+use super::{Decoder, Event, Format, GapCause, Geometry, Out, PREDICTS, Sink, Trigger};
 
 /// EVT2.0 decoder.
 pub type Evt2 = Decoder<Words>;
 
 /// Words that are checked and converted together.
 const BLOCK: usize = 16;
+
+/// Bits that [`limits`] sets in a place off the sensor: of the row, of the column.
+const OFF: u32 = 1 << 31 | 1 << 15;
+
+/// Added to a place, sets bit 15 if the column is off the sensor, bit 31 if the row is.
+fn limits(Geometry { width, height }: Geometry) -> u32 {
+    (0x4000 - u32::from(height.min(0x4000))) << 17 | (0x8000 - u32::from(width.min(0x8000)))
+}
 
 /// State between the words of EVT2.0.
 #[derive(Clone, Debug)]
@@ -54,9 +62,7 @@ impl Words {
     /// What may not be shows in the sign of a number for each word, so that the loop has no branch and vectorises.
     #[inline]
     fn block<S: Sink + ?Sized>(&mut self, block: &[[u8; 4]; BLOCK], out: &mut Out<'_, S>) -> usize {
-        let Geometry { width, height } = out.geometry;
-        // Added to a place, sets bit 15 if the column is off the sensor, bit 31 if the row is.
-        let limits = (0x4000 - u32::from(height.min(0x4000))) << 17 | (0x8000 - u32::from(width.min(0x8000)));
+        let limits = limits(out.geometry);
         let base = self.clock.base() as u32;
         let Some(room) = out.room::<BLOCK>() else { return 0 };
         let mut violations = [0; BLOCK];
@@ -82,6 +88,31 @@ impl Words {
         }
         out.commit(events);
         events
+    }
+
+    /// For machines without branch prediction to speak of, where the fewest instructions are best: puts as many words as are events on
+    /// the sensor in time order into `free`, and counts them.
+    #[inline(never)]
+    fn branching(&mut self, words: &[[u8; 4]], free: &mut [Event], geometry: Geometry) -> usize {
+        let (base, limits) = (self.clock.base() as u32, limits(geometry));
+        let mut t = self.t as u32;
+        let all = words.len().min(free.len());
+        let mut left = all;
+        for (slot, word) in free.iter_mut().zip(words) {
+            let w = u32::from_le_bytes(*word);
+            let place = (w & 0x7FF) << 17 | w >> 11 & 0x7FF;
+            let next = base | w >> 22 & 0x3F;
+            let fell = (next.wrapping_sub(t) as i32) < 0;
+            // Types 0 and 1 are the smallest.
+            if w >> 29 != 0 || place.wrapping_add(limits) & OFF != 0 || fell {
+                break;
+            }
+            t = next;
+            *slot = Event::packed(t, place | (w & 1 << 28) >> 12);
+            left -= 1;
+        }
+        self.t = self.t & !0xFFFF_FFFF | u64::from(t);
+        all - left
     }
 
     fn word<S: Sink + ?Sized>(&mut self, w: u32, out: &mut Out<'_, S>) {
@@ -153,11 +184,25 @@ impl Words {
     }
 }
 
-impl Format for Words {
-    const WORD: usize = 4;
-
-    fn words<S: Sink + ?Sized>(&mut self, bytes: &[u8], out: &mut Out<'_, S>) {
+impl Words {
+    /// All words, by either way; see [`PREDICTS`].
+    #[inline]
+    fn read<const PREDICTS: bool, S: Sink + ?Sized>(&mut self, bytes: &[u8], out: &mut Out<'_, S>) {
         let mut words = bytes.as_chunks::<4>().0;
+        while !PREDICTS && !words.is_empty() {
+            if self.synced {
+                out.reserve(1);
+                let geometry = out.geometry;
+                let events = self.branching(words, out.free().0, geometry);
+                out.commit(events);
+                words = words.get(events..).unwrap_or_default();
+            }
+            // The word that ended this, if it was not a full batch.
+            if let Some((word, rest)) = words.split_first() {
+                self.word(u32::from_le_bytes(*word), out);
+                words = rest;
+            }
+        }
         while let Some(block) = words.first_chunk() {
             let events = if self.synced { self.block(block, out) } else { 0 };
             words = words.get(events..).unwrap_or_default();
@@ -172,6 +217,14 @@ impl Format for Words {
             self.word(u32::from_le_bytes(*word), out);
         }
     }
+}
+
+impl Format for Words {
+    const WORD: usize = 4;
+
+    fn words<S: Sink + ?Sized>(&mut self, bytes: &[u8], out: &mut Out<'_, S>) {
+        self.read::<PREDICTS, S>(bytes, out);
+    }
 
     fn desync(&mut self) {
         self.synced = false;
@@ -179,5 +232,74 @@ impl Format for Words {
 
     fn now(&self) -> Option<u64> {
         self.seen_time.then_some(self.t)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec::Vec;
+
+    use super::*;
+
+    /// The way of the other kind of machine.
+    #[derive(Clone)]
+    struct Other(Words);
+
+    impl Format for Other {
+        const WORD: usize = 4;
+
+        fn words<S: Sink + ?Sized>(&mut self, bytes: &[u8], out: &mut Out<'_, S>) {
+            if PREDICTS { self.0.read::<false, S>(bytes, out) } else { self.0.read::<true, S>(bytes, out) }
+        }
+
+        fn desync(&mut self) {
+            self.0.desync();
+        }
+
+        fn now(&self) -> Option<u64> {
+            self.0.now()
+        }
+    }
+
+    /// Only one of the two ways is taken on a machine; both must read the same.
+    #[test]
+    fn both_ways_agree() {
+        let mut state = 1u64;
+        let mut random = |n: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % n
+        };
+        let mut all = 0;
+        for round in 0..2_000 {
+            let geometry = if round % 3 == 0 { Geometry::ANY } else { Geometry::new(640, 480) };
+            let (mut high, mut low, mut bytes) = (1000, 0, Vec::new());
+            let odd = [10, 100, 1000][round % 3];
+            for _ in 0..random(900) {
+                low = (low + u64::from(random(4) == 0)) % 64;
+                let event = random(2) << 28 | low << 22 | random(640) << 11 | random(480);
+                high += u64::from(low == 63);
+                let word = match random(odd) {
+                    0 => random(1 << 32),
+                    1 => 8 << 28 | random(2000),
+                    2 => event & !(0x3F << 22) | random(64) << 22,
+                    3 => 0xA << 28 | event & 0xFFF_FFFF,
+                    4 => event | 0x7FF,
+                    _ if low == 63 || random(20) == 0 => 8 << 28 | high,
+                    _ => event,
+                };
+                bytes.extend((word as u32).to_le_bytes());
+            }
+            let (mut one, mut other) =
+                (Evt2::new(geometry), Decoder::with(Other(Evt2::new(geometry).format), geometry));
+            let [mut ones, mut others] = [Vec::new(), Vec::new()];
+            for chunk in bytes.chunks(1 + random(3000) as usize) {
+                one.decode(chunk, &mut |events: &[Event]| ones.extend_from_slice(events));
+                other.decode(chunk, &mut |events: &[Event]| others.extend_from_slice(events));
+            }
+            assert!(ones == others && one.counts() == other.counts() && one.now() == other.now());
+            all += ones.len();
+        }
+        assert!(all > 100_000, "{all}");
     }
 }

@@ -18,7 +18,7 @@ use core::slice::{Iter, IterMut};
 
 use self::block::BLOCK;
 use super::clock::{Clock, Step};
-use super::{Counts, Decoder, Event, Format, GapCause, Geometry, Out, Sink, Trigger};
+use super::{Counts, Decoder, Event, Format, GapCause, Geometry, Out, PREDICTS, Sink, Trigger};
 
 /// EVT3.0 decoder.
 pub type Evt3 = Decoder<Words>;
@@ -26,17 +26,11 @@ pub type Evt3 = Decoder<Words>;
 /// Most events of a vector base.
 const VECTOR: usize = 32;
 
-/// On large machines a mispredicted branch costs more than this loop's arithmetic; on a microcontroller it is the other way round.
-const PREDICTS: bool = cfg!(target_pointer_width = "64");
-
 /// Timed events in a row after which the stream is taken to be sparse.
 const STREAK: u32 = 2;
 
 /// More than any word.
 const NONE: u32 = 0x1_0000;
-
-/// Kinds that are skipped but not reserved: CONTINUED_4, IMU, OTHERS, CONTINUED_12.
-const OTHERS: u32 = 1 << 0x7 | 1 << 0xD | 1 << 0xE | 1 << 0xF;
 
 /// State between the words of EVT3.0.
 #[derive(Clone, Debug)]
@@ -55,6 +49,8 @@ pub struct Words {
     row_known: bool,
     /// Columns from here on are dropped: the width, or 0 where nothing may pass (no time, no row, row off the sensor).
     limit: u32,
+    /// The last bytes were those of a sparse stream: more than two words an event.
+    sparse: bool,
     run: Run,
 }
 
@@ -72,6 +68,7 @@ impl Evt3 {
                 unsettled: None,
                 row_known: false,
                 limit: 0,
+                sparse: false,
                 run: Run::CLOSED,
             },
             geometry,
@@ -168,9 +165,9 @@ impl Words {
                     out.trigger(Trigger { t, id: (w >> 8 & 0xF) as u8, value: w & 1 != 0 });
                 }
             }
-            kind => {
+            _ => {
                 count_other(w, out.counts);
-                if OTHERS >> kind & 1 == 0 {
+                if !is_other(w) {
                     out.counts.reserved = out.counts.reserved.saturating_add(1);
                 }
             }
@@ -232,7 +229,7 @@ struct Run {
     height: u32,
     /// The time word that changes nothing.
     high_word: u32,
-    /// The least low time that may be taken here.
+    /// The least low time that may be taken here: that of `t`. More than any if none may.
     low: u32,
     clock_base: u32,
     t: u32,
@@ -383,7 +380,8 @@ impl Run {
                     *slot = Event::packed(t, first + mask.trailing_zeros());
                     mask &= mask - 1;
                 }
-            } else if !self.small(w, counts) {
+            } else if self.small(w, counts) {
+            } else {
                 break Some(w);
             }
         };
@@ -421,6 +419,72 @@ impl Run {
         (*words, *slots) = (left.iter(), places);
     }
 
+    /// A sparse stream: \[TIME_HIGH\] \[TIME_LOW\] ADDR_Y ADDR_X and words to be skipped in between, which `branching` would take one by
+    /// one. Gives the number of events. By itself, so that all it needs is in registers.
+    #[inline(never)]
+    fn sparse(&mut self, words: &mut Iter<'_, [u8; 2]>, free: &mut [Event], counts: &mut Counts) -> usize {
+        let all = free.len();
+        let mut slots = free.iter_mut();
+        if self.low > 0xFFF {
+            return 0;
+        }
+        let Self { low, width, height, high_word, clock_base, mut row, .. } = *self;
+        // How far the low time may still rise: what it says of a word is one subtraction and one comparison.
+        let mut rest = 0xFFF - low;
+        let latest = clock_base | 0xFFF;
+        let mut left = words.as_slice();
+        let word = |bytes: [u8; 2]| u32::from(u16::from_le_bytes(bytes));
+        // An event of the row that ended the last bytes.
+        if let Some((&first, behind)) = left.split_first()
+            && (word(first) & 0xF7FF).wrapping_sub(0x2000) < width
+            && let Some(slot) = slots.next()
+        {
+            *slot = Event::packed(latest - rest, row | word(first) & 0x7FF | (word(first) & 0x800) << 5);
+            left = behind;
+        }
+        while let Some(&[first, _, _, _]) = left.first_chunk() {
+            let mut a = word(first);
+            if a == high_word {
+                left = left.get(1..).unwrap_or_default();
+                let Some(&[next, _, _]) = left.first_chunk() else { break };
+                a = word(next);
+            }
+            let value = 0x6FFFu32.wrapping_sub(a);
+            if value <= rest {
+                rest = value;
+                left = left.get(1..).unwrap_or_default();
+                let Some(&[next, _]) = left.first_chunk() else { break };
+                a = word(next);
+            }
+            let y = a & 0xF7FF;
+            if y < height {
+                let Some(&[_, c]) = left.first_chunk() else { break };
+                let c = word(c);
+                let x = (c & 0xF7FF).wrapping_sub(0x2000);
+                if x >= width {
+                    break;
+                }
+                let Some(slot) = slots.next() else { break };
+                row = y << 17;
+                *slot = Event::packed(latest - rest, row | x | (c & 0x800) << 5);
+                left = left.get(2..).unwrap_or_default();
+            } else if is_other(a) {
+                while let Some((&a, behind)) = left.split_first()
+                    && is_other(word(a))
+                {
+                    count_other(word(a), counts);
+                    left = behind;
+                }
+            } else if a != high_word {
+                break;
+            }
+        }
+        self.low = 0xFFF - rest;
+        (self.t, self.row) = (clock_base | self.low, row);
+        *words = left.iter();
+        all - slots.len()
+    }
+
     /// A low time that moves on, a repeated time word, a word to be skipped; false for others.
     #[inline(always)]
     fn small(&mut self, w: u32, counts: &mut Counts) -> bool {
@@ -428,7 +492,7 @@ impl Run {
             self.low = w & 0xFFF;
             self.t = self.clock_base | self.low;
             true
-        } else if OTHERS >> (w >> 12) & 1 != 0 {
+        } else if is_other(w) {
             count_other(w, counts);
             true
         } else {
@@ -461,6 +525,12 @@ fn is_single(w: u16) -> bool {
     w & 0xD000 == 0
 }
 
+/// Whether a word is skipped but not reserved: CONTINUED_4, IMU, OTHERS, CONTINUED_12.
+#[inline(always)]
+fn is_other(w: u32) -> bool {
+    w >= 0xD000 || w >> 12 == 7
+}
+
 fn count_other(w: u32, counts: &mut Counts) {
     if let Some(n) = counts.other_words.get_mut(w as usize >> 12) {
         *n = n.saturating_add(1);
@@ -479,7 +549,18 @@ impl Format for Words {
             let (events, odd) = if PREDICTS {
                 self.run.selecting(&mut words, free, counts)
             } else {
-                self.run.branching(&mut words, free, counts)
+                let (all, mut events) = (words.len(), 0);
+                // Vectors, and whatever else it does not know, the other loop takes.
+                if self.sparse {
+                    events = self.run.sparse(&mut words, free, counts);
+                }
+                let free = free.get_mut(events..).unwrap_or_default();
+                let (more, odd) = self.run.branching(&mut words, free, counts);
+                events += more;
+                if odd.is_none() {
+                    self.sparse = all - words.len() > 2 * events;
+                }
+                (events, odd)
             };
             out.commit(events);
             if let Some(w) = odd {
@@ -510,7 +591,8 @@ mod tests {
 
     use super::*;
 
-    /// All that a loop makes of words: its events, the first odd word, what is left, and what it knows then.
+    /// All that a loop makes of words: its events, the first odd word, what is left, and what it knows then. The branching one with
+    /// that for sparse streams in front of it, now and then.
     fn run_through(
         mut run: Run,
         block: &[[u8; 2]],
@@ -522,7 +604,13 @@ mod tests {
             let (n, odd) = if selecting {
                 run.selecting(&mut words, &mut free, &mut counts)
             } else {
-                run.branching(&mut words, &mut free, &mut counts)
+                let sparse = if block.len() % 3 > 0 && words.len() > 2 {
+                    run.sparse(&mut words, &mut free[..VECTOR], &mut counts)
+                } else {
+                    0
+                };
+                let (more, odd) = run.branching(&mut words, &mut free[sparse..], &mut counts);
+                (sparse + more, odd)
             };
             events.extend_from_slice(&free[..n]);
             if odd.is_some() || words.len() == 0 {
@@ -597,7 +685,7 @@ mod tests {
                 high_word: if round % 7 == 0 { NONE } else { 0x8123 },
                 low: if round % 11 == 0 { NONE } else { 100 },
                 clock_base: 0x12_3000,
-                t: if round % 13 == 0 { 0x12_3064 } else { 0x12_3070 },
+                t: 0x12_3064,
                 row: 5 << 17,
                 base: None,
             };

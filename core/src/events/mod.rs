@@ -82,6 +82,10 @@ mod stream;
 pub mod surface;
 pub mod window;
 
+/// On large machines a mispredicted branch costs more than arithmetic for words that come to nothing; on a microcontroller it is the
+/// other way round.
+const PREDICTS: bool = cfg!(target_pointer_width = "64");
+
 pub use stream::{BATCH, Decoder, Format, Out};
 
 /// One change of brightness at one pixel, in 8 bytes.

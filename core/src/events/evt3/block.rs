@@ -64,7 +64,7 @@ fn below(n: u32) -> u64 {
 
 impl Run {
     /// Takes the words in front of the first odd one, as far as there is room for their events. Gives the number of events and that
-    /// of words; 0 of both if a low time falls, or if the time is not what the words say.
+    /// of words; 0 of both if a low time falls, or none may be taken.
     #[inline(always)]
     pub(super) fn block(
         &mut self,
@@ -73,7 +73,7 @@ impl Run {
         counts: &mut Counts,
     ) -> (usize, usize) {
         let Self { t: known, low, clock_base, row, .. } = *self;
-        if low > 0xFFF || known != clock_base | low {
+        if low > 0xFFF {
             return (0, 0);
         }
         let Kinds { mut events, rows, mut lows, others, odd } = Kinds::of(block, self);
@@ -119,7 +119,7 @@ impl Run {
             return (0, 0);
         }
         let row = row(rows & below(n));
-        (self.t, self.low, self.row) = (t, t - clock_base, row);
+        (self.t, self.low, self.row) = (t, t & 0xFFF, row);
         let mut others = others & below(n);
         while others != 0 {
             count_other(word(others.trailing_zeros()), counts);
