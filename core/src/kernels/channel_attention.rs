@@ -83,8 +83,7 @@ impl Kernel for Gram {
         }
         #[cfg(mixel_helium)]
         if crate::arch::helium::gram::sums([q, k], zeros, [channels, width], |channel, number, sum| {
-            let numbers = (width + SQUARES) * WORDS;
-            add(sums.window(channel * numbers, numbers), number, sum as i64);
+            planes::add(sums, WORDS * (channel * (width + SQUARES) + number), sum);
         }) {
             return;
         }
