@@ -8,8 +8,9 @@ use super::runs;
 /// See [`super::super::moving::plane`]; both ends of both walks were found inside.
 pub fn plane(x: In<'_, u8>, y: Out<'_, u8>, [from, to]: [usize; 2], plane: &Plane) -> bool {
     let Plane { mut rows, mut inner, mut row_steps, mut steps } = *plane;
-    // The longer loop is the inner one, if it is one over neighbours.
-    if rows > inner && steps != [1, 1] && row_steps.contains(&1) {
+    // The longer loop is the inner one, if it is one over neighbours that goes some bytes at a time.
+    let swift = |steps: [isize; 2]| matches!(steps, [1, 2..=0xff] | [0..=0x1fff, 1]);
+    if rows > inner && steps != [1, 1] && swift(row_steps) {
         (rows, inner, row_steps, steps) = (inner, rows, steps, row_steps);
     }
     let (x, y): (In<'_, i8>, Out<'_, i8>) = (x.window(from, x.len()).cast(), y.window(to, y.len()).cast());

@@ -135,7 +135,7 @@ unsafe fn rest(task: &Task, channels: &Channels<'_>) {
         for row in (even..task.rows).step_by(2) {
             let (x, y) = (task.x.wrapping_add(row * task.step), pair.as_mut_ptr());
             let rows = (task.rows - row).min(2);
-            multiply(&Task { x, rows, y, stride: CHANNELS, ..task });
+            multiply(&Task { x, rows, kept: CHANNELS, y, stride: CHANNELS, ..task });
             for (row, y) in (row..row + rows).zip([0, CHANNELS]) {
                 task.y.add(row * task.stride).copy_from_nonoverlapping(pair.as_ptr().add(y), kept);
             }
