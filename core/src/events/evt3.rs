@@ -557,8 +557,11 @@ impl Format for Words {
                 let free = free.get_mut(events..).unwrap_or_default();
                 let (more, odd) = self.run.branching(&mut words, free, counts);
                 events += more;
-                if odd.is_none() {
-                    self.sparse = all - words.len() > 2 * events;
+                match odd.map(|w| w >> 12) {
+                    None => self.sparse = all - words.len() > 2 * events,
+                    // Vectors, each of which ends the loop for sparse streams.
+                    Some(3..=5) => self.sparse = false,
+                    Some(_) => {}
                 }
                 (events, odd)
             };
@@ -604,7 +607,7 @@ mod tests {
             let (n, odd) = if selecting {
                 run.selecting(&mut words, &mut free, &mut counts)
             } else {
-                let sparse = if block.len() % 3 > 0 && words.len() > 2 {
+                let sparse = if !block.len().is_multiple_of(3) && words.len() > 2 {
                     run.sparse(&mut words, &mut free[..VECTOR], &mut counts)
                 } else {
                     0
