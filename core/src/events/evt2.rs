@@ -189,19 +189,21 @@ impl Words {
     #[inline]
     fn read<const PREDICTS: bool, S: Sink + ?Sized>(&mut self, bytes: &[u8], out: &mut Out<'_, S>) {
         let mut words = bytes.as_chunks::<4>().0;
-        while !PREDICTS && !words.is_empty() {
-            if self.synced {
+        while !PREDICTS && let Some((&word, rest)) = words.split_first() {
+            let w = u32::from_le_bytes(word);
+            // In a quiet scene most words are no events.
+            if w >> 29 == 0 && self.synced {
                 out.reserve(1);
                 let geometry = out.geometry;
                 let events = self.branching(words, out.free().0, geometry);
                 out.commit(events);
-                words = words.get(events..).unwrap_or_default();
+                if events > 0 {
+                    words = words.get(events..).unwrap_or_default();
+                    continue;
+                }
             }
-            // The word that ended this, if it was not a full batch.
-            if let Some((word, rest)) = words.split_first() {
-                self.word(u32::from_le_bytes(*word), out);
-                words = rest;
-            }
+            self.word(w, out);
+            words = rest;
         }
         while let Some(block) = words.first_chunk() {
             let events = if self.synced { self.block(block, out) } else { 0 };
