@@ -249,7 +249,7 @@ pub(super) fn windows(
 ) -> Option<usize> {
     let Windows { rows, from, step, len, count, outside, last } = windows;
     let (outputs, seen) = (channels.bias.len(), Seen::new(rows)?);
-    let inputs = len >= 4 && rows.len() * len == tile.depth && has_room(tile, tile.depth);
+    let inputs = len >= 4 && !rows.is_empty() && rows.len() * len == tile.depth && has_room(tile, tile.depth);
     let patches = staged + count;
     let room = outputs > 0 && staged < ROWS && y.len() + stride >= patches * stride + outputs;
     if !rounding.simple || !inputs || !room || !factors.fit(channels, tile.depth) {

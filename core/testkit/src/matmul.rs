@@ -17,6 +17,8 @@ pub struct Case {
     pub sizes: [usize; 3],
     /// Whether the second operand is transposed.
     pub transposed: bool,
+    /// Whether it is the same for all of the first and second dimension.
+    pub shared: bool,
     /// Which of m, k, n vary, and the rows present.
     pub present: Option<([bool; 3], usize)>,
 }
@@ -32,10 +34,10 @@ pub fn check<X: Activation, Y: Activation>(
     mut pool: Pool<'_>,
     random: &mut Random,
 ) -> Result<(), Failure> {
-    let Case { batches: [outer, heads], sizes: [m, k, n], transposed, present } = case;
+    let Case { batches: [outer, heads], sizes: [m, k, n], transposed, shared, present } = case;
     let count = outer * heads;
     let a = pool.random::<X>(random, count * m * k)?;
-    let b = pool.random::<X>(random, count * k * n)?;
+    let b = pool.random::<X>(random, if shared { k * n } else { count * k * n })?;
     let zeros = [random.range(-128, 127), random.range(-128, 127)];
     let typical = if X::MAX > i8::MAX as i32 { 53 } else { 38 } - if Y::MAX > i8::MAX as i32 { 8 } else { 0 };
     let scale = Scale { multiplier: random.range(1 << 30, i32::MAX), shift: typical };
@@ -63,11 +65,12 @@ pub fn check<X: Activation, Y: Activation>(
         }
     }
     let expected = pool.take::<Y>(count * m * n)?;
-    for ((a, b), y) in a.chunks_exact(m * k).zip(b.chunks_exact(k * n)).zip(expected.chunks_exact_mut(m * n))
-    {
+    let seconds = b.chunks_exact(k * n).cycle();
+    for ((a, b), y) in a.chunks_exact(m * k).zip(seconds).zip(expected.chunks_exact_mut(m * n)) {
         reference((a, zeros[0]), (b, zeros[1]), transposed, (scale, clamp), [m, k, n], y);
     }
-    let second = if transposed { [outer, heads, n, k] } else { [outer, heads, k, n] };
+    let [b_outer, b_heads] = if shared { [1, 1] } else { [outer, heads] };
+    let second = if transposed { [b_outer, b_heads, n, k] } else { [b_outer, b_heads, k, n] };
     let mut tensors = [
         tensor(X::DTYPE, [outer, heads, m, k], zeros[0]),
         tensor(X::DTYPE, second, zeros[1]),
@@ -86,7 +89,7 @@ pub fn run(bench: &mut Bench<'_, '_>) {
     for (index, transposed) in [false, true].into_iter().enumerate() {
         let mut random = Random::new(index as u32 + 500);
         for sizes in [[1, 1, 1], [3, 5, 7], [8, 16, 16], [5, 16, 17], [9, 7, 12], [2, 33, 4]] {
-            let case = Case { batches: [1, 2], sizes, transposed, present: None };
+            let case = Case { batches: [1, 2], sizes, transposed, shared: false, present: None };
             let [m, k, n] = sizes;
             bench.each_layout(format_args!("MatMul {m}x{k}x{n} transposed {transposed}"), |pool, layout| {
                 check::<i8, i8>(case, OpKind::MatMul, layout, pool, &mut random)
@@ -96,6 +99,15 @@ pub fn run(bench: &mut Bench<'_, '_>) {
                     check::<i16, i8>(case, OpKind::MatMul16, layout, pool, &mut random)
                 });
         }
+        for (batches, sizes) in [([1, 4], [2, 5, 3]), ([2, 2], [3, 16, 5])] {
+            let case = Case { batches, sizes, transposed, shared: true, present: None };
+            let [m, k, n] = sizes;
+            let name =
+                format_args!("MatMul {batches:?} times {m}x{k}x{n}, one second transposed {transposed}");
+            bench.each_layout(name, |pool, layout| {
+                check::<i8, i8>(case, OpKind::MatMul, layout, pool, &mut random)
+            });
+        }
         for present in [0, 1, 4, 6] {
             let rows = [
                 ([6, 8, 5], [true, false, false]),
@@ -104,7 +116,8 @@ pub fn run(bench: &mut Bench<'_, '_>) {
                 ([5, 6, 7], [false, true, false]),
             ];
             for (sizes, on) in rows {
-                let case = Case { batches: [2, 1], sizes, transposed, present: Some((on, present)) };
+                let present_rows = Some((on, present));
+                let case = Case { batches: [2, 1], sizes, transposed, shared: false, present: present_rows };
                 bench.each_layout(
                     format_args!("MatMul {present} of 6 on {on:?} transposed {transposed}"),
                     |pool, layout| check::<i8, i8>(case, OpKind::MatMul, layout, pool, &mut random),

@@ -53,7 +53,8 @@ const MAKERS: [Make; 13] = [
     },
     |pool, random| {
         let rows = Some(([true, true, false], 4));
-        let case = matmul::Case { batches: [1, 2], sizes: [6, 6, 20], transposed: false, present: rows };
+        let (batches, sizes) = ([1, 2], [6, 6, 20]);
+        let case = matmul::Case { batches, sizes, transposed: false, shared: false, present: rows };
         matmul::check::<i8, i8>(case, OpKind::MatMul, Layout::Helium, pool, random)
     },
     |pool, random| {
