@@ -1,0 +1,54 @@
+//! Inner loops of Cortex-M cores with the DSP extension that need more registers than a compiler finds.
+#![allow(unsafe_code)]
+
+// Whatever `-C target-cpu` says, the compiler may read module assembly for a core without these instructions (it does on
+// Armv8-M, and in builds with link-time optimisation). Each block names a core that has them; the choice holds for
+// blocks that follow in the same unit, so Helium is not taken away.
+#[cfg(mixel_helium)]
+macro_rules! cpu {
+    () => {
+        ".cpu cortex-m55"
+    };
+}
+#[cfg(not(mixel_helium))]
+macro_rules! cpu {
+    () => {
+        ".cpu cortex-m33"
+    };
+}
+
+/// Widens four values of three rows, r1 apart from r0 on, into six words at the place that is named: 10 instructions.
+macro_rules! widen {
+    ($to:literal) => {
+        concat!(
+            "ldr r8, [r0, r1]
+        ldr r9, [r0, r1, lsl #1]
+        ldr r7, [r0], #4
+        sxtb16 r4, r7
+        sxtb16 r5, r8
+        sxtb16 r6, r9
+        sxtb16 r7, r7, ror #8
+        sxtb16 r8, r8, ror #8
+        sxtb16 r9, r9, ror #8
+        stm ",
+            $to,
+            "!, {{r4-r9}}"
+        )
+    };
+}
+
+#[cfg(not(mixel_helium))]
+mod affine;
+mod depthwise;
+mod row;
+mod staging;
+mod tiles;
+
+#[cfg(not(mixel_helium))]
+pub(super) use affine::{AffineRow, affine};
+pub(super) use depthwise::{Quad, depthwise_quad, stage_columns};
+pub(super) use row::{Row, row};
+pub(super) use staging::{Window, copy_3, stage_3, stage_window};
+#[cfg(not(mixel_helium))]
+pub(super) use tiles::tiles_of_halves;
+pub(super) use tiles::{Tiles, tiles};
