@@ -21,9 +21,9 @@ pub struct Matrices<'a> {
     pub b: (In<'a, i8>, [usize; 2]),
     /// Its zero point.
     pub zero_b: i32,
-    /// Rows, depth, columns.
+    /// Rows, depth, columns: all at least 1.
     pub sizes: [usize; 3],
-    /// Factor of the sums.
+    /// Factor of the sums; layouts with loops of their own look at its shift.
     pub scale: Scale,
     /// Zero point and range of the results.
     pub clamp: Clamp,

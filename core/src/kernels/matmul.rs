@@ -175,10 +175,8 @@ fn by_layout(
     #[cfg(mixel_columns)]
     if by_columns(run.operator()) {
         use crate::arch::helium::matmul;
-        let Matrices { a, zero_a, b, zero_b, sizes, scale, clamp } = *matrices;
-        let product = matmul::Product { a, zero_a, b, zero_b, sizes, scale, clamp };
         let scratch = run.scratch(0, matmul::bytes(depth, columns) / size_of::<i32>());
-        return matmul::multiply(&product, scratch, (y, columns));
+        return matmul::multiply(matrices, scratch, (y, columns));
     }
     #[cfg(any(all(mixel_dsp, not(mixel_helium)), not(target_os = "none")))]
     if by_tiles(run.operator()) {

@@ -3,40 +3,22 @@
 //! `sum (a - za) * (b - zb)` is `sum a * b` with a part that belongs to a column, which is its bias, and one that belongs to a
 //! row, which is added to all of its sums.
 
-use super::super::view::{In, Out};
+use super::super::product::Matrices;
+use super::super::view::Out;
 use super::product::{Row, row_of_one_scale};
 use super::{CHANNELS, GROUP, limit};
 #[cfg(not(mixel_helium))]
-use crate::kernels::requant::Channel;
-use crate::kernels::requant::{Clamp, Scale};
+use crate::kernels::requant::{Channel, Clamp, Scale};
 
 /// Bytes of scratch memory for a second operand of `depth` rows and `columns` columns: the columns, and their biases.
 pub fn bytes(depth: usize, columns: usize) -> usize {
     columns.next_multiple_of(CHANNELS) * (depth.next_multiple_of(GROUP) + size_of::<i32>())
 }
 
-/// Two matrices.
-pub struct Product<'a> {
-    /// `[rows][depth]`, and the elements from a row to the next.
-    pub a: (In<'a, i8>, usize),
-    /// Its zero point.
-    pub zero_a: i32,
-    /// Second operand, and the elements from one value of a column to the next, and from column to column.
-    pub b: (In<'a, i8>, [usize; 2]),
-    /// Its zero point.
-    pub zero_b: i32,
-    /// Rows, depth, columns: all at least 1.
-    pub sizes: [usize; 3],
-    /// Factor of the sums, its shift at least 33.
-    pub scale: Scale,
-    /// Zero point and range of the results.
-    pub clamp: Clamp,
-}
-
 /// Results `[rows][columns]`, rows `stride` apart. Nothing happens, and false comes back, when something is too short or too
 /// far apart.
-pub fn multiply(product: &Product<'_>, scratch: Out<'_, i32>, (y, stride): (Out<'_, i8>, usize)) -> bool {
-    let Product { a: (a, a_row), zero_a, b: (b, [down, across]), zero_b, sizes, scale, clamp } = *product;
+pub fn multiply(matrices: &Matrices<'_>, scratch: Out<'_, i32>, (y, stride): (Out<'_, i8>, usize)) -> bool {
+    let Matrices { a: (a, a_row), zero_a, b: (b, [down, across]), zero_b, sizes, scale, clamp } = *matrices;
     let [rows, depth, columns] = sizes;
     let (Some(last_row), Some(last_value), Some(last_column)) =
         (rows.checked_sub(1), depth.checked_sub(1), columns.checked_sub(1))
