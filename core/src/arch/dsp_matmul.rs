@@ -9,9 +9,14 @@ use super::view::Out;
 use crate::kernels::requant::Channels;
 use crate::pack::Layout;
 
+/// Columns that are packed at a time. Rows are staged anew for each such panel, which is little beside its products, and the scratch memory
+/// does not grow with the columns.
+const PANEL: usize = 16;
+
 /// Bytes of scratch memory for a second operand of `depth` rows and `columns` columns: biases, multipliers, packed columns, the tile,
 /// shifts.
 pub fn bytes(depth: usize, columns: usize) -> usize {
+    let columns = columns.min(PANEL);
     columns * 9 + packed_bytes(depth, columns) + dsp::tile_bytes(depth, depth)
 }
 
@@ -28,7 +33,21 @@ fn place(depth: usize, column: usize, at: usize) -> usize {
 
 /// Results `[rows][columns]`, rows `stride` apart. Nothing that counts happens, and false comes back, when there are too few rows
 /// for a tile, the scale is an unusual one, or something is too short.
-pub fn multiply(matrices: &Matrices<'_>, scratch: Out<'_, u8>, y: (Out<'_, i8>, usize)) -> bool {
+pub fn multiply(matrices: &Matrices<'_>, scratch: Out<'_, u8>, (y, stride): (Out<'_, i8>, usize)) -> bool {
+    let (Matrices { b: (b, [down, across]), sizes: [rows, depth, columns], .. }, mut first) = (*matrices, 0);
+    while first < columns {
+        let sizes = [rows, depth, PANEL.min(columns - first)];
+        let b = (b.window(first * across, b.len()), [down, across]);
+        let panel = Matrices { b, sizes, ..*matrices };
+        if !multiply_panel(&panel, scratch, (y.window(first, y.len()), stride)) {
+            return false;
+        }
+        first += PANEL;
+    }
+    columns > 0
+}
+
+fn multiply_panel(matrices: &Matrices<'_>, scratch: Out<'_, u8>, y: (Out<'_, i8>, usize)) -> bool {
     let Matrices { a: (a, a_row), zero_a, b: (b, [down, across]), zero_b, sizes, scale, clamp } = *matrices;
     let [rows, depth, columns] = sizes;
     let reach = depth.saturating_sub(1) * down + columns.saturating_sub(1) * across;
