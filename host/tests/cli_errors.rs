@@ -219,6 +219,10 @@ fn a_wrong_command_line() {
     assert!(bad(folder.path(), 2, &["compile"]).contains("Usage"));
     let error = bad(folder.path(), 2, &["validate", "m.onnx", "--calib", "x.npz", "--min-sqnr", "nan"]);
     assert!(error.contains("number of decibels"), "{error}");
+    for share in ["nan", "95"] {
+        let error = bad(folder.path(), 2, &["validate", "m.onnx", "--calib", "x.npz", "--min-top1", share]);
+        assert!(error.contains("from 0 to 1"), "{error}");
+    }
     assert!(
         bad(folder.path(), 2, &["compile", "m.onnx", "-o", "n", "--target", "z80"]).contains("cortex-m4")
     );

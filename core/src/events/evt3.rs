@@ -380,8 +380,7 @@ impl Run {
                     *slot = Event::packed(t, first + mask.trailing_zeros());
                     mask &= mask - 1;
                 }
-            } else if self.small(w, counts) {
-            } else {
+            } else if !self.small(w, counts) {
                 break Some(w);
             }
         };

@@ -313,9 +313,10 @@ impl Walk {
             View { pad: stage.vertical.above(stage.done), resumed: stage.done > 0, ..View::default() };
         let inputs = operator.inputs as usize;
         for (input, rows) in view.rows.iter_mut().enumerate().take(inputs) {
-            let physical = operator.input(input)?.dims[1];
+            let tensor = operator.input(input)?;
+            let physical = tensor.dims[1];
             let maker = stage.makers.get(input).and_then(|&maker| self.stages.get(maker as usize));
-            if maker.is_none() && repeats(&operator.input(input)?, stage.vertical) {
+            if maker.is_none() && repeats(&tensor, stage.vertical) {
                 continue;
             }
             let whole = u16::try_from(physical).map_err(|_| Fault::Shapes)?;

@@ -36,7 +36,7 @@ pub struct Args {
     #[arg(long, value_name = "DB", default_value_t = 20.0, value_parser = decibels)]
     min_sqnr: f64,
     /// Least share of samples with the same best class
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     min_top1: f64,
     /// Write a report to open in a browser
     #[arg(long, value_name = "R.html")]
@@ -101,6 +101,14 @@ pub fn run(args: &Args, json: bool) -> Result<Verdict> {
         print(&text(&fidelity, args.min_sqnr, &boards, verdict))?;
     }
     Ok(if good { Verdict::Good } else { Verdict::Bad })
+}
+
+/// A share of all samples.
+fn share(word: &str) -> std::result::Result<f64, String> {
+    word.parse()
+        .ok()
+        .filter(|value| (0.0..=1.0).contains(value))
+        .ok_or_else(|| "give a number from 0 to 1, such as 0.95".into())
 }
 
 /// A threshold: a number, since nothing is above or below what is none.
