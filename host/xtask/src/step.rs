@@ -24,8 +24,9 @@ pub struct Tally {
     pub skipped: Vec<String>,
 }
 
-/// The running step.
+/// The running step. Others may run beside it, so what it prints bears its name.
 pub struct Step {
+    name: String,
     /// Counts so far.
     pub tally: Tally,
     log: File,
@@ -39,13 +40,13 @@ impl Step {
         let log = std::fs::create_dir_all(&folder)
             .and_then(|()| File::create(&path))
             .map_err(|error| format!("{}: {error}", path.display()))?;
-        Ok(Self { tally: Tally::default(), log })
+        Ok(Self { name: name.to_owned(), tally: Tally::default(), log })
     }
 
     /// Notes something that is not tried, and why.
     pub fn skip(&mut self, reason: impl Into<String>) {
         let reason = reason.into();
-        println!("    SKIPPED: {reason}");
+        println!("    {}: SKIPPED: {reason}", self.name);
         self.tally.skipped.push(reason);
     }
 
@@ -54,7 +55,7 @@ impl Step {
         if passed {
             self.tally.passed += 1;
         } else {
-            println!("    FAILED: {words}");
+            println!("    {}: FAILED: {words}", self.name);
             self.tally.failed += 1;
         }
     }
@@ -86,10 +87,13 @@ impl Step {
         let success = status.as_ref().is_ok_and(|status| status.success());
         if !success {
             let end = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-            println!("    `{line}` failed ({end}); its last lines:");
-            for line in &said[said.len().saturating_sub(SHOWN)..] {
-                println!("    | {line}");
-            }
+            let last = &said[said.len().saturating_sub(SHOWN)..];
+            // One write, or lines of other steps come between.
+            println!(
+                "    {}: `{line}` failed ({end}); its last lines:\n    | {}",
+                self.name,
+                last.join("\n    | ")
+            );
         }
         if !success && self.tally.failed == before.1 {
             self.tally.failed += 1;

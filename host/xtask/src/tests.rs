@@ -1,6 +1,9 @@
 //! `cargo xtask test`: everything that must hold, step by step.
 
+use std::num::NonZero;
 use std::path::PathBuf;
+use std::sync::Mutex;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::{
@@ -13,13 +16,24 @@ use crate::{
 struct Plan {
     name: String,
     shows: &'static str,
-    work: Box<dyn Fn(&mut Step)>,
+    work: Box<dyn Fn(&mut Step) + Send + Sync>,
 }
 
 impl Plan {
-    fn new(name: impl Into<String>, shows: &'static str, work: impl Fn(&mut Step) + 'static) -> Self {
+    fn new(
+        name: impl Into<String>,
+        shows: &'static str,
+        work: impl Fn(&mut Step) + Send + Sync + 'static,
+    ) -> Self {
         Self { name: name.into(), shows, work: Box::new(work) }
     }
+}
+
+/// What became of a step.
+struct Done {
+    name: String,
+    time: Duration,
+    tally: Tally,
 }
 
 /// Runs all steps, or those that `arguments` name.
@@ -33,15 +47,38 @@ pub fn run(arguments: &[&str]) -> Result<(), String> {
     }
     let chosen = choose(&plans, arguments)?;
     setup::run()?;
-    let mut rows = Vec::new();
-    for plan in chosen {
-        println!("== {}: {}", plan.name, plan.shows);
-        let mut step = Step::new(&plan.name)?;
-        let start = Instant::now();
-        (plan.work)(&mut step);
-        rows.push((plan.name.as_str(), start.elapsed(), step.tally));
-    }
-    summarize(&rows)
+    let start = Instant::now();
+    let done = side_by_side(&chosen)?;
+    summarize(&done, start.elapsed())
+}
+
+/// Runs `plans` in their order, as many at a time as there are cores (four at most): emulators and linkers keep one busy each, and
+/// what builds in the same folder waits for its turn there. What each became, in the order given.
+fn side_by_side(plans: &[&Plan]) -> Result<Vec<Done>, String> {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let next = Mutex::new(plans.iter().enumerate());
+    let run = || {
+        let mut done = Vec::new();
+        // A panic elsewhere does not spoil an iterator.
+        while let Some((index, plan)) = next.lock().unwrap_or_else(|lock| lock.into_inner()).next() {
+            println!("== {}: {}", plan.name, plan.shows);
+            let mut step = Step::new(&plan.name)?;
+            let start = Instant::now();
+            (plan.work)(&mut step);
+            let time = start.elapsed();
+            done.push((index, Done { name: plan.name.clone(), time, tally: step.tally }));
+        }
+        Ok(done)
+    };
+    let ends: Vec<Result<Vec<_>, String>> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores.min(4)).map(|_| scope.spawn(run)).collect();
+        let crashed = || "a step of the tests crashed; its message is above".to_owned();
+        workers.into_iter().map(|worker| worker.join().map_err(|_| crashed())?).collect()
+    });
+    let mut all: Vec<(usize, Done)> =
+        ends.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+    all.sort_by_key(|(index, _)| *index);
+    Ok(all.into_iter().map(|(_, done)| done).collect())
 }
 
 fn choose<'a>(plans: &'a [Plan], arguments: &[&str]) -> Result<Vec<&'a Plan>, String> {
@@ -62,22 +99,21 @@ fn choose<'a>(plans: &'a [Plan], arguments: &[&str]) -> Result<Vec<&'a Plan>, St
         .collect()
 }
 
-fn summarize(rows: &[(&str, Duration, Tally)]) -> Result<(), String> {
+fn summarize(steps: &[Done], elapsed: Duration) -> Result<(), String> {
     println!("\n{:<20} {:>7} {:>7} {:>7} {:>8}", "step", "time", "passed", "failed", "skipped");
-    for (name, time, tally) in rows {
+    for Done { name, time, tally } in steps {
         let (passed, failed, skipped) = (tally.passed, tally.failed, tally.skipped.len());
         println!("{name:<20} {:>5} s {passed:>7} {failed:>7} {skipped:>8}", time.as_secs());
         for reason in &tally.skipped {
             println!("{:<20} SKIPPED: {reason}", "");
         }
     }
-    let time: Duration = rows.iter().map(|(_, time, _)| *time).sum();
-    println!("{:<20} {:>5} s\n", "all", time.as_secs());
-    let passed: u32 = rows.iter().map(|(_, _, tally)| tally.passed).sum();
-    let failed: u32 = rows.iter().map(|(_, _, tally)| tally.failed).sum();
-    let skipped: usize = rows.iter().map(|(_, _, tally)| tally.skipped.len()).sum();
+    println!("{:<20} {:>5} s from the first to the last\n", "all", elapsed.as_secs());
+    let passed: u32 = steps.iter().map(|step| step.tally.passed).sum();
+    let failed: u32 = steps.iter().map(|step| step.tally.failed).sum();
+    let skipped: usize = steps.iter().map(|step| step.tally.skipped.len()).sum();
     let failing: Vec<&str> =
-        rows.iter().filter(|(_, _, tally)| tally.failed > 0).map(|(name, ..)| *name).collect();
+        steps.iter().filter(|step| step.tally.failed > 0).map(|step| step.name.as_str()).collect();
     if !failing.is_empty() {
         println!("failed: {} (logs in target/xtask/)", failing.join(", "));
     }
