@@ -4,7 +4,8 @@
 //! it have been looked at. Here the words of a block are sorted by kind first, a bit a word; then every event finds its row and its
 //! time by itself, as the last ones before it, and words that say nothing cost nothing more.
 
-use super::{Counts, Event, NONE, Run, count_other};
+use super::run::{NONE, Run, count_other};
+use crate::events::{Counts, Event};
 
 /// Words of a block: the bits of a mask.
 pub(super) const BLOCK: usize = 64;
