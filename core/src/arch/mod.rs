@@ -21,6 +21,7 @@ pub mod dsp_matmul;
 #[cfg(not(target_os = "none"))]
 pub mod elements;
 pub mod elementwise;
+pub mod evt2;
 #[cfg(mixel_columns)]
 #[macro_use]
 pub mod helium;

@@ -10,12 +10,10 @@
 
 use super::clock::{Clock, Step};
 use super::{Decoder, Event, Format, GapCause, Geometry, Out, PREDICTS, Sink, Trigger};
+use crate::arch::evt2::{self, Run};
 
 /// EVT2.0 decoder.
 pub type Evt2 = Decoder<Words>;
-
-/// Words that are checked and converted together.
-const BLOCK: usize = 16;
 
 /// Bits that [`limits`] sets in a place off the sensor: of the row, of the column.
 const OFF: u32 = 1 << 31 | 1 << 15;
@@ -57,36 +55,12 @@ impl Evt2 {
 }
 
 impl Words {
-    /// Up to `BLOCK` words at once: as many as are events on the sensor in time order are put into the batch, and counted.
-    ///
-    /// What may not be shows in the sign of a number for each word, so that the loop has no branch and vectorises.
-    #[inline]
-    fn block<S: Sink + ?Sized>(&mut self, block: &[[u8; 4]; BLOCK], out: &mut Out<'_, S>) -> usize {
-        let limits = limits(out.geometry);
-        let base = self.clock.base() as u32;
-        let Some(room) = out.room::<BLOCK>() else { return 0 };
-        let mut violations = [0; BLOCK];
-        let mut before = self.t as u32;
-        for ((slot, word), violation) in room.iter_mut().zip(block).zip(&mut violations) {
-            let w = u32::from_le_bytes(*word);
-            let (x, y) = (w >> 11 & 0x7FF, w & 0x7FF);
-            let t = base | w >> 22 & 0x3F;
-            // Types 0 and 1 leave bits 29..31 clear.
-            let kind = w | w << 1 | w << 2;
-            let place = y << 17 | x;
-            let off = place.wrapping_add(limits);
-            *violation = (kind | off | off << 16 | t.wrapping_sub(before)) as i32;
-            before = t;
-            *slot = Event::packed(t, place | (w & 1 << 28) >> 12);
-        }
-        let mut events = BLOCK;
-        if violations.iter().fold(0, |all, one| all | one) < 0 {
-            events = violations.iter().position(|&violation| violation < 0).unwrap_or(BLOCK);
-        }
-        if let Some(last) = events.checked_sub(1).and_then(|last| room.get(last)) {
-            self.t = self.t & !0xFFFF_FFFF | u64::from(last.t);
-        }
-        out.commit(events);
+    /// For machines that run ahead of their branches: puts as many words as are events on the sensor in time order into `free`, block by
+    /// block, and counts them.
+    fn blocks(&mut self, words: &[[u8; 4]], free: &mut [Event], geometry: Geometry) -> usize {
+        let run = Run { base: self.clock.base() as u32, limits: limits(geometry), t: self.t as u32 };
+        let (events, t) = evt2::events(words, free, run);
+        self.t = self.t & !0xFFFF_FFFF | u64::from(t);
         events
     }
 
@@ -205,18 +179,19 @@ impl Words {
             self.word(w, out);
             words = rest;
         }
-        while let Some(block) = words.first_chunk() {
-            let events = if self.synced { self.block(block, out) } else { 0 };
-            words = words.get(events..).unwrap_or_default();
-            if events < BLOCK
-                && let Some((word, rest)) = words.split_first()
-            {
-                self.word(u32::from_le_bytes(*word), out);
+        while !words.is_empty() {
+            if self.synced {
+                out.reserve(Run::BLOCK);
+                let geometry = out.geometry;
+                let events = self.blocks(words, out.free().0, geometry);
+                out.commit(events);
+                words = words.get(events..).unwrap_or_default();
+            }
+            // What comes of no block, or does not fill one.
+            if let Some((&word, rest)) = words.split_first() {
+                self.word(u32::from_le_bytes(word), out);
                 words = rest;
             }
-        }
-        for word in words {
-            self.word(u32::from_le_bytes(*word), out);
         }
     }
 }

@@ -136,13 +136,6 @@ impl<S: Sink + ?Sized> Out<'_, S> {
         (self.batch.events.get_mut(self.batch.len..).unwrap_or(&mut []), self.counts)
     }
 
-    /// `N` places to write to; follow with [`commit`](Self::commit).
-    #[inline]
-    pub(super) fn room<const N: usize>(&mut self) -> Option<&mut [Event; N]> {
-        self.reserve(N);
-        self.batch.events.get_mut(self.batch.len..)?.first_chunk_mut()
-    }
-
     /// Keeps the next `n` places.
     #[inline]
     pub(super) fn commit(&mut self, n: usize) {

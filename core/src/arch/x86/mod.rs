@@ -6,6 +6,7 @@ pub(super) mod avx_vnni;
 pub(super) mod depthwise;
 pub(super) mod depthwise_avx2;
 pub(super) mod elementwise;
+pub(super) mod evt2;
 
 use core::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
 
