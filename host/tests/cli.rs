@@ -3,27 +3,11 @@
 mod support;
 
 use std::path::Path;
-use std::process::{Command, Output};
 
 use mixel::arrays::{Array, ArrayData, read_npz, write_npz};
 use serde_json::Value;
+use support::command::{good, json, mixel};
 use support::onnx::{Ints, Onnx, noise};
-
-fn mixel(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_mixel")).args(arguments).current_dir(folder).output().unwrap()
-}
-
-/// Standard output of a call that succeeds.
-fn good(folder: &Path, arguments: &[&str]) -> String {
-    let output = mixel(folder, arguments);
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {error}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn json(folder: &Path, arguments: &[&str]) -> Value {
-    serde_json::from_str(&good(folder, &[arguments, &["--json"]].concat())).unwrap()
-}
 
 /// conv 3x3 - relu - mean - fully connected, channels first, with three labels; `m.onnx`, and `c.npz` with its inputs.
 fn write_model(folder: &Path) {

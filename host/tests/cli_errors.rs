@@ -3,17 +3,16 @@
 mod support;
 
 use std::path::Path;
-use std::process::Command;
 
 use mixel::arrays::{Array, ArrayData, write_npz};
 use mixel_core::plan::format::header;
 use mixel_core::plan::write::seal;
+use support::command::{good, mixel};
 use support::onnx::{Onnx, noise};
 
 /// Standard error of a call that fails with `code`.
 fn bad(folder: &Path, code: i32, arguments: &[&str]) -> String {
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_mixel")).args(arguments).current_dir(folder).output().unwrap();
+    let output = mixel(folder, arguments);
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {error}");
     assert!(output.stdout.is_empty(), "errors go to standard error only");
@@ -42,10 +41,7 @@ fn folder() -> tempfile::TempDir {
     let path = folder.path();
     std::fs::write(path.join("m.onnx"), perceptron().encoded()).unwrap();
     arrays(path, "x.npz", "x", &[4, 6], ArrayData::F32(noise(24, 1)));
-    let arguments = ["compile", "m.onnx", "-o", "m.mxl", "--calib", "x.npz"];
-    let compiled =
-        Command::new(env!("CARGO_BIN_EXE_mixel")).args(arguments).current_dir(path).output().unwrap();
-    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+    good(path, &["compile", "m.onnx", "-o", "m.mxl", "--calib", "x.npz"]);
     folder
 }
 
@@ -159,10 +155,7 @@ fn inputs_that_are_no_numbers_or_too_large() {
     // What NumPy makes unless told otherwise is no mistake.
     let doubles = noise(12, 1).into_iter().map(f64::from).collect();
     arrays(path, "f64.npz", "x", &[2, 6], ArrayData::F64(doubles));
-    let arguments = ["compile", "m.onnx", "-o", "n.mxl", "--calib", "f64.npz"];
-    let status =
-        Command::new(env!("CARGO_BIN_EXE_mixel")).args(arguments).current_dir(path).output().unwrap();
-    assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
+    good(path, &["compile", "m.onnx", "-o", "n.mxl", "--calib", "f64.npz"]);
 }
 
 #[test]

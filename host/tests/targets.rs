@@ -4,7 +4,6 @@
 mod support;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use mixel::aligned::Aligned;
 use mixel::arrays::read_npz;
@@ -14,7 +13,7 @@ use mixel::run::{feed, open, session};
 use mixel::samples::{Case, cases, input_names, sample};
 use mixel_core::arch::Backend;
 use mixel_core::plan::DType;
-use support::data;
+use support::{command::good, data};
 
 const TARGETS: [(Target, &str); 7] = [
     (Target::Generic, "generic"),
@@ -122,20 +121,11 @@ fn models_over_events() {
 #[test]
 fn the_command_runs_plans_for_boards() {
     let folder = tempfile::tempdir().unwrap();
-    let mixel = |arguments: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_mixel"))
-            .args(arguments)
-            .current_dir(folder.path())
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        output.stdout
-    };
     let model = of_repository("models/zoo/pnlp-intent.onnx").display().to_string();
     let sentences = of_repository("host/xtask/demo/sentences.txt").display().to_string();
     let answers = TARGETS.map(|(_, target)| {
-        mixel(&["compile", &model, "-o", "p.mxl", "--target", target, "--calib", &sentences]);
-        mixel(&["run", "p.mxl", "--text-file", &sentences, "--output", "y.npz"]);
+        good(folder.path(), &["compile", &model, "-o", "p.mxl", "--target", target, "--calib", &sentences]);
+        good(folder.path(), &["run", "p.mxl", "--text-file", &sentences, "--output", "y.npz"]);
         let answers = read_npz(&folder.path().join("y.npz")).unwrap();
         (target, answers)
     });

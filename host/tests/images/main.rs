@@ -10,11 +10,8 @@ mod scaling;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::path::Path;
-use std::process::{Command, Output};
-
 use mixel::image::Rgb8;
-use serde_json::Value;
+use support::command::{good, json, mixel};
 use support::onnx::{Int, Ints, Onnx, Text};
 
 /// A picture of gradients, a checkerboard and a disc.
@@ -59,21 +56,4 @@ fn colours(width: i64, height: i64) -> Onnx {
     model.node("ReduceMean", &["x"], "y", &[("axes", Ints(&[2, 3])), ("keepdims", Int(0))]).output("y");
     model.metadata("mixel.front_end", "image").metadata("mixel.labels", r#"["red", "green", "blue"]"#);
     model
-}
-
-fn mixel(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_mixel")).args(arguments).current_dir(folder).output().unwrap()
-}
-
-/// Standard output and standard error of a call that succeeds.
-fn good(folder: &Path, arguments: &[&str]) -> (String, String) {
-    let output = mixel(folder, arguments);
-    let error = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{arguments:?}: {error}");
-    (String::from_utf8(output.stdout).unwrap(), error)
-}
-
-/// The answer of a call that succeeds.
-fn json(folder: &Path, arguments: &[&str]) -> Value {
-    serde_json::from_str(&good(folder, &[arguments, &["--json"]].concat()).0).unwrap()
 }

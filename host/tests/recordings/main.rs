@@ -10,24 +10,4 @@ mod streams;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::path::Path;
-use std::process::{Command, Output};
-
-use serde_json::Value;
-
-fn mixel(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_mixel")).args(arguments).current_dir(folder).output().unwrap()
-}
-
-/// Standard output and standard error of a call that succeeds.
-fn good(folder: &Path, arguments: &[&str]) -> (String, String) {
-    let output = mixel(folder, arguments);
-    let error = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{arguments:?}: {error}");
-    (String::from_utf8(output.stdout).unwrap(), error)
-}
-
-/// The answer of a call that succeeds.
-fn json(folder: &Path, arguments: &[&str]) -> Value {
-    serde_json::from_str(&good(folder, &[arguments, &["--json"]].concat()).0).unwrap()
-}
+use support::command::{good, json, mixel};

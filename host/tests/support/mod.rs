@@ -1,6 +1,7 @@
 //! What several tests share: data files, comparison, and the interpreter of the graph.
 #![allow(dead_code, missing_docs)]
 
+pub mod command;
 pub mod interpreter;
 pub mod mdta;
 pub mod onnx;
