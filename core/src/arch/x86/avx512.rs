@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 use core::arch::x86_64::*;
+use core::mem::MaybeUninit;
 
 use super::super::rows::Task;
 use crate::kernels::requant::Quantized;
@@ -273,16 +274,16 @@ pub(in super::super) unsafe fn product<Y: Quantized>(task: &Task<Y>) {
 /// As for [`product`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
 unsafe fn all<Y: Quantized, const SHORT: bool>(task: &Task<Y>) {
+    if task.rows * task.lines == 1 {
+        // SAFETY: the caller's.
+        return unsafe { single::<Y, SHORT>(task) };
+    }
     let mut first = 0;
     while first < task.outputs {
         // SAFETY: the blocks are there.
         first += LANES
             * unsafe {
                 match (task.outputs - first).div_ceil(LANES) {
-                    _ if task.rows * task.lines == 1 => {
-                        single::<Y, SHORT>(task, first);
-                        4
-                    }
                     4.. => {
                         some::<Y, 4, SHORT>(task, first);
                         4
@@ -300,33 +301,96 @@ unsafe fn all<Y: Quantized, const SHORT: bool>(task: &Task<Y>) {
     }
 }
 
-/// One row times up to four blocks, one after the other, so that memory is read in its order.
+/// One row times all blocks. Products are as many as bytes of weights, so that it counts what else an instruction does: the row is
+/// made unsigned once, if it is not too long, and an input then comes as one load.
 ///
 /// # Safety
-/// The task was checked and has a block at `first`; the machine has the instructions.
+/// The task was checked and has one row; the machine has the instructions.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-unsafe fn single<Y: Quantized, const SHORT: bool>(task: &Task<Y>, first: usize) {
-    let constants = (task.bias, task.multiplier, task.shift);
-    let (mut values, mut masks) = ([_mm512_setzero_si512(); 4], [0; 4]);
-    for (index, (value, mask)) in values.iter_mut().zip(&mut masks).enumerate() {
-        let first = first + index * LANES;
-        if first >= task.outputs {
-            break;
-        }
-        let weights = task.weights.wrapping_add(first / LANES * task.block);
-        // SAFETY: the block is there.
-        let (block, sum) = unsafe {
-            let block = Block::<SHORT>::new(weights.cast(), constants, first, task.outputs);
-            (block, products(task, weights.wrapping_add(4 * LANES)))
-        };
-        (*value, *mask) = (block.scale(_mm512_add_epi32(sum, block.start)), block.mask);
+unsafe fn single<Y: Quantized, const SHORT: bool>(task: &Task<Y>) {
+    const MOST: usize = 2048;
+    let flip = _mm512_set1_epi8(-128);
+    let len = 4 * task.groups;
+    let mut row = [const { MaybeUninit::<__m512i>::uninit() }; MOST / 64 + 1];
+    if task.segments * len > MOST {
+        // SAFETY: the caller's.
+        return unsafe { blocks::<Y, SHORT>(task, |weights| products(task, weights)) };
     }
-    let to = [0, 1, 2, 3].map(|block| task.y.wrapping_add(first + block * LANES));
-    // SAFETY: the lanes of the masks are outputs.
-    unsafe { store(Range::new::<Y>(task.clamp), values, to, masks, masks == [!0; 4]) };
+    for segment in 0..task.segments {
+        for at in (0..len).step_by(64) {
+            let mask = if len - at >= 64 { !0 } else { (1 << (len - at)) - 1 };
+            let to = row.as_mut_ptr().cast::<i8>().wrapping_add(segment * len + at);
+            // SAFETY: segment < segments; masked bytes are not read, and the row has a vector more than its inputs.
+            unsafe {
+                let values = _mm512_maskz_loadu_epi8(mask, task.segment(segment).wrapping_add(at));
+                _mm512_storeu_si512(to.cast(), _mm512_xor_si512(values, flip));
+            }
+        }
+    }
+    let (row, groups) = (row.as_ptr().cast::<i32>(), task.segments * task.groups);
+    // SAFETY: the caller's; the row's groups were written.
+    unsafe { blocks::<Y, SHORT>(task, |weights| unsigned_products(row, groups, weights)) }
 }
 
-/// Sums of products of the first row with the weights of a block from `w` on.
+/// One row times all blocks, one after the other, so that memory is read in its order; `products` are its sums of products with the
+/// weights of a block.
+///
+/// # Safety
+/// The task was checked and has one row; the machine has the instructions.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn blocks<Y: Quantized, const SHORT: bool>(task: &Task<Y>, products: impl Fn(*const i8) -> __m512i) {
+    let constants = (task.bias, task.multiplier, task.shift);
+    for first in (0..task.outputs).step_by(4 * LANES) {
+        let (mut values, mut masks) = ([_mm512_setzero_si512(); 4], [0; 4]);
+        for (index, (value, mask)) in values.iter_mut().zip(&mut masks).enumerate() {
+            let first = first + index * LANES;
+            if first >= task.outputs {
+                break;
+            }
+            let weights = task.weights.wrapping_add(first / LANES * task.block);
+            // SAFETY: the block is there.
+            let block = unsafe { Block::<SHORT>::new(weights.cast(), constants, first, task.outputs) };
+            let sum = products(weights.wrapping_add(4 * LANES));
+            (*value, *mask) = (block.scale(_mm512_add_epi32(sum, block.start)), block.mask);
+        }
+        let to = [0, 1, 2, 3].map(|block| task.y.wrapping_add(first + block * LANES));
+        // SAFETY: the lanes of the masks are outputs.
+        unsafe { store(Range::new::<Y>(task.clamp), values, to, masks, masks == [!0; 4]) };
+    }
+}
+
+/// Sums of products of `groups` groups of a row of unsigned inputs with the weights of a block from `w` on.
+///
+/// # Safety
+/// The groups are there and the block; the machine has the instructions.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn unsigned_products(row: *const i32, groups: usize, w: *const i8) -> __m512i {
+    // Four sums, so that products need not wait for each other.
+    let mut sums = [_mm512_setzero_si512(); 4];
+    let product = |sum, group: usize| {
+        // SAFETY: the group lies in the row and in the block.
+        unsafe {
+            let four = _mm512_set1_epi32(row.wrapping_add(group).read());
+            _mm512_dpbusd_epi32(sum, four, _mm512_loadu_si512(w.wrapping_add(group * 4 * LANES).cast()))
+        }
+    };
+    let mut group = 0;
+    while group + 4 <= groups {
+        for (index, sum) in sums.iter_mut().enumerate() {
+            *sum = product(*sum, group + index);
+        }
+        group += 4;
+    }
+    for (index, sum) in sums.iter_mut().enumerate().take(groups % 4) {
+        *sum = product(*sum, group + index);
+    }
+    let [a, b, c, d] = sums;
+    _mm512_add_epi32(_mm512_add_epi32(a, b), _mm512_add_epi32(c, d))
+}
+
+/// The same for the first row of the task as it lies.
 ///
 /// # Safety
 /// The task has the block; the machine has the instructions.
@@ -334,8 +398,6 @@ unsafe fn single<Y: Quantized, const SHORT: bool>(task: &Task<Y>, first: usize) 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
 unsafe fn products<Y: Quantized>(task: &Task<Y>, mut w: *const i8) -> __m512i {
     let flip = _mm512_set1_epi8(-128);
-    // Four sums, so that products need not wait for each other. Inputs by [`four`] would be slower here: where every product
-    // waits for memory, a vector load more counts.
     let mut sums = [_mm512_setzero_si512(); 4];
     for segment in 0..task.segments {
         // SAFETY: segment < segments.
