@@ -27,6 +27,8 @@ pub mod evt2;
 pub mod helium;
 #[cfg(mixel_helium)]
 mod helium_int4;
+#[cfg(not(target_os = "none"))]
+pub mod host_matmul;
 pub mod int4;
 pub mod matrix;
 pub mod moving;

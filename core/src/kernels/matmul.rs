@@ -163,7 +163,7 @@ fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
     }
 }
 
-/// The product by the layout's own way, if it has one: of 8 bits, for Arm DSP and Helium.
+/// The product by the layout's own way, if it has one: of 8 bits, for Arm DSP, Helium and x86-64.
 #[inline]
 fn by_layout(
     run: &Run<'_>,
@@ -184,6 +184,12 @@ fn by_layout(
         let scratch = run.scratch(0, dsp_matmul::bytes(depth, columns));
         return dsp_matmul::multiply(matrices, scratch, (y, columns));
     }
+    #[cfg(not(target_os = "none"))]
+    if by_pairs(run.operator()) {
+        use crate::arch::host_matmul;
+        let scratch = run.scratch(0, host_matmul::pairs(depth, columns));
+        return host_matmul::multiply(run.backend(), matrices, scratch, (y, columns));
+    }
     false
 }
 
@@ -197,6 +203,10 @@ fn scratch(operator: &Operator<'_>) -> usize {
     #[cfg(any(all(mixel_dsp, not(mixel_helium)), not(target_os = "none")))]
     if by_tiles(operator) {
         return crate::arch::dsp_matmul::bytes(a.inner(), y.inner());
+    }
+    #[cfg(not(target_os = "none"))]
+    if by_pairs(operator) {
+        return crate::arch::host_matmul::pairs(a.inner(), y.inner()) * size_of::<i32>();
     }
     let _ = (a, y);
     0
@@ -213,6 +223,12 @@ fn by_columns(operator: &Operator<'_>) -> bool {
 #[cfg(any(all(mixel_dsp, not(mixel_helium)), not(target_os = "none")))]
 fn by_tiles(operator: &Operator<'_>) -> bool {
     operator.kind == super::OpKind::MatMul && operator.plan().layout() == crate::pack::Layout::ArmDsp
+}
+
+/// Whether it is a product of 8 bits in the order of x86-64.
+#[cfg(not(target_os = "none"))]
+fn by_pairs(operator: &Operator<'_>) -> bool {
+    operator.kind == super::OpKind::MatMul && operator.plan().layout() == crate::pack::Layout::X86
 }
 
 narrow_and_wide!(MatMul, MatMul16, scratch, |_| 0);

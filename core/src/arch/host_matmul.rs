@@ -1,0 +1,61 @@
+//! Products of two activations in the layout for x86-64: the second operand is packed first, without its zero point, as pairs of
+//! neighbours in depth, once for all rows of the first one.
+#![allow(unsafe_code)]
+
+use super::Backend;
+use super::product::Matrices;
+use super::view::Out;
+
+/// Columns of a vector's pairs of sums.
+pub(super) const LANES: usize = 16;
+
+/// Rows that are multiplied at a time.
+pub(super) const ROWS: usize = 4;
+
+/// Columns that are packed at a time, so that the scratch memory does not grow with them.
+const PANEL: usize = 64;
+
+/// Pairs of scratch memory for a second operand of `depth` rows and `columns` columns: its panel, and some rows of the first one.
+pub fn pairs(depth: usize, columns: usize) -> usize {
+    depth.div_ceil(2) * (columns.min(PANEL).next_multiple_of(LANES) + ROWS)
+}
+
+/// Results `[rows][columns]`, rows `stride` apart; `scratch` has [`pairs`]. Nothing happens, and false comes back, when something is too
+/// short or the machine has no way of its own.
+pub fn multiply(
+    backend: Backend,
+    matrices: &Matrices<'_>,
+    scratch: Out<'_, i32>,
+    (y, stride): (Out<'_, i8>, usize),
+) -> bool {
+    let Matrices { a: (a, a_row), b: (b, [down, across]), sizes: [rows, depth, columns], .. } = *matrices;
+    let last = |count: usize, step: usize| count.saturating_sub(1) * step;
+    let complete = rows > 0
+        && depth > 0
+        && columns > 0
+        && a.len() >= last(rows, a_row) + depth
+        && b.len() > last(depth, down) + last(columns, across)
+        && y.len() >= last(rows, stride) + columns
+        && scratch.len() >= pairs(depth, columns);
+    if !complete || backend == Backend::Portable {
+        return false;
+    }
+    for first in (0..columns).step_by(PANEL) {
+        let count = PANEL.min(columns - first);
+        let b = (b.window(first * across, b.len()), [down, across]);
+        let panel = Matrices { b, sizes: [rows, depth, count], ..*matrices };
+        let y = y.window(first, y.len());
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        // SAFETY: all rows, columns and results were found to be there, and scratch memory for the panel; every backend of this
+        // architecture but the portable one has AVX2.
+        unsafe {
+            super::x86::matmul::panel(&panel, scratch.as_mut_ptr(), (y.as_mut_ptr(), stride));
+        }
+        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+        {
+            let _ = (panel, y.as_mut_ptr());
+            return false;
+        }
+    }
+    true
+}
