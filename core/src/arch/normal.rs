@@ -3,11 +3,14 @@
 
 #![allow(unsafe_code)]
 
+use super::Backend;
 use super::view::{In, Out};
 use crate::kernels::requant::Clamp;
 
 /// Gains and offsets of channels, and what a row's elements are normalised with.
 pub struct Affine<'a> {
+    /// The instructions to use.
+    pub backend: Backend,
     /// Gain of every channel.
     pub gamma: In<'a, i32>,
     /// Offset of every channel.
@@ -54,6 +57,8 @@ pub fn rows(x: In<'_, i8>, y: Out<'_, i8>, rows: &Rows<'_>) -> usize {
 
 /// Tables of a softmax: weights of the low and of the high part of a difference.
 pub struct Weights<'a> {
+    /// The instructions to use.
+    pub backend: Backend,
     /// 16 entries.
     pub low: In<'a, u32>,
     /// 1 to 16 entries; the weight of what is beyond them is 0.
@@ -71,8 +76,24 @@ pub fn moments(x: In<'_, i8>) -> Option<(i32, i32)> {
     if x.len() <= 1 << 16 {
         return Some(moments_of_words(x));
     }
+    #[cfg(not(target_os = "none"))]
+    if x.len() <= 1 << 16 {
+        return Some(moments_of_bytes(x));
+    }
     let _ = x;
     None
+}
+
+/// A loop that the compiler makes vectors of.
+#[cfg(not(target_os = "none"))]
+fn moments_of_bytes(x: In<'_, i8>) -> (i32, i32) {
+    let (mut sum, mut squares) = (0, 0);
+    for index in 0..x.len() {
+        // SAFETY: index is below the length.
+        let x = i32::from(unsafe { x.get_unchecked(index) });
+        (sum, squares) = (sum + x, squares + x * x);
+    }
+    (sum, squares)
 }
 
 /// Four elements at a time: 2 widenings and 4 dual multiplications.
@@ -122,7 +143,14 @@ pub fn affine(x: In<'_, i8>, y: Out<'_, i8>, row: &Affine<'_>) -> bool {
         }
         return true;
     }
-    let _ = (complete, row.shift, row.clamp, row.standard);
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    if complete && row.backend != Backend::Portable {
+        // SAFETY: there are as many elements, gains and offsets as results; every backend of this architecture but the portable one
+        // has AVX2.
+        unsafe { super::x86::normal::affine(x.as_ptr(), (y.as_mut_ptr(), y.len()), row) };
+        return true;
+    }
+    let _ = (complete, row.backend, row.shift, row.clamp, row.standard);
     false
 }
 
@@ -135,7 +163,12 @@ pub fn sum(x: In<'_, i8>, stride: usize, weights: &Weights<'_>) -> Option<(i32, 
         let max = normal::largest(x, stride);
         return Some((max, normal::sum(x, stride, weights, max)));
     }
-    let _ = (x, stride, weights.low, weights.high);
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    if weights.backend != Backend::Portable && weights.low.len() == 16 && stride == 1 {
+        // SAFETY: all that is in the windows is there; every backend of this architecture but the portable one has AVX2.
+        return Some(unsafe { super::x86::normal::sum(x, weights) });
+    }
+    let _ = (x, stride, weights.backend, weights.low, weights.high);
     None
 }
 
@@ -149,11 +182,18 @@ pub fn quotients(
     row: (i32, i32, u8),
     zero_point: i32,
 ) -> bool {
-    let there = cfg!(mixel_helium) && weights.low.len() == 16 && x.len() == y.len() && stride > 0;
+    let there = weights.low.len() == 16 && x.len() == y.len() && stride > 0;
     #[cfg(mixel_helium)]
     if there {
         super::helium::normal::quotients((x, y), stride, weights, row, zero_point);
+        return true;
     }
-    let _ = (row, zero_point);
-    there
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    if there && weights.backend != Backend::Portable && stride == 1 {
+        // SAFETY: there are as many results as elements; every backend of this architecture but the portable one has AVX2.
+        unsafe { super::x86::normal::quotients(x, y, weights, row, zero_point) };
+        return true;
+    }
+    let _ = (there, row, zero_point);
+    false
 }

@@ -51,7 +51,7 @@ impl<W: Width> Kernel for GroupNormOf<W> {
     fn run(run: &Run<'_>) {
         let Ok((input, output)) = run.operator().unary() else { return };
         let Some(params) = NormParams::read(run.operator().params()) else { return };
-        let affine = Affine::new(run.operator(), &params, &output);
+        let affine = Affine::new(run, &params, &output);
         let (x, y) = (W::read(run, &input), W::write(run, &output));
         let [images, height, width, channels] = input.dims.map(|dim| dim as usize);
         let present = input.dims_with(run.rows());

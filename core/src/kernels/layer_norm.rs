@@ -8,6 +8,7 @@ use super::nest::elementwise_reach;
 use super::requant::{Clamp, Scale, round_shift, round_shift32};
 use super::width::{Bits8, Bits16, Sink, Source, Width, check_clamp, check_unary};
 use super::{Kernel, OpKind, Run};
+use crate::arch::Backend;
 use crate::arch::normal;
 use crate::arch::view::In;
 use crate::plan::cursor::Cursor;
@@ -214,6 +215,7 @@ impl Standard {
 /// The last step of a normalisation: gain and offset of every channel.
 #[derive(Clone, Copy)]
 pub(super) struct Affine<'p> {
+    backend: Backend,
     gamma: In<'p, i32>,
     beta: In<'p, i32>,
     shift: u8,
@@ -221,8 +223,10 @@ pub(super) struct Affine<'p> {
 }
 
 impl<'p> Affine<'p> {
-    pub fn new(operator: &Operator<'p>, params: &NormParams, output: &Tensor) -> Self {
+    pub fn new(run: &Run<'p>, params: &NormParams, output: &Tensor) -> Self {
+        let operator = run.operator();
         Self {
+            backend: run.backend(),
             gamma: operator.slice(params.gamma),
             beta: operator.slice(params.beta),
             shift: params.shift,
@@ -240,8 +244,8 @@ impl<'p> Affine<'p> {
     #[inline(always)]
     pub fn map(&self, standard: Standard, x: impl Source, y: impl Sink) {
         if let (Some(x), Some(y)) = (x.narrow(), y.narrow()) {
-            let Self { gamma, beta, shift, clamp } = *self;
-            let row = normal::Affine { gamma, beta, shift, clamp, standard: standard.pack() };
+            let Self { backend, gamma, beta, shift, clamp } = *self;
+            let row = normal::Affine { backend, gamma, beta, shift, clamp, standard: standard.pack() };
             if normal::affine(x, y, &row) {
                 return;
             }
@@ -274,11 +278,11 @@ impl<W: Width> Kernel for LayerNormOf<W> {
     fn run(run: &Run<'_>) {
         let Ok((input, output)) = run.operator().unary() else { return };
         let Some(params) = NormParams::read(run.operator().params()) else { return };
-        let affine = Affine::new(run.operator(), &params, &output);
+        let affine = Affine::new(run, &params, &output);
         let (x, y) = (W::read(run, &input), W::write(run, &output));
         let n = input.inner();
         let (z_bits, epsilon) = (z_bits(n), scaled_square(n as u64, params.epsilon, params.fraction));
-        let Affine { gamma, beta, shift, clamp } = affine;
+        let Affine { gamma, beta, shift, clamp, .. } = affine;
         let rows = normal::Rows { n, gamma, beta, shift, clamp, epsilon, fraction: params.fraction, z_bits };
         for (first, count) in input.row_spans(run.rows()) {
             let (span_x, span_y) = (x.window(first * n, count * n), y.window(first * n, count * n));

@@ -12,6 +12,7 @@ use super::nest::{Lanes, blocks, elementwise_reach};
 use super::requant::{Clamp, Scale, round_shift, round_shift32};
 use super::width::{Bits8, Bits16, Sink, Source, Width, check_unary};
 use super::{Kernel, OpKind, Run};
+use crate::arch::Backend;
 use crate::arch::normal;
 use crate::arch::view::In;
 use crate::plan::cursor::Cursor;
@@ -64,6 +65,7 @@ const ONE: u32 = 1 << 30;
 /// The weights of all differences to the largest element.
 #[derive(Clone, Copy)]
 struct Weights<'p> {
+    backend: Backend,
     low: In<'p, u32>,
     high: In<'p, u32>,
     /// Bits of the low part.
@@ -71,15 +73,15 @@ struct Weights<'p> {
 }
 
 impl<'p> Weights<'p> {
-    fn new(operator: &Operator<'p>, params: &SoftmaxParams, input: DType) -> Self {
+    fn new(operator: &Operator<'p>, params: &SoftmaxParams, input: DType, backend: Backend) -> Self {
         let bits = if input == DType::I16 { 8 } else { 4 };
-        Self { low: operator.slice(params.low), high: operator.slice(params.high), bits }
+        Self { backend, low: operator.slice(params.low), high: operator.slice(params.high), bits }
     }
 
     /// As the loops over rows take them.
     #[inline(always)]
     fn rows(&self) -> normal::Weights<'p> {
-        normal::Weights { low: self.low, high: self.high }
+        normal::Weights { backend: self.backend, low: self.low, high: self.high }
     }
 
     fn check(&self) -> Result<(), Fault> {
@@ -196,7 +198,7 @@ impl<W: Width> Kernel for SoftmaxOf<W> {
             return Err(Fault::Params);
         }
         geometry(&x, params.axis, Rows::ALL)?;
-        Weights::new(operator, &params, x.dtype).check()
+        Weights::new(operator, &params, x.dtype, Backend::Portable).check()
     }
 
     fn scratch(operator: &Operator<'_>) -> usize {
@@ -217,7 +219,7 @@ impl<W: Width> Kernel for SoftmaxOf<W> {
         let Ok((input, output)) = run.operator().unary() else { return };
         let Some(params) = SoftmaxParams::read(run.operator().params()) else { return };
         let Ok(lanes) = geometry(&input, params.axis, run.rows()) else { return };
-        let weights = Weights::new(run.operator(), &params, input.dtype);
+        let weights = Weights::new(run.operator(), &params, input.dtype, run.backend());
         let (min, max) = output.dtype.range();
         let clamp = Clamp { zero_point: output.zero_point, min, max };
         let (x, y) = (W::read(run, &input), W::write(run, &output));

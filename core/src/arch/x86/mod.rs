@@ -8,6 +8,7 @@ pub(super) mod depthwise_avx2;
 pub(super) mod elementwise;
 pub(super) mod evt2;
 pub(super) mod matmul;
+pub(super) mod normal;
 
 use core::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
 
