@@ -239,6 +239,25 @@ fn a_limit_of_the_arena_is_kept_or_refused() {
     assert!(error.contains("100 are allowed"), "{error}");
 }
 
+/// The wide tensors of the gated feed-forward never exist: 96 KiB, as SCET's page asks for, and the bytes of whole tensors.
+#[test]
+fn super_resolution_fits_the_memory_that_it_is_given() {
+    const LIMIT: usize = 96 << 10;
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/zoo/scet-x2.onnx");
+    let prepared = |strips, max_arena| {
+        let image = Array::new(&[2, 3, 32, 32], ArrayData::F32(noise(2 * 3 * 32 * 32, 3))).unwrap();
+        let calibration = CalibrationData::Arrays(vec![("image".into(), image)]);
+        let options = CompileOptions { calibration, strips, max_arena, ..CompileOptions::default() };
+        prepare(file.as_ref(), &options).unwrap()
+    };
+    let [whole, limited] = [prepared(Strips::Off, None), prepared(Strips::Auto, Some(LIMIT))];
+    for target in [Target::Generic, Target::CortexM4, Target::CortexM55] {
+        let (whole, limited) = (whole.compile(target).unwrap(), limited.compile(target).unwrap());
+        assert!(whole.placement.arena() > LIMIT && limited.placement.arena() <= LIMIT, "{target:?}");
+        assert_eq!(outputs(&limited), outputs(&whole), "{target:?}");
+    }
+}
+
 #[test]
 fn a_damaged_group_is_refused_or_harmless() {
     let compiled = prepared(&image_model(), Strips::Most, None).compile(Target::Generic).unwrap();

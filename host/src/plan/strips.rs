@@ -18,9 +18,12 @@ use crate::program::{Program, Strips};
 
 /// Rows of a strip that are tried.
 const ROWS: [u16; 5] = [1, 2, 4, 8, 16];
-/// Candidates that are placed, after all were sorted by their lower bound.
-const PLACED: usize = 12;
+/// Candidates that are placed roughly, after all were sorted by their lower bound, and the best of them that are placed well: bounds of
+/// neighbouring ranges are often equal, and their placements are not.
+const ROUGHLY: usize = 240;
+const WELL: usize = 12;
 /// Work of the search for each of them.
+const ROUGH_WORK: usize = 2_000;
 const WORK: usize = 20_000;
 /// Groups of one plan at most.
 const GROUPS: usize = 3;
@@ -35,15 +38,18 @@ const BYTES_AN_INSTRUCTION: usize = 2;
 pub struct Saving {
     /// Share of the arena.
     pub least: f32,
-    /// Bytes of the arena above which a tenth is enough.
+    /// Bytes of the arena above which a tenth is enough, and whatever comes below them.
     pub limit: usize,
     /// Whether what the walk takes of the stack counts as well.
     pub stack: bool,
 }
 
 impl Saving {
-    /// Whether `arena` bytes instead of `now` are worth a group.
+    /// Whether `arena` bytes instead of `now` are worth a group: always where only that comes within the limit.
     fn enough(self, arena: usize, now: usize) -> bool {
+        if arena <= self.limit && self.limit < now {
+            return true;
+        }
         let least = if now > self.limit { self.least.min(0.1) } else { self.least };
         let walk = if self.stack && now <= self.limit { size_of::<Walk>() } else { 0 };
         (arena + walk) as f32 <= now as f32 * (1.0 - least)
@@ -153,8 +159,14 @@ fn best(program: &Program, now: &Placement, saving: Saving) -> Result<Option<(Pr
         }
     }
     candidates.sort_by_key(|candidate| (candidate.lower_bound, candidate.cost));
+    let roughly = candidates.into_iter().take(ROUGHLY).map(|candidate| {
+        let placement = place_within(&candidate.program, ROUGH_WORK)?;
+        Ok((placement.arena(), candidate))
+    });
+    let mut roughly = roughly.collect::<Result<Vec<_>>>()?;
+    roughly.sort_by_key(|(arena, candidate)| (*arena, candidate.cost));
     let mut placed = Vec::new();
-    for candidate in candidates.into_iter().take(PLACED) {
+    for (_, candidate) in roughly.into_iter().take(WELL) {
         let placement = place_within(&candidate.program, WORK)?;
         if enough(placement.arena()) {
             placed.push((placement.arena(), candidate));
