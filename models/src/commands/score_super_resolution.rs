@@ -73,10 +73,10 @@ fn whole(text: &mut Lines, model: Model, options: &Options) -> Result<(), Box<dy
     let sets = [Set::Set5, Set::Set14].map(|set| pairs::test(&folder, set, scale).map(|(pairs, _)| pairs));
     let [set5, set14] = sets;
     let sets = [set5?, set14?];
-    text.line(format!("| x{scale} | parameters | MAC a pixel | plan | arena, 32 x 32 | Set5 | Set14 |\n|---|---|---|---|---|---|---|"
+    text.line(format!("| x{scale} | parameters | MAC a pixel | plan | arena, 32 x 32 | Set5 | Set14 | beside float |\n|---|---|---|---|---|---|---|---|"
     ));
     let [set5, set14] = each(&sets, |pairs| score::mean(pairs, score::bicubic))?;
-    text.line(format!("| bicubic | - | - | - | - | {set5} | {set14} |"));
+    text.line(format!("| bicubic | - | - | - | - | {set5} | {set14} | - |"));
     for seed in 0..options.seeds {
         let path = options.models.join(format!("seeds/{}-{seed}.onnx", model.name()));
         let weights = onnx::scet::read(&architecture, &path)?;
@@ -85,13 +85,14 @@ fn whole(text: &mut Lines, model: Model, options: &Options) -> Result<(), Box<dy
             each(&sets, |pairs| score::mean(pairs, |pair| Ok(score::float(&enlarger, pair))))?;
         let (parameters, products) = (architecture.parameter_count(), architecture.products());
         text.line(format!(
-            "| {}, seed {seed}, float | {parameters} | {products} | - | - | {set5} | {set14} |",
+            "| {}, seed {seed}, float | {parameters} | {products} | - | - | {set5} | {set14} | - |",
             model.name()
         ));
         let tile = Int8::read(&path, &known, TILES, TILE)?;
-        let [set5, set14] = each(&sets, |pairs| int8(&architecture, &weights, &known, pairs))?;
+        let [(set5, near5), (set14, near14)] =
+            each(&sets, |pairs| int8((&architecture, &weights, &enlarger), &known, pairs))?;
         text.line(format!(
-            "| {}, seed {seed}, int8 | {parameters} | {products} | {} | {} | {set5} | {set14} |",
+            "| {}, seed {seed}, int8 | {parameters} | {products} | {} | {} | {set5} | {set14} | {near5:.2}, {near14:.2} |",
             model.name(),
             tile.plan_bytes(),
             tile.arena_bytes()
@@ -101,25 +102,26 @@ fn whole(text: &mut Lines, model: Model, options: &Options) -> Result<(), Box<dy
     Ok(())
 }
 
-fn each(
-    sets: &[Vec<Pair>; 2],
-    score: impl Fn(&[Pair]) -> mixel::Result<Quality>,
-) -> mixel::Result<[Quality; 2]> {
+fn each<T>(sets: &[Vec<Pair>; 2], score: impl Fn(&[Pair]) -> mixel::Result<T>) -> mixel::Result<[T; 2]> {
     let [first, second] = sets.each_ref().map(|pairs| score(pairs));
     Ok([first?, second?])
 }
 
-/// The network in int8, compiled for the size of each image.
+/// The network in int8, compiled for the size of each image, and how near its images come to those in float, in dB.
 fn int8(
-    architecture: &Architecture,
-    weights: &[Weight],
+    (architecture, weights, enlarger): (&Architecture, &[Weight], &Enlarger),
     known: &[Pair],
     pairs: &[Pair],
-) -> mixel::Result<Quality> {
-    score::mean(pairs, |pair| {
+) -> mixel::Result<(Quality, f64)> {
+    let mut near = 0.0;
+    let quality = score::mean(pairs, |pair| {
         let size = [pair.small.height(), pair.small.width()];
-        Int8::new(architecture, weights, size, known, CALIBRATION)?.enlarge(&pair.small)
-    })
+        let large = Int8::new(architecture, weights, size, known, CALIBRATION)?.enlarge(&pair.small)?;
+        let in_float = score::float(enlarger, pair);
+        near += score::nearness(&large, &in_float, architecture.size.scale)? / pairs.len() as f64;
+        Ok(large)
+    })?;
+    Ok((quality, near))
 }
 
 /// Every network with a part left out, in float.

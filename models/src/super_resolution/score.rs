@@ -43,6 +43,14 @@ pub fn quality(pair: &Pair, found: &Rgb8) -> mixel::Result<Quality> {
     Ok(Quality { psnr: psnr(&found, &truth)?, ssim: ssim(&found, &truth)? })
 }
 
+/// PSNR in dB of `found` against `other`, on luma without a border of `border` pixels: how near two ways come to each other.
+///
+/// # Errors
+/// [`ErrorKind::Input`] for different sizes or images that are too small.
+pub fn nearness(found: &Rgb8, other: &Rgb8, border: usize) -> mixel::Result<f64> {
+    psnr(&luma(found).without_border(border)?, &luma(other).without_border(border)?)
+}
+
 /// The mean over `pairs` of what `enlarge` makes.
 ///
 /// # Errors
