@@ -104,9 +104,9 @@ fn cases() -> Vec<Case> {
 /// Where sections lie in the plan: (start, length).
 fn sections(plan: &[u8]) -> Vec<(usize, usize)> {
     let word = |at: usize| u32::from_le_bytes(plan[at..at + 4].try_into().unwrap()) as usize;
-    (0..Section::COUNT)
-        .map(|i| (word(header::SECTIONS + 8 * i), word(header::SECTIONS + 8 * i + 4)))
-        .collect()
+    let mut bounds: Vec<usize> = (0..Section::COUNT).map(|i| word(header::SECTIONS + 4 * i)).collect();
+    bounds.push(plan.len());
+    bounds.windows(2).map(|ends| (ends[0], ends[1] - ends[0])).collect()
 }
 
 #[test]

@@ -33,10 +33,10 @@ fn accumulator(edit: impl Fn(&mut Tensor)) -> Aligned {
         // Kept too, but with no first value.
         writer.tensor(&at(Place::State, 0))?;
         let add = AddParams { a: 1 << 20, b: 1 << 20, shift: 20, min: -128, max: 127 };
-        writer.operator(OpKind::Add, &[x, state], &[y], add.encode().bytes(), NO_NAME)?;
+        writer.operator(OpKind::Add, &[x, state], &[y], add.encode().bytes())?;
         let mut all = MoveParams { from: 0, to: 0, fill: None, dynamic: 0, loops: Default::default() };
         let _ = all.loops.push(Loop { count: 4, from_step: 1, to_step: 1 });
-        writer.operator(OpKind::Move, &[y], &[state], all.encode().bytes(), NO_NAME)?;
+        writer.operator(OpKind::Move, &[y], &[state], all.encode().bytes())?;
         writer.port(x, Direction::Input, NO_NAME)?;
         writer.port(y, Direction::Output, NO_NAME)?;
         writer.state(state, first)?;
@@ -80,7 +80,7 @@ fn a_first_value_of_another_kind_is_refused() {
     let wide = |first: &mut Tensor| (first.dtype, first.dims[3]) = (I16, 2);
     assert_eq!(refused(&wide), Some(PlanError::State(2)));
 
-    let entry = header::SECTIONS + 8 * Section::Ports as usize;
+    let entry = header::SECTIONS + 4 * Section::Ports as usize;
     let ports = |plan: &[u8]| u32::from_le_bytes(*plan[entry..].first_chunk().unwrap()) as usize;
     // Record 2 is the state: its tensor, the field behind its code, its first value.
     for (field, value, error) in [

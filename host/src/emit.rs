@@ -2,7 +2,7 @@
 
 use mixel_core::plan::format::{self, Section};
 use mixel_core::plan::strips::group_bytes;
-use mixel_core::plan::write::{MemorySizes, WriteError, Writer};
+use mixel_core::plan::write::{DRAFT_OPERATOR, DRAFT_TENSOR, MemorySizes, WriteError, Writer};
 use mixel_core::plan::{EventFrontEnd, FrontEnd, Plan};
 
 use crate::aligned::Aligned;
@@ -70,9 +70,13 @@ fn write(
         writer.tensor(&mixel_core::plan::Tensor { offset, ..tensor.tensor })?;
     }
     writer.data(&program.data)?;
+    let mut before = "";
     for operator in &program.operators {
-        let name = if strip { format::NO_NAME } else { writer.string(&operator.name)? };
-        writer.operator(operator.kind, &operator.inputs, &operator.outputs, &operator.params, name)?;
+        writer.operator(operator.kind, &operator.inputs, &operator.outputs, &operator.params)?;
+        if !strip {
+            writer.name(before, &operator.name)?;
+            before = &operator.name;
+        }
     }
     for strips in &program.strips {
         writer.strips((strips.first as u16, strips.rows, strips.streams), &strips.heights)?;
@@ -84,8 +88,6 @@ fn write(
     for &(state, initial) in &program.states {
         writer.state(state, initial)?;
     }
-    let labels: std::result::Result<Vec<u32>, _> =
-        program.front_end.labels.iter().map(|label| writer.string(label)).collect();
     let front_end = match (program.front_end.text, program.front_end.events, program.count_table) {
         (Some(spec), ..) => FrontEnd::Text { text: spec.text, head: spec.head },
         (None, Some(spec), Some(table)) => {
@@ -93,27 +95,29 @@ fn write(
         }
         _ => program.front_end.image.map_or(FrontEnd::None, FrontEnd::Image),
     };
-    writer.front_end(&front_end, &labels?)
+    writer.front_end(&front_end, program.front_end.labels.iter().map(String::as_str))
 }
 
-/// Bytes that each section takes at most.
+/// Bytes that each section takes at most, before its fields are made narrow.
 fn room(program: &Program) -> [usize; Section::COUNT] {
-    let operators = &program.operators;
-    let names = operators.iter().map(|operator| &operator.name);
-    let names =
-        names.chain(program.ports.iter().map(|port| &port.name)).chain(program.front_end.labels.iter());
-    let strings = names.map(|name| name.len() + 2).sum();
+    /// Of an integer of parameters: the length of a name, a number of a tensor.
+    const SHORT: usize = 5;
+    let (tensors, operators) = (program.tensors.len(), &program.operators);
+    let texts = |texts: &mut dyn Iterator<Item = &String>| texts.map(|text| text.len() + 2 * SHORT).sum();
     Section::ALL.map(|section| match section {
-        Section::Tensors => program.tensors.len() * format::TENSOR_SIZE,
-        Section::Operators => operators.len() * format::OPERATOR_SIZE,
+        Section::Data => program.data.len(),
+        Section::Shapes => tensors * format::SHAPE_SIZE,
+        Section::Scales => tensors * format::SCALE_SIZE,
+        Section::Tensors => tensors * DRAFT_TENSOR,
+        Section::Operators => operators.len() * DRAFT_OPERATOR,
         Section::Params => {
             let operands = |operator: &ProgramOperator| operator.inputs.len() + operator.outputs.len();
-            operators.iter().map(|operator| 2 * operands(operator) + operator.params.len()).sum()
+            operators.iter().map(|operator| 2 + SHORT * operands(operator) + operator.params.len()).sum()
         }
-        Section::Data => program.data.len(),
         Section::Ports => (program.ports.len() + program.states.len()) * format::PORT_SIZE,
-        Section::Strings => strings,
+        Section::Strings => texts(&mut program.ports.iter().map(|port| &port.name)),
+        Section::Names => texts(&mut operators.iter().map(|operator| &operator.name)),
+        Section::FrontEnd => 32 + texts(&mut program.front_end.labels.iter()),
         Section::Strips => program.strips.iter().map(|strips| group_bytes(strips.heights.len())).sum(),
-        Section::FrontEnd => 32 + 4 * program.front_end.labels.len(),
     })
 }

@@ -5,7 +5,7 @@ use mixel_core::plan::format::Section;
 use mixel_core::plan::strips;
 use mixel_core::plan::write::Constant;
 use mixel_core::plan::{
-    DType, Direction, FrontEnd, ImageHead, Interface, Operator, Place, Port, RawPlan, Tensor, TextHead,
+    DType, Direction, FrontEnd, ImageHead, Interface, Name, Operator, Place, Port, RawPlan, Tensor, TextHead,
 };
 use mixel_core::{All, kernels};
 use serde::Serialize;
@@ -142,6 +142,7 @@ pub struct Region {
 
 /// Looks at `plan`, verified or not; what cannot be read is left out.
 pub fn inspect(plan: &RawPlan<'_>) -> Inspection {
+    let names = names(plan);
     let ops: Vec<OpFacts> = (0..plan.operator_count())
         .filter_map(|index| plan.whole_operator(index))
         .map(|operator| {
@@ -149,7 +150,7 @@ pub fn inspect(plan: &RawPlan<'_>) -> Inspection {
             let inputs = (0..operator.inputs as usize).filter_map(|input| operator.input(input).ok());
             let outputs = (0..operator.outputs as usize).filter_map(|output| operator.output(output).ok());
             OpFacts {
-                name: operator.name().to_owned(),
+                name: names.get(operator.index as usize).cloned().unwrap_or_default(),
                 op: format!("{:?}", operator.kind),
                 macs: needs.map_or(0, |needs| needs.macs),
                 weights: weights(&operator),
@@ -189,7 +190,7 @@ pub fn inspect(plan: &RawPlan<'_>) -> Inspection {
         }),
         _ => None,
     };
-    let arena = arena(plan);
+    let arena = arena(plan, &names);
     Inspection {
         layout: format!("{:?}", plan.layout()),
         arena_bytes: plan.arena_bytes(),
@@ -215,6 +216,16 @@ pub fn inspect(plan: &RawPlan<'_>) -> Inspection {
     }
 }
 
+/// The names of all operators; empty when they were stripped.
+pub fn names(plan: &RawPlan<'_>) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for Name { shared, rest } in plan.names() {
+        let begin = names.last().and_then(|before| before.get(..shared)).unwrap_or_default();
+        names.push(format!("{begin}{rest}"));
+    }
+    names
+}
+
 /// The weights of `operator`, if it is of a kind that has some: where its parameters say so (docs/format.md).
 fn weights(operator: &Operator<'_>) -> Option<WeightFacts> {
     use OpKind::*;
@@ -232,7 +243,7 @@ fn weights(operator: &Operator<'_>) -> Option<WeightFacts> {
     };
     let mut cursor = operator.params();
     for _ in 0..in_front {
-        cursor.u16();
+        cursor.short();
     }
     Some(WeightFacts { form, bytes: Constant::read(&mut cursor).count })
 }
@@ -272,7 +283,7 @@ impl TensorFacts {
 }
 
 /// The arena's tensors in the order in which they are needed.
-fn arena(plan: &RawPlan<'_>) -> Vec<Region> {
+fn arena(plan: &RawPlan<'_>, names: &[String]) -> Vec<Region> {
     let last_operator = plan.operator_count().saturating_sub(1);
     let mut regions: Vec<Region> = Vec::new();
     let mut touch = |index: u16, operator: usize, name: &str, written: bool| {
@@ -298,10 +309,11 @@ fn arena(plan: &RawPlan<'_>) -> Vec<Region> {
     }
     for operator in plan.operators() {
         let index = operator.index as usize;
+        let name = names.get(index).map_or("", String::as_str);
         let inputs = operator.inputs as usize;
-        (0..inputs).for_each(|operand| touch(operator.tensor_index(operand), index, operator.name(), false));
+        (0..inputs).for_each(|operand| touch(operator.tensor_index(operand), index, name, false));
         for operand in inputs..inputs + operator.outputs as usize {
-            touch(operator.tensor_index(operand), index, operator.name(), true);
+            touch(operator.tensor_index(operand), index, name, true);
         }
     }
     for port in plan.ports().filter(|port| port.direction == Direction::Output) {

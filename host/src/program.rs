@@ -15,7 +15,8 @@ pub struct Program {
     pub tensors: Vec<ProgramTensor>,
     /// Operators in execution order.
     pub operators: Vec<ProgramOperator>,
-    /// The data section: weights, tables, constant operands. Each constant begins at a multiple of 16 bytes.
+    /// The data section: weights, tables, constant operands. Each constant begins where the layout wants it
+    /// ([`Layout::align`]).
     pub data: Vec<u8>,
     /// Groups of operators that run in strips of rows, in execution order; their tensors in between have the rows of their
     /// line buffers.

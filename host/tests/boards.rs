@@ -47,8 +47,8 @@ fn plan() -> Vec<u8> {
         let (first, second) = (writer.tensor(&at(0))?, writer.tensor(&at(1008))?);
         let third = writer.tensor(&at(1008))?;
         let params = Params::new().constant(table, 256);
-        writer.operator(OpKind::Lut, &[first], &[second], params.bytes(), NO_NAME)?;
-        writer.operator(OpKind::Lut, &[second], &[third], params.bytes(), NO_NAME)?;
+        writer.operator(OpKind::Lut, &[first], &[second], params.bytes())?;
+        writer.operator(OpKind::Lut, &[second], &[third], params.bytes())?;
         writer.port(first, Direction::Input, NO_NAME)?;
         writer.port(third, Direction::Output, NO_NAME)?;
         let sizes = MemorySizes { tensors: 2016, scratch: 0, state: 0, max_rows: 0 };

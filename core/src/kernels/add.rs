@@ -45,17 +45,12 @@ pub struct AddParams {
 impl AddParams {
     /// The bytes that the operator reads.
     pub fn encode(&self) -> write::Params {
-        write::Params::new().i32(self.a).i32(self.b).u8(self.shift).i32(self.min).i32(self.max)
+        write::Params::new().i32(self.a).i32(self.b).u8(self.shift).range(self.min, self.max)
     }
 
     fn read(mut cursor: Cursor<'_>) -> Option<Self> {
-        let params = Self {
-            a: cursor.i32(),
-            b: cursor.i32(),
-            shift: cursor.u8(),
-            min: cursor.i32(),
-            max: cursor.i32(),
-        };
+        let mut params = Self { a: cursor.i32(), b: cursor.i32(), shift: cursor.u8(), min: 0, max: 0 };
+        (params.min, params.max) = cursor.range();
         cursor.finished().then_some(params)
     }
 

@@ -62,8 +62,7 @@ impl ConvParams {
             .u16(self.groups)
             .constant(self.weights.offset, self.weights.count)
             .constant(self.channels.offset, self.channels.count)
-            .i32(self.min)
-            .i32(self.max)
+            .range(self.min, self.max)
     }
 }
 
@@ -78,7 +77,7 @@ impl<'p, W: Weights> Filter<'p, W> {
     pub fn read(operator: &Operator<'p>, input: &Tensor, output: &Tensor) -> Option<Self> {
         let mut cursor = operator.params();
         let window = Window::read(operator, &mut cursor);
-        let groups = cursor.u16() as usize;
+        let groups = cursor.short() as usize;
         let divides = |channels: usize| groups > 0 && channels.is_multiple_of(groups);
         if !window.valid() || !divides(input.inner()) || !divides(output.inner()) {
             return None;

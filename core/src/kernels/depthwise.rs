@@ -43,8 +43,7 @@ impl DepthwiseParams {
             .encode(write::Params::new())
             .constant(self.weights.offset, self.weights.count)
             .constant(self.channels.offset, self.channels.count)
-            .i32(self.min)
-            .i32(self.max)
+            .range(self.min, self.max)
     }
 }
 
@@ -61,7 +60,7 @@ impl<'p> Filter<'p> {
         let window = Window::read(operator, &mut cursor);
         let weights = operator.constant(&mut cursor);
         let channels = Channels::read(operator, &mut cursor, output.inner());
-        let clamp = Clamp { zero_point: output.zero_point, min: cursor.i32(), max: cursor.i32() };
+        let clamp = Clamp::read(&mut cursor, output.zero_point);
         let complete = cursor.finished() && window.valid() && window.kernel[0] as usize <= MAX_HEIGHT;
         complete.then_some(Self { window, weights, channels, clamp })
     }

@@ -38,17 +38,18 @@ impl L2NormParams {
     /// The bytes that the operator reads.
     pub fn encode(&self) -> write::Params {
         let params = self.epsilon.encode(write::Params::new().u8(self.axes));
-        self.scale.encode(params).i32(self.min).i32(self.max)
+        self.scale.encode(params).range(self.min, self.max)
     }
 
     fn read(mut cursor: Cursor<'_>) -> Option<Self> {
-        let params = Self {
+        let mut params = Self {
             axes: cursor.u8(),
             epsilon: Scale::read(&mut cursor),
             scale: Scale::read(&mut cursor),
-            min: cursor.i32(),
-            max: cursor.i32(),
+            min: 0,
+            max: 0,
         };
+        (params.min, params.max) = cursor.range();
         cursor.finished().then_some(params)
     }
 }

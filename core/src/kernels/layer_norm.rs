@@ -65,21 +65,21 @@ impl NormParams {
             .constant(self.gamma.offset, self.gamma.count)
             .constant(self.beta.offset, self.beta.count)
             .u8(self.shift)
-            .i32(self.min)
-            .i32(self.max)
+            .range(self.min, self.max)
     }
 
     pub(super) fn read(mut cursor: Cursor<'_>) -> Option<Self> {
-        let params = Self {
-            groups: cursor.u16(),
+        let mut params = Self {
+            groups: cursor.short(),
             epsilon: Scale::read(&mut cursor),
             fraction: cursor.u8(),
             gamma: Constant::read(&mut cursor),
             beta: Constant::read(&mut cursor),
             shift: cursor.u8(),
-            min: cursor.i32(),
-            max: cursor.i32(),
+            min: 0,
+            max: 0,
         };
+        (params.min, params.max) = cursor.range();
         cursor.finished().then_some(params)
     }
 }

@@ -46,8 +46,7 @@ impl LinearParams {
         write::Params::new()
             .constant(self.weights.offset, self.weights.count)
             .constant(self.channels.offset, self.channels.count)
-            .i32(self.min)
-            .i32(self.max)
+            .range(self.min, self.max)
     }
 }
 

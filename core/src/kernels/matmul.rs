@@ -34,12 +34,7 @@ pub struct MatMulParams {
 impl MatMulParams {
     /// The bytes that the operator reads.
     pub fn encode(&self) -> write::Params {
-        write::Params::new()
-            .u8(self.transposed as u8)
-            .i32(self.scale.multiplier)
-            .u8(self.scale.shift)
-            .i32(self.min)
-            .i32(self.max)
+        self.scale.encode(write::Params::new().u8(self.transposed as u8)).range(self.min, self.max)
     }
 }
 
@@ -57,8 +52,8 @@ impl Product {
             1 => true,
             _ => return None,
         };
-        let scale = Scale { multiplier: cursor.i32(), shift: cursor.u8() };
-        let clamp = Clamp { zero_point: output.zero_point, min: cursor.i32(), max: cursor.i32() };
+        let scale = Scale::read(&mut cursor);
+        let clamp = Clamp::read(&mut cursor, output.zero_point);
         (cursor.finished() && scale.valid()).then_some(Self { transposed, scale, clamp })
     }
 

@@ -78,7 +78,7 @@ impl<'p, W: Weights> Matrix<'p, W> {
     ) -> Self {
         let weights = operator.constant(cursor);
         let channels = Channels::read(operator, cursor, groups * outputs);
-        let clamp = Clamp { zero_point, min: cursor.i32(), max: cursor.i32() };
+        let clamp = Clamp::read(cursor, zero_point);
         let (layout, backend) = (W::staging(operator.plan().layout()), Backend::Portable);
         let (inputs, depth) = (depth, depth.total());
         let form = PhantomData;

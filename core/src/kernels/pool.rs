@@ -38,7 +38,7 @@ pub struct MaxPoolParams {
 impl MaxPoolParams {
     /// The bytes that the operator reads.
     pub fn encode(&self) -> write::Params {
-        self.window.encode(write::Params::new()).i32(self.min).i32(self.max)
+        self.window.encode(write::Params::new()).range(self.min, self.max)
     }
 }
 
@@ -75,8 +75,7 @@ impl AveragePoolParams {
             .u16(self.smallest)
             .constant(self.multipliers.offset, self.multipliers.count)
             .u8(self.shift)
-            .i32(self.min)
-            .i32(self.max)
+            .range(self.min, self.max)
     }
 }
 
@@ -147,7 +146,7 @@ impl Largest {
     fn read(operator: &Operator<'_>) -> Option<Self> {
         let mut cursor = operator.params();
         let window = Window::read(operator, &mut cursor);
-        let clamp = Clamp { zero_point: 0, min: cursor.i32(), max: cursor.i32() };
+        let clamp = Clamp::read(&mut cursor, 0);
         cursor.finished().then_some(Self { window, clamp })
     }
 
@@ -222,10 +221,10 @@ impl<'p> Mean<'p> {
     fn read(operator: &Operator<'p>, output: &Tensor) -> Option<Self> {
         let mut cursor = operator.params();
         let window = Window::read(operator, &mut cursor);
-        let (count_padding, smallest) = (cursor.u8(), cursor.u16() as usize);
+        let (count_padding, smallest) = (cursor.u8(), cursor.short() as usize);
         let multipliers = operator.constant(&mut cursor);
         let shift = cursor.u8();
-        let clamp = Clamp { zero_point: output.zero_point, min: cursor.i32(), max: cursor.i32() };
+        let clamp = Clamp::read(&mut cursor, output.zero_point);
         let count_padding = match count_padding {
             0 => false,
             1 => true,

@@ -44,8 +44,7 @@ impl ProjectionParams {
             .u16(self.bins)
             .constant(self.weights.offset, self.weights.count)
             .constant(self.channels.offset, self.channels.count)
-            .i32(self.min)
-            .i32(self.max)
+            .range(self.min, self.max)
     }
 }
 
@@ -60,10 +59,10 @@ pub(super) struct Layer<'p> {
 impl<'p> Layer<'p> {
     pub fn read(operator: &Operator<'p>, output: &Tensor) -> Option<Self> {
         let mut cursor = operator.params();
-        let (slots, bins) = (cursor.u16() as usize, cursor.u16() as usize);
+        let (slots, bins) = (cursor.short() as usize, cursor.short() as usize);
         let weights = operator.constant(&mut cursor);
         let channels = Channels::read(operator, &mut cursor, output.inner());
-        let clamp = Clamp { zero_point: output.zero_point, min: cursor.i32(), max: cursor.i32() };
+        let clamp = Clamp::read(&mut cursor, output.zero_point);
         cursor.finished().then_some(Self { slots, bins, weights, channels, clamp })
     }
 

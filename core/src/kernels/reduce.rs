@@ -53,7 +53,7 @@ impl ReduceParams {
     /// The bytes that the operator reads.
     pub fn encode(&self) -> write::Params {
         let params = write::Params::new().u8(self.combine as u8).u8(self.axes);
-        self.scale.encode(params).i32(self.min).i32(self.max)
+        self.scale.encode(params).range(self.min, self.max)
     }
 
     fn read(mut cursor: Cursor<'_>) -> Option<Self> {
@@ -63,13 +63,8 @@ impl ReduceParams {
             2 => Combine::Max,
             _ => return None,
         };
-        let params = Self {
-            combine,
-            axes: cursor.u8(),
-            scale: Scale::read(&mut cursor),
-            min: cursor.i32(),
-            max: cursor.i32(),
-        };
+        let mut params = Self { combine, axes: cursor.u8(), scale: Scale::read(&mut cursor), min: 0, max: 0 };
+        (params.min, params.max) = cursor.range();
         cursor.finished().then_some(params)
     }
 }

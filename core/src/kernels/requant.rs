@@ -25,12 +25,12 @@ impl Scale {
 
     /// Appends multiplier i32 and shift u8 to `params`.
     pub fn encode(self, params: write::Params) -> write::Params {
-        params.i32(self.multiplier).u8(self.shift)
+        params.word(self.multiplier as u32).u8(self.shift)
     }
 
     /// Reads what [`Scale::encode`] writes.
     pub fn read(cursor: &mut Cursor<'_>) -> Self {
-        Self { multiplier: cursor.i32(), shift: cursor.u8() }
+        Self { multiplier: cursor.word() as i32, shift: cursor.u8() }
     }
 
     /// As [`Scale::apply`] for values below 2^17 in size and a shift of 19 or more, without 64-bit additions and shifts:
@@ -173,6 +173,12 @@ impl Clamp {
     /// The whole range of `T`.
     pub fn full<T: Quantized>(zero_point: i32) -> Self {
         Self { zero_point, min: T::MIN, max: T::MAX }
+    }
+
+    /// Reads what [`write::Params::range`] writes.
+    pub fn read(cursor: &mut Cursor<'_>, zero_point: i32) -> Self {
+        let (min, max) = cursor.range();
+        Self { zero_point, min, max }
     }
 
     /// Whether the range is one of `T` and not empty.

@@ -28,11 +28,12 @@ pub struct RescaleParams {
 impl RescaleParams {
     /// The bytes that the operator reads.
     pub fn encode(&self) -> write::Params {
-        self.scale.encode(write::Params::new()).i32(self.min).i32(self.max)
+        self.scale.encode(write::Params::new()).range(self.min, self.max)
     }
 
     pub(super) fn read(mut cursor: Cursor<'_>) -> Option<Self> {
-        let params = Self { scale: Scale::read(&mut cursor), min: cursor.i32(), max: cursor.i32() };
+        let mut params = Self { scale: Scale::read(&mut cursor), min: 0, max: 0 };
+        (params.min, params.max) = cursor.range();
         cursor.finished().then_some(params)
     }
 

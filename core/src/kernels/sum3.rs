@@ -48,16 +48,13 @@ impl Sum3Params {
     /// The bytes that the operator reads.
     pub fn encode(&self) -> write::Params {
         let [a, b, c] = self.factors;
-        write::Params::new().i32(a).i32(b).i32(c).u8(self.shift).i32(self.min).i32(self.max)
+        write::Params::new().i32(a).i32(b).i32(c).u8(self.shift).range(self.min, self.max)
     }
 
     fn read(mut cursor: Cursor<'_>) -> Option<Self> {
-        let params = Self {
-            factors: [cursor.i32(), cursor.i32(), cursor.i32()],
-            shift: cursor.u8(),
-            min: cursor.i32(),
-            max: cursor.i32(),
-        };
+        let mut params =
+            Self { factors: [cursor.i32(), cursor.i32(), cursor.i32()], shift: cursor.u8(), min: 0, max: 0 };
+        (params.min, params.max) = cursor.range();
         cursor.finished().then_some(params)
     }
 

@@ -35,7 +35,7 @@ pub(super) fn size(tensor: &Tensor) -> [usize; 2] {
 }
 
 impl Window {
-    /// Appends the window to `params`: eight u16, in the order of the fields.
+    /// Appends the window to `params`: eight short integers, in the order of the fields.
     pub fn encode(&self, params: write::Params) -> write::Params {
         let fields = [self.kernel, self.stride, self.dilation, self.pad];
         fields.into_iter().flatten().fold(params, write::Params::u16)
@@ -52,7 +52,7 @@ impl Window {
 
     /// Reads what [`Window::encode`] writes.
     pub fn whole(cursor: &mut Cursor<'_>) -> Self {
-        let mut pair = || [cursor.u16(), cursor.u16()];
+        let mut pair = || [cursor.short(), cursor.short()];
         Self { kernel: pair(), stride: pair(), dilation: pair(), pad: pair() }
     }
 

@@ -1,5 +1,5 @@
-//! Reading little-endian fields one after the other: tables have fields of fixed sizes, parameters of operators short
-//! forms of 32-bit integers (docs/format.md).
+//! Reading little-endian fields one after the other: tables have fields of one size each, parameters of operators short
+//! forms of integers (docs/format.md).
 
 /// A position in bytes. Reading past the end gives zeros and is remembered, so that a whole record can be read first
 /// and judged once.
@@ -50,6 +50,12 @@ impl<'a> Cursor<'a> {
         i16::from_le_bytes(self.take())
     }
 
+    /// The next `width` bytes, at most four, as one integer.
+    #[inline(never)]
+    pub fn uint(&mut self, width: usize) -> u32 {
+        (0..width).fold(0, |value, place| value | (self.u8() as u32).wrapping_shl(8 * place as u32))
+    }
+
     /// The next four bytes.
     pub fn word(&mut self) -> u32 {
         u32::from_le_bytes(self.take())
@@ -78,6 +84,38 @@ impl<'a> Cursor<'a> {
         (folded >> 1) as i32 ^ -((folded & 1) as i32)
     }
 
+    /// The next integer of parameters, of at most 16 bits; a larger one counts as missing.
+    pub fn short(&mut self) -> u16 {
+        let value = self.u32();
+        self.overrun |= value > u16::MAX as u32;
+        value as u16
+    }
+
+    /// The next range of outputs, (smallest, largest), as [`super::write::Params::range`] writes it.
+    pub fn range(&mut self) -> (i32, i32) {
+        let (above, below) = (self.i32(), self.i32());
+        ((i8::MIN as i32).wrapping_add(above), (i8::MAX as i32).wrapping_sub(below))
+    }
+
+    /// The next text: its length as an integer of parameters, and so many bytes. One that is cut off or not UTF-8 is none.
+    #[inline(never)]
+    pub fn text(&mut self) -> Option<&'a str> {
+        let length = self.u32() as usize;
+        let (bytes, rest) = self.rest.split_at_checked(length).filter(|_| !self.overrun)?;
+        self.rest = rest;
+        core::str::from_utf8(bytes).ok()
+    }
+
+    /// Passes over `bytes` bytes.
+    pub fn skip(&mut self, bytes: usize) {
+        (0..bytes).for_each(|_| _ = self.u8());
+    }
+
+    /// Whether nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     /// Whether every field so far was there and nothing is left.
     pub fn finished(&self) -> bool {
         !self.overrun && self.rest.is_empty()
@@ -104,6 +142,35 @@ mod tests {
         }
         let lengths = [-128, 127, 8191, -8193].map(|value| Params::new().i32(value).bytes().len());
         assert_eq!(lengths, [2, 2, 2, 3]);
+    }
+
+    #[test]
+    fn ranges_and_narrow_integers_read_back() {
+        let ranges = [
+            (i8::MIN as i32, i8::MAX as i32),
+            (-7, -7),
+            (i16::MIN as i32, i16::MAX as i32),
+            (i32::MIN, i32::MAX),
+        ];
+        for (min, max) in ranges {
+            let params = Params::new().range(min, max);
+            assert_eq!(Cursor::new(params.bytes()).range(), (min, max));
+        }
+        assert_eq!(Params::new().range(-128, 127).bytes(), [0, 0]);
+        let params = Params::new().u16(300).u32(65_536);
+        let mut cursor = Cursor::new(params.bytes());
+        assert_eq!((cursor.short(), cursor.overrun()), (300, false));
+        cursor.short();
+        assert!(cursor.overrun());
+        assert_eq!(Cursor::new(&[1, 2, 3, 4]).uint(3), 0x03_0201);
+    }
+
+    #[test]
+    fn texts_are_whole_and_utf8() {
+        let mut cursor = Cursor::new(b"\x03abc\x00\x02d");
+        assert_eq!([cursor.text(), cursor.text(), cursor.text()], [Some("abc"), Some(""), None]);
+        assert_eq!(Cursor::new(b"\x01\xFF").text(), None);
+        assert_eq!(Cursor::new(b"\xFF").text(), None);
     }
 
     #[test]

@@ -3,9 +3,11 @@
 /// First four bytes of every plan.
 pub const MAGIC: [u8; 4] = *b"MIXL";
 /// The format version that this code reads and writes.
-pub const VERSION: u16 = 2;
-/// A plan must lie in memory, and its constants in the file, at multiples of this.
+pub const VERSION: u16 = 3;
+/// A plan must lie in memory at a multiple of this, and so must the regions of an arena.
 pub const ALIGN: usize = 16;
+/// Constants lie at multiples of this in the file, at least ([`crate::pack::Layout::align`]).
+pub const CONSTANT_ALIGN: usize = 4;
 /// "No string" in name fields.
 pub const NO_NAME: u32 = u32::MAX;
 
@@ -22,61 +24,79 @@ pub mod header {
     pub const MAX_ROWS: usize = 28;
     pub const SECTIONS: usize = 32;
     /// Size of the whole header.
-    pub const SIZE: usize = SECTIONS + 8 * super::Section::COUNT;
+    pub const SIZE: usize = SECTIONS + 4 * super::Section::COUNT;
 }
 
-/// The sections in the order of the header's directory; each entry is offset u32, length u32 (bytes).
+/// The sections in the order of the header's directory, which has the offset of each, u32, and in that of the file: a section
+/// ends where the next one begins, the last with the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u8)]
 pub enum Section {
-    /// Tensor records.
-    Tensors = 0,
-    /// Operator records.
-    Operators = 1,
-    /// Operands and parameters of operators.
-    Params = 2,
     /// Weights, tables and other constants.
-    Data = 3,
+    Data = 0,
+    /// The different types and shapes of tensors.
+    Shapes = 1,
+    /// The different quantizations of tensors.
+    Scales = 2,
+    /// Tensor records.
+    Tensors = 3,
+    /// Where operators begin in the next section.
+    Operators = 4,
+    /// Kinds, operands and parameters of operators.
+    Params = 5,
     /// Inputs, outputs and states.
-    Ports = 4,
-    /// Names: u16 length and UTF-8 bytes each.
-    Strings = 5,
+    Ports = 6,
+    /// Names of inputs and outputs.
+    Strings = 7,
+    /// Names of operators.
+    Names = 8,
     /// What turns raw input into input tensors, and labels.
-    FrontEnd = 6,
+    FrontEnd = 9,
     /// Operators that run together in strips of rows.
-    Strips = 7,
+    Strips = 10,
 }
 
 impl Section {
     /// Number of sections.
-    pub const COUNT: usize = 8;
+    pub const COUNT: usize = 11;
     /// All sections, in the order of the directory.
     pub const ALL: [Section; Self::COUNT] = [
+        Section::Data,
+        Section::Shapes,
+        Section::Scales,
         Section::Tensors,
         Section::Operators,
         Section::Params,
-        Section::Data,
         Section::Ports,
         Section::Strings,
+        Section::Names,
         Section::FrontEnd,
         Section::Strips,
     ];
 
     /// What its offset in the file is a multiple of: constants are read in place, records byte by byte.
     pub const fn align(self) -> usize {
-        if matches!(self, Section::Data) { ALIGN } else { 1 }
+        if matches!(self, Section::Data) { CONSTANT_ALIGN } else { 1 }
     }
 }
 
-/// Bytes of one tensor record: dtype and place 4 bits each, dynamic-dimension mask and rank 4 bits each, zero point i16,
-/// dims 4 x 3 bytes, offset u32, scale f32.
-pub const TENSOR_SIZE: usize = 24;
+/// Bytes of a field for numbers below `bound`: as many as the largest of them takes, 1 to 4.
+pub const fn width(bound: usize) -> usize {
+    match bound {
+        0..=0x100 => 1,
+        0x101..=0x1_0000 => 2,
+        0x1_0001..=0x100_0000 => 3,
+        _ => 4,
+    }
+}
+
+/// Bytes of one shape: element type and place 4 bits each, dynamic-dimension mask and rank 4 bits each, dims 4 x 3 bytes.
+pub const SHAPE_SIZE: usize = 14;
+/// Bytes of one quantization: zero point i16, scale f32.
+pub const SCALE_SIZE: usize = 6;
 /// Every dimension is below this.
 pub const MAX_DIM: u32 = 1 << 24;
-/// Bytes of one operator record: kind u8, inputs and outputs 4 bits each, length u16 and offset u32 of its operands (u16
-/// each) and parameters, name u32.
-pub const OPERATOR_SIZE: usize = 12;
 /// Bytes of one port record: tensor u16, direction u8 (0 input, 1 output, 2 state), the model's interface u8 (0 the
 /// tensor's integers, 1 real numbers, 2 unsigned integers), name u32; for a state, the index of its first value's tensor.
 pub const PORT_SIZE: usize = 8;
@@ -125,6 +145,15 @@ fn crc32_step(crc: u32, byte: u8) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn fields_are_as_wide_as_their_largest_number() {
+        for (bound, bytes) in
+            [(0, 1), (256, 1), (257, 2), (65_536, 2), (65_537, 3), (1 << 24, 3), ((1 << 24) + 1, 4)]
+        {
+            assert_eq!(super::width(bound), bytes, "{bound}");
+        }
+    }
+
     #[test]
     fn crc32_check_value() {
         // The check value that the CRC catalogue gives for CRC-32/ISO-HDLC.

@@ -34,9 +34,6 @@ pub struct EventFrontEnd {
 }
 
 impl EventFrontEnd {
-    /// Bytes in the section, kind and labels not counted.
-    pub(super) const SIZE: usize = 28;
-
     fn read(cursor: &mut Cursor<'_>) -> Option<Self> {
         let geometry = Geometry { width: cursor.u16(), height: cursor.u16() };
         let (left, top) = (cursor.u16() as i16, cursor.u16() as i16);
@@ -150,14 +147,14 @@ pub enum FrontEnd {
 }
 
 impl FrontEnd {
-    /// Reads the section: kind u32, the fields of the kind (docs/format.md), label offsets.
-    pub(super) fn read(section: &[u8]) -> Option<(Self, &[u8])> {
+    /// Reads the section: kind u32, the fields of the kind (docs/format.md), label names.
+    pub(super) fn read(section: &[u8]) -> Option<(Self, Cursor<'_>)> {
         let mut cursor = Cursor::new(section);
         if section.is_empty() {
-            return Some((Self::None, &[]));
+            return Some((Self::None, cursor));
         }
-        let (front_end, size) = match cursor.word() {
-            0 => (Self::None, 4),
+        let front_end = match cursor.word() {
+            0 => Self::None,
             1 => {
                 let (n, m, window, length) = (cursor.u16(), cursor.u16(), cursor.u16(), cursor.u16());
                 let head = match cursor.u16() {
@@ -167,14 +164,13 @@ impl FrontEnd {
                 };
                 cursor.u16();
                 let text = TextFrontEnd::new(n, m, window, length).ok()?;
-                (Self::Text { text, head }, 16)
+                Self::Text { text, head }
             }
-            2 => (Self::Events(EventFrontEnd::read(&mut cursor)?), 4 + EventFrontEnd::SIZE),
-            3 => (Self::Image(ImageFrontEnd::read(&mut cursor)?), 4 + ImageFrontEnd::SIZE),
+            2 => Self::Events(EventFrontEnd::read(&mut cursor)?),
+            3 => Self::Image(ImageFrontEnd::read(&mut cursor)?),
             _ => return None,
         };
-        let labels = section.get(size..)?;
-        labels.len().is_multiple_of(4).then_some((front_end, labels))
+        (!cursor.overrun()).then_some((front_end, cursor))
     }
 
     /// Whether the device has code to run in front of the inputs, which firmware may leave out.
@@ -182,17 +178,18 @@ impl FrontEnd {
         matches!(self, Self::Text { .. } | Self::Events(_))
     }
 
-    /// The label offsets of a section whose front end has no code; none when it has some.
-    pub(super) fn labels(section: &[u8]) -> Option<&[u8]> {
-        let Some((kind, rest)) = section.split_first_chunk::<4>() else {
-            return section.is_empty().then_some(section);
-        };
-        let labels = match u32::from_le_bytes(*kind) {
-            0 => rest,
-            3 => rest.get(ImageFrontEnd::SIZE..)?,
+    /// The labels of a section whose front end has no code; none when it has some.
+    pub(super) fn labels(section: &[u8]) -> Option<Cursor<'_>> {
+        let mut cursor = Cursor::new(section);
+        if section.is_empty() {
+            return Some(cursor);
+        }
+        match cursor.word() {
+            0 => {}
+            3 => cursor.skip(ImageFrontEnd::SIZE),
             _ => return None,
-        };
-        labels.len().is_multiple_of(4).then_some(labels)
+        }
+        (!cursor.overrun()).then_some(cursor)
     }
 
     /// Whether the inputs of `plan` are what this front end fills.
@@ -207,6 +204,16 @@ impl FrontEnd {
             Self::Image(image) => image.fits(plan),
         }
     }
+}
+
+/// Whether labels are whole names to the end of their section.
+pub(super) fn labels_valid(mut labels: Cursor<'_>) -> bool {
+    while !labels.is_empty() {
+        if labels.text().is_none() {
+            return false;
+        }
+    }
+    true
 }
 
 #[cfg(test)]
@@ -224,29 +231,37 @@ mod tests {
             section
         };
         let image = ImageFrontEnd { low: -1.0, high: 1.0, head: ImageHead::Image };
-        assert_eq!(FrontEnd::read(&section(-1.0, 1.0, 1)), Some((FrontEnd::Image(image), &[][..])));
+        let read = |section: [u8; 16]| {
+            let (front_end, labels) = FrontEnd::read(&section)?;
+            labels.is_empty().then_some(front_end)
+        };
+        assert_eq!(read(section(-1.0, 1.0, 1)), Some(FrontEnd::Image(image)));
         for (low, high, head) in
             [(0.0, 0.0, 0), (1.0, 0.0, 0), (f32::NAN, 1.0, 0), (0.0, f32::INFINITY, 0), (0.0, 1.0, 2)]
         {
-            assert_eq!(FrontEnd::read(&section(low, high, head)), None, "{low} {high} {head}");
+            assert_eq!(read(section(low, high, head)), None, "{low} {high} {head}");
         }
     }
 
     #[test]
     fn labels_without_a_front_end_are_found_and_front_ends_are_not_taken_for_labels() {
-        let section = [0u8, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
-        assert_eq!(FrontEnd::labels(&section), Some(&section[4..]));
-        assert_eq!(FrontEnd::labels(&[]), Some(&[][..]));
+        let section = *b"\x00\x00\x00\x00\x01a\x02bc";
+        let labels = |section: &[u8]| {
+            let mut found = FrontEnd::labels(section).filter(|labels| labels_valid(*labels))?;
+            Some([found.text().map(str::len), found.text().map(str::len)])
+        };
+        assert_eq!(labels(&section), Some([Some(1), Some(2)]));
+        assert_eq!(labels(&[]), Some([None; 2]));
         for kind in [1, 2, 4] {
             let mut other = section;
             other[0] = kind;
-            assert_eq!(FrontEnd::labels(&other), None);
+            assert_eq!(labels(&other), None);
         }
-        let mut image = [0; 20];
-        image[0] = 3;
-        assert_eq!(FrontEnd::labels(&image), Some(&[0; 4][..]));
-        assert_eq!(FrontEnd::labels(&image[..15]), None);
-        assert_eq!(FrontEnd::labels(&section[..6]), None);
-        assert_eq!(FrontEnd::labels(&section[..3]), None);
+        let mut image = [0; 17];
+        (image[0], image[16]) = (3, 0);
+        assert_eq!(labels(&image), Some([Some(0), None]));
+        assert_eq!(labels(&image[..15]), None);
+        assert_eq!(labels(&section[..8]), None);
+        assert_eq!(labels(&section[..3]), None);
     }
 }

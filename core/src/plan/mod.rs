@@ -7,6 +7,7 @@ pub mod cursor;
 pub mod error;
 pub mod format;
 pub mod front_end;
+pub mod names;
 pub mod operator;
 pub mod strips;
 pub mod tensor;
@@ -16,13 +17,14 @@ use core::marker::PhantomData;
 
 pub use error::{Fault, PlanError};
 pub use front_end::{EventFrontEnd, FrontEnd, ImageFrontEnd, ImageHead, TextHead};
+pub use names::Name;
 pub use operator::Operator;
 pub use tensor::{DType, Place, Rows, Tensor};
 
 use crate::kernels::{self, All, OpKind, OpSet};
 use crate::pack::Layout;
 use cursor::Cursor;
-use format::{OPERATOR_SIZE, PORT_SIZE, Section, TENSOR_SIZE, header};
+use format::{PORT_SIZE, Section, header, width};
 
 /// A verified plan, whose operators are all in the set `O`.
 pub struct Plan<'p, O = All> {
@@ -86,6 +88,8 @@ impl<'p, O> core::ops::Deref for Plan<'p, O> {
 #[derive(Clone, Copy)]
 pub struct RawPlan<'p> {
     bytes: &'p [u8],
+    /// At hand, as every operator asks for its operands.
+    tensors: tensor::Table<'p>,
 }
 
 /// Whether a port takes data in or gives it out.
@@ -186,17 +190,17 @@ impl<'p> RawPlan<'p> {
             Some(layout) if crate::arch::accepts(layout) => {}
             _ => return Err(PlanError::Layout(layout)),
         }
-        let plan = Self { bytes };
+        let mut plan = Self { bytes, tensors: tensor::Table::new(&[], &[], &[], 0) };
         for section in Section::ALL {
-            let (offset, len) = plan.directory(section);
-            let end = offset.checked_add(len).filter(|&end| end <= length);
-            if end.is_none()
-                || (offset as usize) < header::SIZE
-                || !(offset as usize).is_multiple_of(section.align())
-            {
+            let (start, end) = plan.directory(section);
+            if start < header::SIZE || start > end || !start.is_multiple_of(section.align()) {
                 return Err(PlanError::Section(section));
             }
         }
+        let memory = plan.arena_bytes().max(plan.section(Section::Data).len());
+        let [records, shapes, scales] =
+            [Section::Tensors, Section::Shapes, Section::Scales].map(|section| plan.section(section));
+        plan.tensors = tensor::Table::new(records, shapes, scales, memory);
         Ok(plan)
     }
 
@@ -207,15 +211,16 @@ impl<'p> RawPlan<'p> {
 
     /// The bytes of one section.
     pub fn section(&self, section: Section) -> &'p [u8] {
-        let (offset, len) = self.directory(section);
-        let rest = self.bytes.get(offset as usize..).unwrap_or(&[]);
-        rest.get(..len as usize).unwrap_or(&[])
+        let (start, end) = self.directory(section);
+        self.bytes.get(start..end).unwrap_or(&[])
     }
 
-    /// Offset and length of a section as the header has them.
-    fn directory(&self, section: Section) -> (u32, u32) {
-        let entry = header::SECTIONS + 8 * section as usize;
-        (self.header_u32(entry), self.header_u32(entry + 4))
+    /// Where a section begins and ends, as the header has it.
+    fn directory(&self, section: Section) -> (usize, usize) {
+        let entry = header::SECTIONS + 4 * section as usize;
+        let next = entry + 4;
+        let end = if next < header::SIZE { self.header_u32(next) as usize } else { self.bytes.len() };
+        (self.header_u32(entry) as usize, end)
     }
 
     fn header_u32(&self, position: usize) -> u32 {
@@ -246,7 +251,7 @@ impl<'p> RawPlan<'p> {
 
     /// All memory that a session needs: tensors, scratch and state.
     pub fn arena_bytes(&self) -> usize {
-        self.tensor_bytes() + self.scratch_bytes() + self.state_bytes()
+        self.tensor_bytes().saturating_add(self.scratch_bytes()).saturating_add(self.state_bytes())
     }
 
     /// Bound of the dimension that varies at run time; 0 when every shape is static.
@@ -256,7 +261,7 @@ impl<'p> RawPlan<'p> {
 
     /// Number of tensors.
     pub fn tensor_count(&self) -> usize {
-        self.section(Section::Tensors).len() / TENSOR_SIZE
+        self.tensors.records.len().checked_div(self.tensors.record()).unwrap_or(0)
     }
 
     /// Tensor `index`.
@@ -264,13 +269,32 @@ impl<'p> RawPlan<'p> {
     /// # Errors
     /// [`Fault::Operands`] when there is none, or what its record has wrong.
     pub fn tensor(&self, index: u16) -> Result<Tensor, Fault> {
-        let record = self.section(Section::Tensors).chunks_exact(TENSOR_SIZE).nth(index as usize);
-        Tensor::parse(record.ok_or(Fault::Operands)?)
+        self.tensors.get(index)
+    }
+
+    /// Bytes of the offset of an operator.
+    fn operator_field(&self) -> usize {
+        width(self.section(Section::Params).len())
     }
 
     /// Number of operators.
     pub fn operator_count(&self) -> usize {
-        self.section(Section::Operators).len() / OPERATOR_SIZE
+        self.section(Section::Operators).len().checked_div(self.operator_field()).unwrap_or(0)
+    }
+
+    /// What the file has of operator `index`; none when there is no such operator or it does not lie in its section.
+    fn operator_bytes(&self, index: usize) -> Option<&'p [u8]> {
+        let (offsets, params) = (self.section(Section::Operators), self.section(Section::Params));
+        let field = self.operator_field();
+        let mut cursor = Cursor::new(offsets.get(field * index..)?);
+        let start = cursor.uint(field) as usize;
+        let end = if cursor.is_empty() { params.len() } else { cursor.uint(field) as usize };
+        params.get(start..end).filter(|_| !cursor.overrun())
+    }
+
+    /// Names of all operators in execution order, or none when they were stripped.
+    pub fn names(&self) -> impl Iterator<Item = Name<'p>> + use<'p> {
+        names::names(self.section(Section::Names))
     }
 
     /// Operator `index` in execution order; none past the end or with an unknown kind.
@@ -375,9 +399,7 @@ impl<'p> RawPlan<'p> {
         if offset == format::NO_NAME {
             return Some("");
         }
-        let rest = self.section(Section::Strings).get(offset as usize..)?;
-        let (len, rest) = rest.split_first_chunk()?;
-        core::str::from_utf8(rest.get(..u16::from_le_bytes(*len) as usize)?).ok()
+        Cursor::new(self.section(Section::Strings).get(offset as usize..)?).text()
     }
 
     /// What turns raw input into the input tensors; [`FrontEnd::None`] when the caller fills them.
@@ -387,9 +409,9 @@ impl<'p> RawPlan<'p> {
 
     /// Names of the classes that the first output scores, in order; none when the model has no labels.
     pub fn labels(&self) -> impl Iterator<Item = &'p str> + use<'p> {
-        let plan = *self;
-        let labels = FrontEnd::read(self.section(Section::FrontEnd)).map_or(&[][..], |(_, labels)| labels);
-        labels.chunks_exact(4).map(move |offset| plan.string(Cursor::new(offset).word()))
+        let labels = FrontEnd::read(self.section(Section::FrontEnd)).map(|(_, labels)| labels);
+        let mut labels = labels.unwrap_or(Cursor::new(&[]));
+        core::iter::from_fn(move || if labels.is_empty() { None } else { labels.text() })
     }
 
     /// Checks all tables against each other, but no operator.
@@ -400,15 +422,16 @@ impl<'p> RawPlan<'p> {
         if !aligned || total.is_none_or(|total| total > i32::MAX as u32) {
             return Err(PlanError::Memory);
         }
-        for (section, size) in [
-            (Section::Tensors, TENSOR_SIZE),
-            (Section::Operators, OPERATOR_SIZE),
-            (Section::Ports, PORT_SIZE),
-        ] {
+        let records = |section, size: usize| {
             let len = self.section(section).len();
-            if !len.is_multiple_of(size) || len > size * u16::MAX as usize {
-                return Err(PlanError::Section(section));
-            }
+            let whole = len.checked_rem(size) == Some(0) && len <= size * u16::MAX as usize;
+            if whole { Ok(()) } else { Err(PlanError::Section(section)) }
+        };
+        records(Section::Tensors, self.tensors.record())?;
+        records(Section::Operators, self.operator_field())?;
+        records(Section::Ports, PORT_SIZE)?;
+        if !names::valid(self.section(Section::Names), self.operator_count()) {
+            return Err(PlanError::Section(Section::Names));
         }
         let groups: usize = self.groups().map(|group| strips::group_bytes(group.count)).sum();
         if groups != self.section(Section::Strips).len() {
@@ -473,11 +496,7 @@ impl<'p> RawPlan<'p> {
         } else {
             FrontEnd::labels(section).ok_or(PlanError::FrontEndNotLinked)?
         };
-        for label in labels.chunks_exact(4) {
-            let offset = Cursor::new(label).word();
-            self.try_string(offset).ok_or(PlanError::String(offset))?;
-        }
-        Ok(())
+        if front_end::labels_valid(labels) { Ok(()) } else { Err(PlanError::FrontEnd) }
     }
 
     /// Checks a group whose operators must not begin in front of operator `next`.
@@ -517,13 +536,11 @@ impl<'p> RawPlan<'p> {
         scratch == 0 || (scratch <= self.scratch_bytes() && clear.all(|clear| clear))
     }
 
-    /// Checks an operator's record and name, but not what it asks of its operands.
+    /// Checks an operator's record, but not what it asks of its operands.
     fn check_record(&self, index: usize) -> Result<Operator<'p>, PlanError> {
         let (record, at) = (Operator::record(*self, index), index as u16);
         let kind = OpKind::from_code(record.kind).ok_or(PlanError::UnknownOperator(at, record.kind))?;
-        let operator = record.check(*self).map_err(|fault| PlanError::Operator(at, kind, fault))?;
-        self.try_string(record.name).ok_or(PlanError::String(record.name))?;
-        Ok(operator)
+        record.check(*self).map_err(|fault| PlanError::Operator(at, kind, fault))
     }
 
     fn check_operator<O: OpSet>(&self, index: usize) -> Result<(), PlanError> {

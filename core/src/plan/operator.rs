@@ -3,7 +3,7 @@
 use super::RawPlan;
 use super::cursor::Cursor;
 use super::error::Fault;
-use super::format::{OPERATOR_SIZE, Section};
+use super::format::Section;
 use super::strips::View;
 use super::tensor::{Place, Tensor};
 use super::write::Constant;
@@ -13,14 +13,13 @@ use crate::kernels::OpKind;
 /// Most operands that one operator has, inputs and outputs together.
 pub const MAX_OPERANDS: usize = 8;
 
-/// An operator record as it stands in the file.
-pub(super) struct Record {
+/// An operator as it stands in the file.
+pub(super) struct Record<'p> {
     pub kind: u16,
     inputs: u8,
     outputs: u8,
-    length: u16,
-    offset: u32,
-    pub name: u32,
+    /// Operands and parameters.
+    rest: &'p [u8],
     index: u16,
 }
 
@@ -36,15 +35,14 @@ pub struct Operator<'p> {
     /// Number of outputs.
     pub outputs: u8,
     plan: RawPlan<'p>,
-    operands: &'p [u8],
-    params: &'p [u8],
-    name: u32,
+    operands: [u16; MAX_OPERANDS],
+    params: Cursor<'p>,
     view: Option<View>,
 }
 
-impl Record {
+impl<'p> Record<'p> {
     /// Checks the number of the operands, and each of them.
-    pub fn check<'p>(&self, plan: RawPlan<'p>) -> Result<Operator<'p>, Fault> {
+    pub fn check(&self, plan: RawPlan<'p>) -> Result<Operator<'p>, Fault> {
         let operator = self.find(plan)?;
         for operand in 0..operator.inputs as usize + operator.outputs as usize {
             plan.tensor(operator.tensor_index(operand))?;
@@ -58,53 +56,30 @@ impl Record {
     }
 
     /// Finds what belongs to it, and checks that it is there.
-    fn find<'p>(&self, plan: RawPlan<'p>) -> Result<Operator<'p>, Fault> {
+    fn find(&self, plan: RawPlan<'p>) -> Result<Operator<'p>, Fault> {
         let kind = OpKind::from_code(self.kind).ok_or(Fault::Code)?;
         let count = self.inputs as usize + self.outputs as usize;
-        let bytes = plan.section(Section::Params).get(self.offset as usize..);
-        let bytes = bytes.and_then(|rest| rest.get(..self.length as usize)).ok_or(Fault::Params)?;
-        let (operands, params) = bytes.split_at_checked(2 * count).ok_or(Fault::Operands)?;
-        let operator = Operator {
-            kind,
-            index: self.index,
-            inputs: self.inputs,
-            outputs: self.outputs,
-            plan,
-            operands,
-            params,
-            name: self.name,
-            view: None,
-        };
-        if count > MAX_OPERANDS || self.outputs == 0 {
+        let (mut params, mut operands) = (Cursor::new(self.rest), [0; MAX_OPERANDS]);
+        let places = operands.get_mut(..count).ok_or(Fault::Operands)?;
+        places.iter_mut().for_each(|operand| *operand = params.short());
+        if params.overrun() || self.outputs == 0 {
             return Err(Fault::Operands);
         }
-        Ok(operator)
+        let (inputs, outputs, index) = (self.inputs, self.outputs, self.index);
+        Ok(Operator { kind, index, inputs, outputs, plan, operands, params, view: None })
     }
 }
 
 impl<'p> Operator<'p> {
-    pub(super) fn record(plan: RawPlan<'p>, index: usize) -> Record {
-        let records = plan.section(Section::Operators);
-        let mut cursor = Cursor::new(records.chunks_exact(OPERATOR_SIZE).nth(index).unwrap_or(&[]));
-        let (kind, operands) = (cursor.u8(), cursor.u8());
-        Record {
-            kind: kind as u16,
-            inputs: operands & 15,
-            outputs: operands >> 4,
-            length: cursor.u16(),
-            offset: cursor.word(),
-            name: cursor.word(),
-            index: index as u16,
-        }
+    pub(super) fn record(plan: RawPlan<'p>, index: usize) -> Record<'p> {
+        let bytes = plan.operator_bytes(index).unwrap_or(&[]);
+        let (head, rest) = bytes.split_first_chunk().unwrap_or((&[0; 2], &[]));
+        let [kind, operands] = *head;
+        Record { kind: kind as u16, inputs: operands & 15, outputs: operands >> 4, rest, index: index as u16 }
     }
 
     pub(super) fn read(plan: RawPlan<'p>, index: usize) -> Option<Self> {
         (index < plan.operator_count()).then(|| Self::record(plan, index).find(plan).ok()).flatten()
-    }
-
-    /// The model's name for it; empty when the plan was stripped.
-    pub fn name(&self) -> &'p str {
-        self.plan.string(self.name)
     }
 
     /// The plan that it is part of.
@@ -114,7 +89,7 @@ impl<'p> Operator<'p> {
 
     /// Index in the tensor table of operand `operand`, inputs first.
     pub fn tensor_index(&self, operand: usize) -> u16 {
-        Cursor::new(self.operands.get(operand * 2..).unwrap_or(&[])).u16()
+        self.operands.get(operand).copied().unwrap_or(0)
     }
 
     /// The same operator on some of the rows of its operands only.
@@ -183,10 +158,10 @@ impl<'p> Operator<'p> {
 
     /// Its parameters, to be read field by field.
     pub fn params(&self) -> Cursor<'p> {
-        Cursor::new(self.params)
+        self.params
     }
 
-    /// Reads (byte offset u32, elements u32) from `cursor` and gives that part of the data section; empty when it does
+    /// Reads (byte offset, elements) from `cursor` and gives that part of the data section; empty when it does
     /// not lie in the section or is not aligned for `T`.
     pub fn constant<T: Element>(&self, cursor: &mut Cursor<'_>) -> In<'p, T> {
         self.slice(Constant::read(cursor))

@@ -2,7 +2,7 @@
 
 use super::cursor::Cursor;
 use super::error::Fault;
-use super::format::TENSOR_SIZE;
+use super::format::{SCALE_SIZE, SHAPE_SIZE, width};
 
 /// Element type of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,30 +114,26 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    /// The record of a plan file; none for a dimension or zero point that it has no room for.
-    pub(super) fn encode(&self) -> Option<[u8; TENSOR_SIZE]> {
-        let zero_point = i16::try_from(self.zero_point).ok()?;
-        let mut record = [0; TENSOR_SIZE];
-        let kind = self.dtype as u8 | (self.place as u8) << 4;
-        let shape = self.dynamic & 15 | self.rank << 4;
-        let [low, high] = zero_point.to_le_bytes();
-        let (head, rest) = record.split_first_chunk_mut()?;
-        *head = [kind, shape, low, high];
-        let (dims, rest) = rest.split_first_chunk_mut::<12>()?;
+    /// What a plan file has of it beside its offset: type and shape, and quantization; none for a dimension or zero point that
+    /// there is no room for.
+    pub(super) fn encode(&self) -> Option<([u8; SHAPE_SIZE], [u8; SCALE_SIZE])> {
+        let (mut shape, mut scale) = ([0; SHAPE_SIZE], [0; SCALE_SIZE]);
+        let (head, dims) = shape.split_first_chunk_mut()?;
+        *head = [self.dtype as u8 | (self.place as u8) << 4, self.dynamic & 15 | self.rank << 4];
         for (field, dim) in dims.as_chunks_mut::<3>().0.iter_mut().zip(self.dims) {
             let [low, middle, high, 0] = dim.to_le_bytes() else { return None };
             *field = [low, middle, high];
         }
-        let (offset, scale) = rest.split_first_chunk_mut()?;
-        *offset = self.offset.to_le_bytes();
-        *scale.first_chunk_mut()? = self.scale.to_le_bytes();
-        Some(record)
+        let (zero_point, real) = scale.split_first_chunk_mut()?;
+        *zero_point = i16::try_from(self.zero_point).ok()?.to_le_bytes();
+        *real.first_chunk_mut()? = self.scale.to_le_bytes();
+        Some((shape, scale))
     }
 
     /// Reads what [`Tensor::encode`] writes.
-    pub(super) fn parse(record: &[u8]) -> Result<Self, Fault> {
-        let mut cursor = Cursor::new(record);
-        let (kind, shape) = (cursor.u8(), cursor.u8());
+    pub(super) fn parse(shape: &[u8], scale: &[u8], offset: u32) -> Result<Self, Fault> {
+        let mut cursor = Cursor::new(shape);
+        let (kind, form) = (cursor.u8(), cursor.u8());
         let dtype = DType::from_code(kind & 15).ok_or(Fault::Code)?;
         let place = match kind >> 4 {
             0 => Place::Arena,
@@ -145,13 +141,14 @@ impl Tensor {
             2 => Place::State,
             _ => return Err(Fault::Code),
         };
-        let (dynamic, rank) = (shape & 15, shape >> 4);
-        let zero_point = cursor.i16() as i32;
+        let (dynamic, rank) = (form & 15, form >> 4);
         let dims = [cursor.u24(), cursor.u24(), cursor.u24(), cursor.u24()];
-        let offset = cursor.word();
-        let scale = f32::from_bits(cursor.word());
+        let mut quantization = Cursor::new(scale);
+        let zero_point = quantization.i16() as i32;
+        let scale = f32::from_bits(quantization.word());
         let (low, high) = dtype.range();
-        if !(1..=4).contains(&rank) || zero_point < low || zero_point > high {
+        let complete = !cursor.overrun() && !quantization.overrun();
+        if !complete || !(1..=4).contains(&rank) || zero_point < low || zero_point > high {
             return Err(Fault::Code);
         }
         // 2^28 elements keep every index and byte offset in 32 bits.
@@ -214,6 +211,48 @@ impl Tensor {
         let (bound, present) = (dim * below, if axis < 3 { rows.of(dim) * below } else { dim });
         (0..outer).map(move |index| (index * bound, present))
     }
+}
+
+/// The tensors of a plan: records of three fields, each as wide as its largest number asks for ([`width`]).
+#[derive(Clone, Copy)]
+pub(super) struct Table<'p> {
+    /// Number of the shape, number of the quantization, offset of every tensor.
+    pub records: &'p [u8],
+    /// Different types and shapes.
+    pub shapes: &'p [u8],
+    /// Different quantizations.
+    pub scales: &'p [u8],
+    fields: [u8; 3],
+}
+
+impl<'p> Table<'p> {
+    /// The table of these sections; all offsets are below `memory`.
+    pub fn new(records: &'p [u8], shapes: &'p [u8], scales: &'p [u8], memory: usize) -> Self {
+        let bounds = [shapes.len() / SHAPE_SIZE, scales.len() / SCALE_SIZE, memory];
+        Self { records, shapes, scales, fields: bounds.map(|bound| width(bound) as u8) }
+    }
+
+    /// Bytes of a record.
+    pub fn record(&self) -> usize {
+        self.fields.iter().map(|&field| field as usize).sum()
+    }
+
+    /// Tensor `index`.
+    pub fn get(&self, index: u16) -> Result<Tensor, Fault> {
+        let record = self.records.get(self.record() * index as usize..);
+        let mut cursor = Cursor::new(record.unwrap_or(&[]));
+        let [shape, scale, offset] = self.fields.map(|field| cursor.uint(field as usize));
+        if cursor.overrun() {
+            return Err(Fault::Operands);
+        }
+        Tensor::parse(entry(self.shapes, SHAPE_SIZE, shape), entry(self.scales, SCALE_SIZE, scale), offset)
+    }
+}
+
+/// Entry `index` of a table of entries of `size` bytes; empty when there is none.
+fn entry(table: &[u8], size: usize, index: u32) -> &[u8] {
+    let start = size.checked_mul(index as usize);
+    start.and_then(|start| table.get(start..)).unwrap_or(&[])
 }
 
 #[cfg(test)]

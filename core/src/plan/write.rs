@@ -50,7 +50,12 @@ pub struct MemorySizes {
     pub max_rows: u32,
 }
 
-/// A plan under construction: one growing part a section.
+/// Bytes of a tensor's record before its fields are made as narrow as they may be.
+pub const DRAFT_TENSOR: usize = 12;
+/// Bytes of the offset of an operator before it is made as narrow as it may be.
+pub const DRAFT_OPERATOR: usize = 4;
+
+/// A plan under construction: one growing part a section. Records of tensors and operators have 32-bit fields until all are known.
 pub struct Writer<'m> {
     parts: [Part<'m>; Section::COUNT],
 }
@@ -83,6 +88,21 @@ impl Part<'_> {
     fn written(&self) -> &[u8] {
         self.memory.get(..self.used).unwrap_or(&[])
     }
+
+    /// The number of `entry` among those written, which are all as long; it is added if it is not there.
+    fn intern<const N: usize>(&mut self, entry: [u8; N]) -> Result<u32, WriteError> {
+        let known = self.written().as_chunks::<N>().0.iter().position(|known| *known == entry);
+        let index = known.unwrap_or(self.used / N);
+        if known.is_none() {
+            self.push(&entry)?;
+        }
+        Ok(index as u32)
+    }
+
+    fn text(&mut self, text: &str) -> Result<(), WriteError> {
+        self.push(Params::new().u32(text.len() as u32).bytes())?;
+        self.push(text.as_bytes())
+    }
 }
 
 impl<'m> Writer<'m> {
@@ -108,13 +128,16 @@ impl<'m> Writer<'m> {
     /// # Errors
     /// [`WriteError::Full`], [`WriteError::Tensor`].
     pub fn tensor(&mut self, tensor: &Tensor) -> Result<u16, WriteError> {
+        let (shape, scale) = tensor.encode().ok_or(WriteError::Tensor)?;
+        let shape = self.part(Section::Shapes).intern(shape)?;
+        let scale = self.part(Section::Scales).intern(scale)?;
         let part = self.part(Section::Tensors);
-        let index = (part.used / format::TENSOR_SIZE) as u16;
-        part.push(&tensor.encode().ok_or(WriteError::Tensor)?)?;
+        let index = (part.used / DRAFT_TENSOR) as u16;
+        [shape, scale, tensor.offset].iter().try_for_each(|field| part.push(&field.to_le_bytes()))?;
         Ok(index)
     }
 
-    /// Adds constants at a multiple of 16 bytes and gives their offset in the data section.
+    /// Adds constants at a multiple of 4 bytes and gives their offset in the data section.
     ///
     /// # Errors
     /// [`WriteError::Full`].
@@ -123,13 +146,13 @@ impl<'m> Writer<'m> {
         self.data_with(len, |room| room.copy_from_slice(bytes))
     }
 
-    /// Adds `len` bytes of constants, filled in place by `fill`, at a multiple of 16 bytes.
+    /// Adds `len` bytes of constants, filled in place by `fill`, at a multiple of 4 bytes.
     ///
     /// # Errors
     /// [`WriteError::Full`].
     pub fn data_with(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<u32, WriteError> {
         let part = self.part(Section::Data);
-        part.align(format::ALIGN)?;
+        part.align(format::CONSTANT_ALIGN)?;
         let offset = part.used as u32;
         fill(part.reserve(len)?);
         Ok(offset)
@@ -142,14 +165,24 @@ impl<'m> Writer<'m> {
     pub fn string(&mut self, text: &str) -> Result<u32, WriteError> {
         let part = self.part(Section::Strings);
         let offset = part.used as u32;
-        // Longer names are cut at a character boundary; 64 KiB is beyond any name.
-        let len = text.floor_char_boundary(u16::MAX as usize);
-        part.push(&(len as u16).to_le_bytes())?;
-        part.push(&text.as_bytes()[..len])?;
+        part.text(text)?;
         Ok(offset)
     }
 
-    /// Adds an operator at the end of the execution order. `name` is the offset of a string or [`format::NO_NAME`].
+    /// Names an operator; either all have a name, in execution order, or none. `before` is the name of the one before, empty for
+    /// the first.
+    ///
+    /// # Errors
+    /// [`WriteError::Full`].
+    pub fn name(&mut self, before: &str, name: &str) -> Result<(), WriteError> {
+        let alike = before.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count();
+        let shared = name.floor_char_boundary(alike);
+        let part = self.part(Section::Names);
+        part.push(Params::new().u32(shared as u32).bytes())?;
+        part.text(name.get(shared..).unwrap_or(""))
+    }
+
+    /// Adds an operator at the end of the execution order.
     ///
     /// # Errors
     /// [`WriteError::Full`], [`WriteError::Operands`].
@@ -159,24 +192,18 @@ impl<'m> Writer<'m> {
         inputs: &[u16],
         outputs: &[u16],
         params: &[u8],
-        name: u32,
     ) -> Result<(), WriteError> {
         if inputs.len() + outputs.len() > MAX_OPERANDS {
             return Err(WriteError::Operands);
         }
         let part = self.part(Section::Params);
-        let offset = part.used;
-        for operand in inputs.iter().chain(outputs) {
-            part.push(&operand.to_le_bytes())?;
+        let offset = part.used as u32;
+        part.push(&[kind as u8, inputs.len() as u8 | (outputs.len() as u8) << 4])?;
+        for &operand in inputs.iter().chain(outputs) {
+            part.push(Params::new().u16(operand).bytes())?;
         }
         part.push(params)?;
-        let length =
-            u16::try_from(part.used - offset).map_err(|_| WriteError::Full(Some(Section::Params)))?;
-        let part = self.part(Section::Operators);
-        part.push(&[kind as u8, inputs.len() as u8 | (outputs.len() as u8) << 4])?;
-        part.push(&length.to_le_bytes())?;
-        part.push(&(offset as u32).to_le_bytes())?;
-        part.push(&name.to_le_bytes())
+        self.part(Section::Operators).push(&offset.to_le_bytes())
     }
 
     /// Declares tensor `tensor` an input or output called by the string at `name`, integers in the model too.
@@ -217,11 +244,15 @@ impl<'m> Writer<'m> {
         part.push(&u32::from(initial).to_le_bytes())
     }
 
-    /// Describes the front end and the labels (offsets of strings). Called at most once.
+    /// Describes the front end and the labels. Called at most once.
     ///
     /// # Errors
     /// [`WriteError::Full`].
-    pub fn front_end(&mut self, front_end: &FrontEnd, labels: &[u32]) -> Result<(), WriteError> {
+    pub fn front_end<'l>(
+        &mut self,
+        front_end: &FrontEnd,
+        labels: impl IntoIterator<Item = &'l str>,
+    ) -> Result<(), WriteError> {
         let part = self.part(Section::FrontEnd);
         match front_end {
             FrontEnd::None => part.push(&0u32.to_le_bytes())?,
@@ -261,10 +292,7 @@ impl<'m> Writer<'m> {
                 part.push(&[0; 2])?;
             }
         }
-        for label in labels {
-            part.push(&label.to_le_bytes())?;
-        }
-        Ok(())
+        labels.into_iter().try_for_each(|label| part.text(label))
     }
 
     /// Has the operators from `first` on run in strips of `rows` rows of the last one's output; `heights` are those of the
@@ -288,19 +316,31 @@ impl<'m> Writer<'m> {
     /// [`WriteError::Full`] with no section when `out` is too short.
     pub fn finish(&self, layout: Layout, memory: MemorySizes, out: &mut [u8]) -> Result<usize, WriteError> {
         let full = WriteError::Full(None);
+        let part = |section: Section| self.parts[section as usize].written();
+        let arena = memory.tensors as usize + memory.scratch as usize + memory.state as usize;
+        let [shapes, scales] = [(Section::Shapes, format::SHAPE_SIZE), (Section::Scales, format::SCALE_SIZE)]
+            .map(|(section, size)| part(section).len() / size);
+        let region = arena.max(part(Section::Data).len());
+        let tensor = [shapes, scales, region].map(format::width);
+        let operator = [format::width(part(Section::Params).len())];
         let mut end = header::SIZE;
-        for part in &self.parts {
-            let section = part.section as usize;
-            let align = match part.section {
-                Section::Data => layout.align(),
-                other => other.align(),
-            };
+        for section in Section::ALL {
+            let align = if section == Section::Data { layout.align() } else { section.align() };
             let start = end.next_multiple_of(align);
             out.get_mut(end..start).ok_or(full)?.fill(0);
-            end = start + part.used;
-            out.get_mut(start..end).ok_or(full)?.copy_from_slice(part.written());
-            put(out, header::SECTIONS + 8 * section, start as u32);
-            put(out, header::SECTIONS + 8 * section + 4, part.used as u32);
+            put(out, header::SECTIONS + 4 * section as usize, start as u32);
+            let room = out.get_mut(start..).ok_or(full)?;
+            end = start
+                + match section {
+                    Section::Tensors => narrow(part(section), &tensor, room),
+                    Section::Operators => narrow(part(section), &operator, room),
+                    _ => {
+                        let written = part(section);
+                        room.get_mut(..written.len()).ok_or(full)?.copy_from_slice(written);
+                        Some(written.len())
+                    }
+                }
+                .ok_or(full)?;
         }
         let (head, _) = out.split_at_mut(header::SECTIONS);
         head.fill(0);
@@ -324,6 +364,21 @@ pub fn seal(plan: &mut [u8]) {
         let checksum = format::checksum(plan);
         put(plan, header::CHECKSUM, checksum);
     }
+}
+
+/// Copies records of 32-bit fields with as many bytes of each as `widths` says; gives their bytes, none when `out` is too short
+/// or a field too narrow.
+fn narrow(records: &[u8], widths: &[usize], out: &mut [u8]) -> Option<usize> {
+    let (fields, mut end) = (records.as_chunks::<4>().0, 0);
+    for (field, &width) in fields.iter().zip(widths.iter().cycle()) {
+        let (kept, lost) = field.split_at_checked(width)?;
+        if lost.iter().any(|&byte| byte > 0) {
+            return None;
+        }
+        out.get_mut(end..end + width)?.copy_from_slice(kept);
+        end += width;
+    }
+    Some(end)
 }
 
 fn put(out: &mut [u8], at: usize, value: u32) {
@@ -377,8 +432,18 @@ impl Params {
         self.push(&[value])
     }
 
-    /// Appends two bytes.
+    /// Appends one to three bytes, see [`Cursor::short`].
     pub fn u16(self, value: u16) -> Self {
+        self.u32(value as u32)
+    }
+
+    /// Appends a range of outputs: how much smaller it is than that of int8, at both ends; mostly two bytes of 0.
+    pub fn range(self, min: i32, max: i32) -> Self {
+        self.i32(min.wrapping_sub(i8::MIN as i32)).i32((i8::MAX as i32).wrapping_sub(max))
+    }
+
+    /// Appends four bytes.
+    pub fn word(self, value: u32) -> Self {
         self.push(&value.to_le_bytes())
     }
 

@@ -320,7 +320,7 @@ impl Job<'_> {
         let offset = overlap.map_or(end, |distance| distance.max(0) as usize);
         let output = writer.tensor(&Tensor { offset: offset as u32, ..self.output })?;
         end = end.max(offset + self.output.bytes()).next_multiple_of(ALIGN);
-        writer.operator(self.kind, &operands, &[output], params.bytes(), NO_NAME)?;
+        writer.operator(self.kind, &operands, &[output], params.bytes())?;
         for &input in &operands {
             writer.port(input, Direction::Input, NO_NAME)?;
         }

@@ -92,9 +92,9 @@ fn plan(make: Make, seed: u32) -> Vec<u8> {
 /// Where sections that are not empty lie in the plan.
 fn sections(plan: &[u8]) -> Vec<core::ops::Range<usize>> {
     let word = |at: usize| u32::from_le_bytes(plan[at..at + 4].try_into().unwrap()) as usize;
-    let at = |section: usize| header::SECTIONS + 8 * section;
-    let ranges = (0..Section::COUNT).map(|section| (word(at(section)), word(at(section) + 4)));
-    ranges.filter(|(_, length)| *length > 0).map(|(start, length)| start..start + length).collect()
+    let mut bounds: Vec<usize> = (0..Section::COUNT).map(|i| word(header::SECTIONS + 4 * i)).collect();
+    bounds.push(plan.len());
+    bounds.windows(2).map(|ends| ends[0]..ends[1]).filter(|section| !section.is_empty()).collect()
 }
 
 /// Changes one thing: a bit, a byte, a 32-bit field that becomes extreme, or two fields that change places.

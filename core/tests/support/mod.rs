@@ -4,7 +4,7 @@
 use mixel_core::kernels::requant::Scale;
 use mixel_core::kernels::{OpKind, needs};
 use mixel_core::pack::Layout;
-use mixel_core::plan::format::{NO_NAME, Section};
+use mixel_core::plan::format::Section;
 use mixel_core::plan::write::{Constant, MemorySizes, Params, Writer};
 use mixel_core::plan::{DType, Fault, Operator, Place, PlanError, RawPlan, Rows, Tensor};
 use mixel_core::{Plan, Session};
@@ -191,7 +191,7 @@ impl Case {
         writer.data(&self.data.0).unwrap();
         let ids: Vec<u16> = inputs.iter().map(|tensor| writer.tensor(tensor).unwrap()).collect();
         let id = writer.tensor(output).unwrap();
-        writer.operator(self.kind, &ids, &[id], self.params.bytes(), NO_NAME).unwrap();
+        writer.operator(self.kind, &ids, &[id], self.params.bytes()).unwrap();
         let sizes =
             MemorySizes { tensors: arena as u32, scratch: 1 << 16, state: 0, max_rows: self.rows.0 as u32 };
         let mut plan = Aligned::new(self.data.0.len() + 4096);

@@ -56,12 +56,12 @@ fn plan() -> Box<Aligned<8192>> {
         let patches = writer.tensor(&ragged(DType::U16, 1, 2 * TOKENS * dim))?;
         let output = writer.tensor(&ragged(DType::I8, dim, TOKENS * dim))?;
         let params = Params::new().constant(identity, 256);
-        writer.operator(OpKind::Lut, &[tokens], &[output], params.bytes(), NO_NAME)?;
+        writer.operator(OpKind::Lut, &[tokens], &[output], params.bytes())?;
         writer.port(tokens, Direction::Input, NO_NAME)?;
         writer.port(patches, Direction::Input, NO_NAME)?;
         writer.port(output, Direction::Output, NO_NAME)?;
         let events = EventFrontEnd { histogram: CONFIG, window_us: WINDOW_US, table: values };
-        writer.front_end(&FrontEnd::Events(events), &[])?;
+        writer.front_end(&FrontEnd::Events(events), [])?;
         let bytes = 2 * TOKENS * dim + 2 * TOKENS;
         let sizes = MemorySizes { tensors: bytes as u32, scratch: 0, state: 0, max_rows: TOKENS as u32 };
         let mut plan = Box::new(Aligned([0; 8192]));
