@@ -5,7 +5,7 @@ use crate::arch::view::Arena;
 use crate::events::histogram::Histogram;
 use crate::events::patch::Emitted;
 use crate::kernels::feed::FeedParams;
-use crate::kernels::{Execute, OpKind, OpSet, Run};
+use crate::kernels::{Execute, OpKind, OpSet, Run, short_channels};
 use crate::plan::format::Section;
 use crate::plan::strips::{Group, Keep, Walk};
 use crate::plan::{DType, Direction, FrontEnd, Operator, Place, Plan, Rows, Tensor};
@@ -281,7 +281,9 @@ impl<'p, 'a, O: OpSet> Session<'p, 'a, O> {
         {
             let rows = Rows::new(self.rows, self.plan.max_rows());
             let lease = self.arena.lease();
-            O::visit(operator.kind, Execute(Run { operator, lease: &lease, rows, backend: self.backend }));
+            let run = Run { operator, lease: &lease, rows, backend: self.backend, reserved: 0 };
+            let run = if O::SHORT_CHANNELS { short_channels::unpacked(run) } else { run };
+            O::visit(operator.kind, Execute(run));
         }
         if T::WATCHES {
             let output = operator.output(0).map_or(&[][..], |tensor| self.bytes(&tensor));

@@ -15,7 +15,7 @@ use crate::graph::{EventSpec, Graph, ValueId};
 use crate::image::{self, Frame};
 use crate::import::{self, ImportOptions, Model};
 use crate::lower::lower;
-use crate::plan::{Gain, Placement, Saving, by_rows, channels_last, in_strips};
+use crate::plan::{Gain, Placement, Saving, by_rows, channels_last, in_strips, shorten};
 use crate::program::Program;
 use crate::quantize::{self, Quantized, Statistics};
 use crate::reference::Reference;
@@ -243,7 +243,9 @@ impl Prepared {
             let (program, placement) = by_rows(&program, limit)?;
             (program, placement, Vec::new())
         } else {
-            in_strips(program, saving)?
+            let (program, placement, gains) = in_strips(program, saving)?;
+            let (program, placement) = shorten(program, placement)?;
+            (program, placement, gains)
         };
         if strips != Strips::Off && placement.arena() > limit {
             let least = placement.arena();
@@ -415,9 +417,10 @@ pub fn operator_set(plan: &RawPlan<'_>) -> String {
     let names: Vec<String> = kinds.iter().map(|kind| format!("{kind:?}")).collect();
     let strips = plan.groups().next().is_some();
     let front_end = plan.front_end().has_code();
+    let short_channels = plan.operators().any(|operator| operator.has_short_channels());
     format!(
         "// Written by `mixel compile --ops-rs`.\nmixel_core::op_set! {{\n    /// The operators of this plan.\n    \
-         pub struct Ops: {};\n    strips: {strips};\n    front_end: {front_end};\n}}\n",
+         pub struct Ops: {};\n    strips: {strips};\n    front_end: {front_end};\n    short_channels: {short_channels};\n}}\n",
         names.join(", ")
     )
 }

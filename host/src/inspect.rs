@@ -10,6 +10,7 @@ use mixel_core::plan::{
 use mixel_core::{All, kernels};
 use serde::Serialize;
 
+use crate::program::in_front_of_weights;
 use crate::samples::type_name;
 
 /// Everything about a plan.
@@ -229,17 +230,11 @@ pub fn names(plan: &RawPlan<'_>) -> Vec<String> {
 /// The weights of `operator`, if it is of a kind that has some: where its parameters say so (docs/format.md).
 fn weights(operator: &Operator<'_>) -> Option<WeightFacts> {
     use OpKind::*;
-    let (form, in_front) = match operator.kind {
-        Linear | Linear16 => ("int8", 0),
-        LinearInt4 => ("int4", 0),
-        LinearSparse => ("sparse", 0),
-        Projection | Projection16 => ("int8", 2),
-        ProjectionInt4 => ("int4", 2),
-        Depthwise | Depthwise16 => ("int8", 8),
-        Conv | Conv16 | ConvTranspose | ConvTranspose16 => ("int8", 9),
-        ConvInt4 => ("int4", 9),
-        ConvSparse => ("sparse", 9),
-        _ => return None,
+    let in_front = in_front_of_weights(operator.kind)?;
+    let form = match operator.kind {
+        LinearInt4 | ConvInt4 | ProjectionInt4 => "int4",
+        LinearSparse | ConvSparse => "sparse",
+        _ => "int8",
     };
     let mut cursor = operator.params();
     for _ in 0..in_front {

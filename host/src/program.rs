@@ -2,6 +2,8 @@
 
 use mixel_core::kernels::OpKind;
 use mixel_core::pack::Layout;
+use mixel_core::plan::cursor::Cursor;
+use mixel_core::plan::write::{Constant, Params};
 use mixel_core::plan::{Direction, Interface, Tensor};
 
 use crate::graph::{FrontEndSpec, ValueId};
@@ -18,6 +20,9 @@ pub struct Program {
     /// The data section: weights, tables, constant operands. Each constant begins where the layout wants it
     /// ([`Layout::align`]).
     pub data: Vec<u8>,
+    /// Where in `data` constants begin that may be stored in another form, [`ProgramOperator::late`] of operators and nothing
+    /// else: what it is worth shows when all else is known.
+    pub late: usize,
     /// Groups of operators that run in strips of rows, in execution order; their tensors in between have the rows of their
     /// line buffers.
     pub strips: Vec<Strips>,
@@ -82,6 +87,46 @@ pub struct ProgramOperator {
     pub params: Vec<u8>,
     /// The graph node's name.
     pub name: String,
+}
+
+/// Short integers in front of the weights among the parameters of `kind`, if it has some (docs/format.md).
+pub fn in_front_of_weights(kind: OpKind) -> Option<usize> {
+    use OpKind::*;
+    match kind {
+        Linear | Linear16 | LinearInt4 | LinearSparse => Some(0),
+        Projection | Projection16 | ProjectionInt4 => Some(2),
+        Depthwise | Depthwise16 => Some(8),
+        Conv | Conv16 | ConvTranspose | ConvTranspose16 | ConvInt4 | ConvSparse => Some(9),
+        _ => None,
+    }
+}
+
+impl ProgramOperator {
+    /// Its channels, behind its weights, or its table: a constant in bytes.
+    pub fn late(&self) -> Option<Constant> {
+        self.around_late().map(|(_, constant, _)| constant)
+    }
+
+    /// Puts another constant in place of [`ProgramOperator::late`].
+    pub fn set_late(&mut self, constant: Constant) {
+        if let Some((before, _, behind)) = self.around_late() {
+            let params = before.constant(constant.offset, constant.count);
+            self.params = [params.bytes(), behind].concat();
+        }
+    }
+
+    fn around_late(&self) -> Option<(Params, Constant, &[u8])> {
+        let (mut cursor, mut before) = (Cursor::new(&self.params), Params::new());
+        if !matches!(self.kind, OpKind::Lut | OpKind::LutSteps) {
+            for _ in 0..in_front_of_weights(self.kind)? {
+                before = before.u16(cursor.short());
+            }
+            let weights = Constant::read(&mut cursor);
+            before = before.constant(weights.offset, weights.count);
+        }
+        let constant = Constant::read(&mut cursor);
+        (!cursor.overrun()).then(|| (before, constant, cursor.rest()))
+    }
 }
 
 /// An input or output.

@@ -37,6 +37,8 @@ pub struct Filter<'a> {
     pub weights: In<'a, i8>,
     /// Input channels.
     pub depth: usize,
+    /// Output channels.
+    pub outputs: usize,
     /// Bias and scale of all output channels.
     pub channels: Channels<'a>,
     /// Zero point and range.

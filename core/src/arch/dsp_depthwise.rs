@@ -26,9 +26,7 @@ fn columns(filter: &Filter<'_>, width: usize) -> usize {
 
 /// Whether the filter is one of those that this file is for.
 fn fits(filter: &Filter<'_>) -> bool {
-    filter.window.kernel == [3, 3]
-        && filter.window.dilation[1] == 1
-        && filter.channels.bias.len() == filter.depth
+    filter.window.kernel == [3, 3] && filter.window.dilation[1] == 1 && filter.outputs == filter.depth
 }
 
 /// See [`super::matrix::Lane::line_bytes`].

@@ -69,14 +69,15 @@ impl<'p> Filter<'p> {
         self.window.kernel[0] as usize * self.window.kernel[1] as usize
     }
 
-    /// As the micro-kernels want it, for `depth` input channels.
-    fn with(&self, operator: &Operator<'p>, depth: usize) -> depthwise::Filter<'p> {
+    /// As the micro-kernels want it, for `depth` input and `outputs` output channels.
+    fn with(&self, operator: &Operator<'p>, [depth, outputs]: [usize; 2]) -> depthwise::Filter<'p> {
         depthwise::Filter {
             backend: Backend::Portable,
             layout: operator.plan().layout(),
             window: self.window,
             weights: self.weights,
             depth,
+            outputs,
             channels: self.channels,
             clamp: self.clamp,
             simple: Rounding::new(&self.channels, self.clamp).simple,
@@ -94,7 +95,8 @@ fn check<Y: Quantized>(operator: &Operator<'_>) -> Result<(), Fault> {
     }
     let order = operator.plan().layout().depthwise(filter.window.kernel.map(usize::from));
     let size = order.len(filter.taps(), output.inner());
-    if size != Some(filter.weights.len()) || !filter.channels.valid(output.inner()) {
+    let channels = operator.vouched() || filter.channels.valid(output.inner());
+    if size != Some(filter.weights.len()) || !channels {
         return Err(Fault::Constants);
     }
     if filter.clamp.valid::<Y>() { Ok(()) } else { Err(Fault::Params) }
@@ -107,7 +109,7 @@ fn scratch<X: Lane>(operator: &Operator<'_>) -> usize {
     let Some(filter) = Filter::read(operator, &output) else { return 0 };
     let kept = if overlap(&input, &output) { filter.window.kept() } else { 0 };
     let width = output.dims[2] as usize;
-    let full = filter.with(operator, input.inner());
+    let full = filter.with(operator, [input.inner(), output.inner()]);
     #[cfg(mixel_columns)]
     if let Some(bands) = bands(&full, &input, &output) {
         return bands.scratch(&full, &input);
@@ -149,7 +151,8 @@ fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
     let image = input.dims[1] as usize * length;
     let out_image = output.dims[1] as usize * out_length;
     let kept = if overlap(&input, &output) { window.kept() } else { 0 };
-    let filter = depthwise::Filter { backend: run.backend(), ..filter.with(run.operator(), depth) };
+    let filter =
+        depthwise::Filter { backend: run.backend(), ..filter.with(run.operator(), [depth, out_depth]) };
     #[cfg(not(target_os = "none"))]
     if super::depthwise_rows::run(run, &filter, (&input, &output)) {
         return;

@@ -64,13 +64,18 @@ impl Kernel for Lut {
 
     fn run(run: &Run<'_>) {
         let Some(table) = table(run.operator()) else { return };
-        let Ok((input, output)) = run.operator().unary() else { return };
-        let (x, y, inner) = (run.read::<i8>(&input), run.write::<i8>(&output), input.inner());
-        for (first, count) in input.row_spans(run.rows()) {
-            let (x, y) = (x.window(first * inner, count * inner), y.window(first * inner, count * inner));
-            if !elementwise::lookup(x, y, table) {
-                (0..x.len()).for_each(|at| y.set(at, table.get((x.get(at) as u8 ^ 0x80) as usize)));
-            }
+        look_up(run, table);
+    }
+}
+
+/// The entries of `table` for the elements of the input.
+pub(super) fn look_up(run: &Run<'_>, table: In<'_, i8>) {
+    let Ok((input, output)) = run.operator().unary() else { return };
+    let (x, y, inner) = (run.read::<i8>(&input), run.write::<i8>(&output), input.inner());
+    for (first, count) in input.row_spans(run.rows()) {
+        let (x, y) = (x.window(first * inner, count * inner), y.window(first * inner, count * inner));
+        if !elementwise::lookup(x, y, table) {
+            (0..x.len()).for_each(|at| y.set(at, table.get((x.get(at) as u8 ^ 0x80) as usize)));
         }
     }
 }

@@ -29,6 +29,7 @@ pub mod l2_norm;
 pub mod layer_norm;
 pub mod linear;
 pub mod lut;
+pub mod lut_steps;
 pub mod matmul;
 mod matrix;
 pub mod movement;
@@ -44,6 +45,7 @@ pub mod reduce;
 pub mod requant;
 pub mod requantize;
 pub mod resize;
+pub mod short_channels;
 pub mod shuffle;
 pub mod softmax;
 pub mod sum3;
@@ -65,6 +67,7 @@ pub use l2_norm::{L2Norm, L2Norm16};
 pub use layer_norm::{LayerNorm, LayerNorm16};
 pub use linear::{Linear, Linear16, LinearInt4, LinearSparse};
 pub use lut::{Lut, Lut16};
+pub use lut_steps::LutSteps;
 pub use matmul::{MatMul, MatMul16};
 pub use movement::Move;
 pub use mul::{Mul, Mul16};
@@ -186,6 +189,8 @@ pub enum OpKind {
     LinearSparse = 193,
     /// [`OpKind::Conv`] with a bitmap of the weights that are not zero.
     ConvSparse = 195,
+    /// [`OpKind::Lut`] with a table that is stored as steps.
+    LutSteps = 29,
     /// Sum of three tensors of one shape.
     Sum3 = 28,
     /// [`OpKind::Sum3`] with a 16-bit input or output.
@@ -246,6 +251,7 @@ impl OpKind {
         Self::ConvSparse,
         Self::Sum3,
         Self::Sum3_16,
+        Self::LutSteps,
     ];
 
     /// The kind with this code.
@@ -291,6 +297,8 @@ pub struct Run<'r> {
     pub(crate) lease: &'r Lease<'r>,
     pub(crate) rows: Rows,
     pub(crate) backend: Backend,
+    /// Bytes of the scratch memory that channels in short form take ([`short_channels`]).
+    pub(crate) reserved: usize,
 }
 
 impl<'r> Run<'r> {
@@ -356,9 +364,9 @@ impl<'r> Run<'r> {
         }
     }
 
-    /// `count` elements of scratch memory from byte `offset` of the scratch region.
+    /// `count` elements of the operator's scratch memory from byte `offset` on.
     pub fn scratch<T: Element>(&self, offset: usize, count: usize) -> Out<'_, T> {
-        self.lease.window(self.operator.plan().tensor_bytes() + offset, count)
+        self.lease.window(self.operator.plan().tensor_bytes() + self.reserved + offset, count)
     }
 }
 
@@ -369,6 +377,9 @@ pub trait OpSet {
 
     /// Whether plans may have a front end for text or events.
     const FRONT_END: bool;
+
+    /// Whether operators may have their channels in short form (see [`short_channels`]).
+    const SHORT_CHANNELS: bool;
 
     /// Shows `visitor` the kernel of `kind`; none when it is not in the set.
     fn visit<V: Visitor>(kind: OpKind, visitor: V) -> Option<V::Answer>;
@@ -396,10 +407,11 @@ pub trait Visitor {
 ///     pub struct Image: Conv, Depthwise, Linear;
 ///     strips: true;
 ///     front_end: false;
+///     short_channels: false;
 /// }
 /// ```
 ///
-/// Without these two lines there are no strips, and front ends are linked.
+/// Without these lines there are no strips, and front ends and channels in short form are linked.
 #[macro_export]
 macro_rules! op_set {
     ($(#[$attribute:meta])* $visibility:vis struct $name:ident: $($kernel:ident),* $(,)?;) => {
@@ -411,12 +423,19 @@ macro_rules! op_set {
         }
     };
     ($(#[$attribute:meta])* $visibility:vis struct $name:ident: $($kernel:ident),* $(,)?; strips: $strips:literal; front_end: $front_end:literal;) => {
+        $crate::op_set! {
+            $(#[$attribute])* $visibility struct $name: $($kernel),*; strips: $strips; front_end: $front_end;
+            short_channels: true;
+        }
+    };
+    ($(#[$attribute:meta])* $visibility:vis struct $name:ident: $($kernel:ident),* $(,)?; strips: $strips:literal; front_end: $front_end:literal; short_channels: $short:literal;) => {
         $(#[$attribute])*
         $visibility struct $name;
 
         impl $crate::kernels::OpSet for $name {
             const STRIPS: bool = $strips;
             const FRONT_END: bool = $front_end;
+            const SHORT_CHANNELS: bool = $short;
 
             fn visit<V: $crate::kernels::Visitor>(
                 kind: $crate::kernels::OpKind,
@@ -438,7 +457,7 @@ op_set! {
         Softmax, Softmax16, LayerNorm, LayerNorm16, GroupNorm, GroupNorm16, L2Norm, L2Norm16, Reduce, Reduce16, Move,
         Gather, Resize, Resize16, Gram, CosineSoftmax, Feed, Join, Shuffle, Conv, Depthwise, ConvTranspose, MaxPool, AveragePool, MatMul, Projection,
         Linear16, Conv16, Depthwise16, ConvTranspose16, MaxPool16, AveragePool16, MatMul16, Projection16,
-        LinearInt4, ConvInt4, ProjectionInt4, LinearSparse, ConvSparse, Sum3, Sum3_16;
+        LinearInt4, ConvInt4, ProjectionInt4, LinearSparse, ConvSparse, Sum3, Sum3_16, LutSteps;
     strips: true;
 }
 
@@ -489,7 +508,15 @@ pub(crate) fn shared(a: &Tensor, b: &Tensor) -> bool {
 /// Out of line, so that the checks of all operators are linked once.
 #[inline(never)]
 pub(crate) fn check<O: OpSet>(operator: &Operator<'_>) -> Option<Result<usize, Fault>> {
-    O::visit(operator.kind, Check(operator))
+    if !O::SHORT_CHANNELS {
+        return O::visit(operator.kind, Check(operator));
+    }
+    let (operator, reserved) = match short_channels::checked(operator) {
+        Ok(checked) => checked,
+        Err(fault) => return Some(Err(fault)),
+    };
+    let needed = O::visit(operator.kind, Check(&operator))?;
+    Some(needed.map(|scratch| scratch + reserved))
 }
 
 /// What the host's planner asks of an operator.
@@ -523,7 +550,9 @@ impl Visitor for Ask<'_, '_> {
 /// # Errors
 /// What is wrong with its operands or parameters.
 pub fn needs(operator: &Operator<'_>) -> Result<Needs, Fault> {
-    All::visit(operator.kind, Ask(operator)).unwrap_or(Err(Fault::Code))
+    let (operator, reserved) = short_channels::checked(operator)?;
+    let needs = All::visit(operator.kind, Ask(&operator)).unwrap_or(Err(Fault::Code))?;
+    Ok(Needs { scratch: needs.scratch + reserved, ..needs })
 }
 
 pub(crate) struct Execute<'r>(pub Run<'r>);

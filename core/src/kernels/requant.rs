@@ -3,6 +3,7 @@
 //! `(value * multiplier + 2^(shift-1)) >> shift` in 64 bits: one rounding, half towards plus infinity. It is the family
 //! of LiteRT with XNNPACK; gemmlowp's two roundings differ from it.
 
+use super::short_channels::Source;
 use crate::arch::view::{Element, In};
 use crate::plan::Operator;
 use crate::plan::cursor::Cursor;
@@ -222,6 +223,7 @@ impl<'p> Channels<'p> {
     /// Reads the reference to the block (byte offset u32, bytes u32) from `cursor`; empty unless it has `count` channels.
     pub fn read(operator: &Operator<'p>, cursor: &mut Cursor<'_>, count: usize) -> Self {
         let block = operator.constant::<u8>(cursor);
+        let block = if let Source::Scratch(block) = operator.channels() { block } else { block };
         let block = if block.len() == Self::bytes(count) { block } else { In::new(&[]) };
         let count = block.len() / 9;
         Self {

@@ -111,6 +111,11 @@ impl<'a> Cursor<'a> {
         (0..bytes).for_each(|_| _ = self.u8());
     }
 
+    /// What is left.
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// Whether nothing is left.
     pub fn is_empty(&self) -> bool {
         self.rest.is_empty()

@@ -3,6 +3,7 @@
 //! [`Plan::new_checked`] takes untrusted bytes and verifies all of them; what comes after cannot fail on account of the
 //! plan. Nothing is copied: a plan is a view of the bytes in flash. docs/format.md lays the file down.
 
+pub mod bits;
 pub mod cursor;
 pub mod error;
 pub mod format;

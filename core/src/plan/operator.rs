@@ -9,6 +9,7 @@ use super::tensor::{Place, Tensor};
 use super::write::Constant;
 use crate::arch::view::{Element, In};
 use crate::kernels::OpKind;
+use crate::kernels::short_channels::{Short, Source};
 
 /// Most operands that one operator has, inputs and outputs together.
 pub const MAX_OPERANDS: usize = 8;
@@ -38,6 +39,7 @@ pub struct Operator<'p> {
     operands: [u16; MAX_OPERANDS],
     params: Cursor<'p>,
     view: Option<View>,
+    channels: Source<'p>,
 }
 
 impl<'p> Record<'p> {
@@ -66,7 +68,17 @@ impl<'p> Record<'p> {
             return Err(Fault::Operands);
         }
         let (inputs, outputs, index) = (self.inputs, self.outputs, self.index);
-        Ok(Operator { kind, index, inputs, outputs, plan, operands, params, view: None })
+        Ok(Operator {
+            kind,
+            index,
+            inputs,
+            outputs,
+            plan,
+            operands,
+            params,
+            view: None,
+            channels: Source::Plan,
+        })
     }
 }
 
@@ -95,6 +107,26 @@ impl<'p> Operator<'p> {
     /// The same operator on some of the rows of its operands only.
     pub(crate) fn viewed(self, view: View) -> Self {
         Self { view: Some(view), ..self }
+    }
+
+    /// Whether its channels are stored in short form ([`crate::kernels::short_channels`]).
+    pub fn has_short_channels(&self) -> bool {
+        Short::of(self).is_some()
+    }
+
+    /// The same operator with its channels from `source`.
+    pub(crate) fn with_channels(self, channels: Source<'p>) -> Self {
+        Self { channels, ..self }
+    }
+
+    /// Where its channels are.
+    pub(crate) fn channels(&self) -> Source<'p> {
+        self.channels
+    }
+
+    /// Whether its channels were checked where the kernel does not see them.
+    pub(crate) fn vouched(&self) -> bool {
+        matches!(self.channels, Source::Checked)
     }
 
     /// Whether rows in front of those that it sees have been through it in this run.

@@ -54,9 +54,9 @@ impl Vertical {
         use OpKind::*;
         let mut params = operator.params();
         match operator.kind {
-            Linear | Linear16 | Lut | Lut16 | Add | Add16 | Mul | Mul16 | Div | Div16 | Requantize
-            | LayerNorm | LayerNorm16 | LinearInt4 | LinearSparse | MatMul | MatMul16 | Join | Feed
-            | Sum3 | Sum3_16 => Some(Self::EACH),
+            Linear | Linear16 | Lut | Lut16 | LutSteps | Add | Add16 | Mul | Mul16 | Div | Div16
+            | Requantize | LayerNorm | LayerNorm16 | LinearInt4 | LinearSparse | MatMul | MatMul16 | Join
+            | Feed | Sum3 | Sum3_16 => Some(Self::EACH),
             Gram => Some(Self { sums: true, ..Self::EACH }),
             Shuffle => {
                 ShuffleParams::read(params).map(|params| Self { up: params.block as u16, ..Self::EACH })

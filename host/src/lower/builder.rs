@@ -19,7 +19,28 @@ pub(super) struct Builder<'q> {
     pub quantized: &'q Quantized,
     pub program: Program,
     tensors: BTreeMap<ValueId, u16>,
-    constants: HashMap<Vec<u8>, u32>,
+    data: Pool,
+    /// See [`Program::late`]; offsets from where they begin.
+    late: Pool,
+}
+
+/// Constants, each of which is there once.
+#[derive(Default)]
+struct Pool {
+    bytes: Vec<u8>,
+    offsets: HashMap<Vec<u8>, u32>,
+}
+
+impl Pool {
+    fn put(&mut self, bytes: &[u8], align: usize) -> Constant {
+        let all = &mut self.bytes;
+        let offset = *self.offsets.entry(bytes.to_vec()).or_insert_with(|| {
+            all.resize(all.len().next_multiple_of(align), 0);
+            all.extend_from_slice(bytes);
+            (all.len() - bytes.len()) as u32
+        });
+        Constant { offset, count: bytes.len() }
+    }
 }
 
 impl<'q> Builder<'q> {
@@ -29,6 +50,7 @@ impl<'q> Builder<'q> {
             tensors: Vec::new(),
             operators: Vec::new(),
             data: Vec::new(),
+            late: 0,
             strips: Vec::new(),
             ports: Vec::new(),
             states: Vec::new(),
@@ -36,7 +58,7 @@ impl<'q> Builder<'q> {
             count_table: None,
             max_rows: quantized.graph.rows.as_ref().map_or(0, |rows| rows.max),
         };
-        Self { quantized, program, tensors: BTreeMap::new(), constants: HashMap::new() }
+        Self { quantized, program, tensors: BTreeMap::new(), data: Pool::default(), late: Pool::default() }
     }
 
     pub fn shape(&self, id: ValueId) -> &'q Shape {
@@ -109,14 +131,27 @@ impl<'q> Builder<'q> {
 
     /// Puts constants where the layout wants them; the same bytes are stored once.
     pub fn data(&mut self, bytes: &[u8]) -> Constant {
-        let align = self.program.layout.align();
-        let data = &mut self.program.data;
-        let offset = *self.constants.entry(bytes.to_vec()).or_insert_with(|| {
-            data.resize(data.len().next_multiple_of(align), 0);
-            data.extend_from_slice(bytes);
-            (data.len() - bytes.len()) as u32
-        });
-        Constant { offset, count: bytes.len() }
+        self.data.put(bytes, self.program.layout.align())
+    }
+
+    /// A table of an operator that is given it as [`crate::program::ProgramOperator::late`].
+    pub fn table(&mut self, table: &[i8; 256]) -> Constant {
+        self.late.put(&table.map(|entry| entry as u8), self.program.layout.align())
+    }
+
+    /// The program, when all operators are there.
+    pub fn finish(self) -> Program {
+        let Self { mut program, data, late, .. } = self;
+        program.data = data.bytes;
+        program.data.resize(program.data.len().next_multiple_of(program.layout.align()), 0);
+        program.late = program.data.len();
+        program.data.extend(late.bytes);
+        for operator in &mut program.operators {
+            if let Some(Constant { offset, count }) = operator.late() {
+                operator.set_late(Constant { offset: offset + program.late as u32, count });
+            }
+        }
+        program
     }
 
     /// Signed bytes as constants.
@@ -129,7 +164,7 @@ impl<'q> Builder<'q> {
         let mut bytes: Vec<u8> = bias.iter().flat_map(|bias| bias.to_le_bytes()).collect();
         bytes.extend(scales.iter().flat_map(|scale| scale.multiplier.to_le_bytes()));
         bytes.extend(scales.iter().map(|scale| scale.shift));
-        self.data(&bytes)
+        self.late.put(&bytes, self.program.layout.align())
     }
 
     /// Appends an operator.

@@ -57,7 +57,7 @@ pub fn lower(quantized: &Quantized, layout: Layout) -> Result<Program> {
         }
     }
     builder.count_table()?;
-    Ok(builder.program)
+    Ok(builder.finish())
 }
 
 fn lower_node(builder: &mut Builder<'_>, node: &Node) -> Result<()> {

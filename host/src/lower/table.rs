@@ -65,7 +65,7 @@ pub(super) fn identity(builder: &mut Builder<'_>, node: &Node) -> Result<()> {
 }
 
 fn look_up(builder: &mut Builder<'_>, node: &Node, source: u16, output: u16, table: &[i8; 256]) {
-    let params = LutParams { table: builder.signed(table) };
+    let params = LutParams { table: builder.table(table) };
     builder.operator(&node.name, OpKind::Lut, &[source], output, params.encode().bytes());
 }
 

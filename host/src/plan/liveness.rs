@@ -142,7 +142,12 @@ fn floor(buffer: &Buffer, steps: &[Step]) -> usize {
 
 /// Bytes that some step needs however the buffers are placed, its scratch memory included.
 pub fn lower_bound(program: &Program, buffers: &[Buffer], steps: &[Step]) -> usize {
-    let step_bound = |step: usize| {
+    bounds(program, buffers, steps).max().unwrap_or(0)
+}
+
+/// The same of every step in turn.
+pub fn bounds(program: &Program, buffers: &[Buffer], steps: &[Step]) -> impl Iterator<Item = usize> {
+    let step_bound = move |step: usize| {
         let needed = |buffer: &&Buffer| buffer.first <= step && step <= buffer.last;
         // An input that operators in strips overwrite is counted in the first step of them.
         let counted = |buffer: &&Buffer| {
@@ -167,5 +172,5 @@ pub fn lower_bound(program: &Program, buffers: &[Buffer], steps: &[Step]) -> usi
         let scratch = step.checked_sub(1).and_then(|index| steps.get(index)).map_or(0, |step| step.scratch);
         scratch + apart + overwritten.iter().map(pair).fold(read.max(written), usize::max)
     };
-    (0..program.operators.len() + 2).map(step_bound).max().unwrap_or(0)
+    (0..program.operators.len() + 2).map(step_bound)
 }

@@ -6,10 +6,12 @@
 
 mod liveness;
 mod search;
+mod shorten;
 mod stream;
 mod strips;
 mod tokens;
 
+pub use shorten::shorten;
 pub use stream::{by_rows, channels_last};
 pub use strips::{Gain, Saving, in_strips};
 

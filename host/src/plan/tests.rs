@@ -38,6 +38,7 @@ fn empty() -> Program {
         strips: Vec::new(),
         ports: Vec::new(),
         states: Vec::new(),
+        late: 0,
         count_table: None,
         front_end: Default::default(),
         max_rows: 0,

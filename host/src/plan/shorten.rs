@@ -1,0 +1,144 @@
+//! Shorter forms of constants, once it is known which operators run in strips and where memory is left.
+//!
+//! A table becomes its steps ([`lut_steps`]), channels lose the bits that are the same in all of them ([`short_channels`]). Both are
+//! brought back before every run of their operator, channels in its scratch memory: so only where the run does much more than
+//! that, and where the arena does not grow.
+
+use std::collections::HashMap;
+
+use mixel_core::arch::view::In;
+use mixel_core::kernels::requant::Channels;
+use mixel_core::kernels::{self, OpKind, lut_steps, short_channels};
+use mixel_core::pack::Layout;
+use mixel_core::plan::RawPlan;
+use mixel_core::plan::format::ALIGN;
+use mixel_core::plan::write::Constant;
+
+use super::{Placement, encode, fault, liveness, place, steps};
+use crate::Result;
+use crate::program::{Program, ProgramOperator};
+
+/// Least elements of an operator whose table is made from steps, some 3,000 instructions.
+const ELEMENTS: usize = 8192;
+/// Least multiply-accumulates for every channel that is brought back, some 100 instructions.
+const MACS: u64 = 8192;
+
+/// What operators may have in short form.
+struct Chosen {
+    tables: Vec<bool>,
+    channels: Vec<bool>,
+}
+
+/// `program` with shorter constants where that costs nearly nothing, and where its tensors lie then.
+///
+/// # Errors
+/// As [`place`].
+pub fn shorten(program: Program, placement: Placement) -> Result<(Program, Placement)> {
+    if matches!(program.layout, Layout::X86 | Layout::Aarch64) {
+        return Ok((program, placement));
+    }
+    let mut chosen = chosen(&program, &placement)?;
+    if chosen.channels.contains(&true) {
+        let shorter = with(&program, &chosen);
+        let placed = place(&shorter)?;
+        if placed.arena() <= placement.arena() {
+            return Ok((shorter, placed));
+        }
+        chosen.channels.fill(false);
+    }
+    Ok((with(&program, &chosen), placement))
+}
+
+fn chosen(program: &Program, placement: &Placement) -> Result<Chosen> {
+    let draft = encode(program, &placement.offsets, placement.memory, true)?;
+    let plan = RawPlan::open(&draft).map_err(|error| fault(program, usize::MAX, error.to_string()))?;
+    let steps = steps(program, &placement.offsets, placement.memory)?;
+    let bounds: Vec<usize> = liveness::bounds(program, &liveness::buffers(program), &steps).collect();
+    let small = matches!(program.layout, Layout::Generic | Layout::ArmDsp);
+    let alone = |index: usize| !program.strips.iter().any(|strips| strips.operators().contains(&index));
+    let output = |operator: &ProgramOperator| program.tensors[operator.outputs[0] as usize].tensor;
+    let table = |(index, operator): (usize, &ProgramOperator)| {
+        operator.kind == OpKind::Lut && alone(index) && output(operator).elements() >= ELEMENTS
+    };
+    let channels = |(index, operator): (usize, &ProgramOperator)| {
+        let kind = matches!(operator.kind, OpKind::Linear | OpKind::Conv | OpKind::Depthwise);
+        let count = output(operator).inner();
+        let needs = plan.operator(index).and_then(|operator| kernels::needs(&operator).ok());
+        let much = needs.is_some_and(|needs| needs.macs >= MACS * count as u64);
+        let bytes = Channels::bytes(count).next_multiple_of(ALIGN);
+        // Steps begin with the caller's.
+        let room = bounds[index + 1] + bytes <= placement.lower_bound;
+        small && kind && alone(index) && much && room
+    };
+    let operators = || program.operators.iter().enumerate();
+    Ok(Chosen { tables: operators().map(table).collect(), channels: operators().map(channels).collect() })
+}
+
+/// `program` with these constants in short form, where it is the shorter one.
+fn with(program: &Program, chosen: &Chosen) -> Program {
+    // A table that another operator needs as it is would be there twice.
+    let whole = |constant: Constant| {
+        let users = program.operators.iter().zip(&chosen.tables);
+        users.filter(|(operator, _)| operator.late() == Some(constant)).any(|(_, chosen)| !chosen)
+    };
+    let mut shorter = program.clone();
+    let mut forms: Vec<Option<(Vec<u8>, usize)>> = Vec::new();
+    for (index, operator) in shorter.operators.iter_mut().enumerate() {
+        forms.push(operator.late().map(|constant| {
+            let bytes = &program.data[constant.offset as usize..][..constant.count];
+            let short = if chosen.channels[index] {
+                short_form(bytes)
+            } else if chosen.tables[index] && !whole(constant) {
+                steps_of(bytes)
+            } else {
+                None
+            };
+            if short.is_some() && operator.kind == OpKind::Lut {
+                operator.kind = OpKind::LutSteps;
+            }
+            short.map_or_else(|| (bytes.to_vec(), program.layout.align()), |short| (short, 1))
+        }));
+    }
+    shorter.data.truncate(program.late);
+    let mut offsets: HashMap<Vec<u8>, u32> = HashMap::new();
+    // What has to be aligned first.
+    for aligned in [true, false] {
+        for (operator, form) in shorter.operators.iter_mut().zip(&forms) {
+            let Some((bytes, align)) = form.as_ref().filter(|(_, align)| (*align > 1) == aligned) else {
+                continue;
+            };
+            let data = &mut shorter.data;
+            let offset = *offsets.entry(bytes.clone()).or_insert_with(|| {
+                data.resize(data.len().next_multiple_of(*align), 0);
+                data.extend_from_slice(bytes);
+                (data.len() - bytes.len()) as u32
+            });
+            operator.set_late(Constant { offset, count: bytes.len() });
+        }
+    }
+    shorter
+}
+
+/// A table as its steps.
+fn steps_of(table: &[u8]) -> Option<Vec<u8>> {
+    let table = table.first_chunk::<256>()?.map(|entry| entry as i8);
+    let mut bytes = Vec::new();
+    lut_steps::pack(&table, |byte| bytes.push(byte))?;
+    Some(bytes)
+}
+
+/// A block of channels in short form.
+fn short_form(block: &[u8]) -> Option<Vec<u8>> {
+    let (words, _) = block.as_chunks::<4>();
+    let count = block.len() / 9;
+    let words: Vec<i32> = words[..2 * count].iter().map(|word| i32::from_le_bytes(*word)).collect();
+    let (bias, multiplier) = words.split_at(count);
+    let channels = Channels {
+        bias: In::new(bias),
+        multiplier: In::new(multiplier),
+        shift: In::new(&block[8 * count..]),
+    };
+    let mut bytes = Vec::new();
+    short_channels::pack(&channels, |byte| bytes.push(byte))?;
+    Some(bytes)
+}
