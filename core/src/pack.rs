@@ -136,7 +136,7 @@ impl DepthwiseOrder {
 
     /// Where the two bytes of a weight lie in [`DepthwiseOrder::Pairs`].
     #[inline(always)]
-    pub(crate) const fn pair(tap: usize, channel: usize) -> usize {
+    pub const fn pair(tap: usize, channel: usize) -> usize {
         let (row, column, lane) = (tap / 3, tap % 3, channel % 4);
         let within = if row < 2 { lane * 2 + row } else { 8 + lane % 2 * 2 + lane / 2 };
         channel / 4 * 72 + column * 24 + within * 2

@@ -102,30 +102,36 @@ pub fn in_front_of_weights(kind: OpKind) -> Option<usize> {
 }
 
 impl ProgramOperator {
-    /// Its channels, behind its weights, or its table: a constant in bytes.
-    pub fn late(&self) -> Option<Constant> {
-        self.around_late().map(|(_, constant, _)| constant)
+    /// Its constants that may be stored in another form, counted in bytes: weights and channels of a depthwise convolution, the
+    /// channels of other layers, the table of a look-up.
+    pub fn late(&self) -> Vec<Constant> {
+        self.around_late().map_or_else(Vec::new, |(_, constants, _)| constants)
     }
 
-    /// Puts another constant in place of [`ProgramOperator::late`].
-    pub fn set_late(&mut self, constant: Constant) {
+    /// Puts other constants in the places of [`ProgramOperator::late`].
+    pub fn set_late(&mut self, constants: &[Constant]) {
         if let Some((before, _, behind)) = self.around_late() {
-            let params = before.constant(constant.offset, constant.count);
-            self.params = [params.bytes(), behind].concat();
+            let put = |params: Params, constant: &Constant| params.constant(constant.offset, constant.count);
+            self.params = [constants.iter().fold(before, put).bytes(), behind].concat();
         }
     }
 
-    fn around_late(&self) -> Option<(Params, Constant, &[u8])> {
+    fn around_late(&self) -> Option<(Params, Vec<Constant>, &[u8])> {
         let (mut cursor, mut before) = (Cursor::new(&self.params), Params::new());
+        let mut late = 1;
         if !matches!(self.kind, OpKind::Lut | OpKind::LutSteps) {
             for _ in 0..in_front_of_weights(self.kind)? {
                 before = before.u16(cursor.short());
             }
-            let weights = Constant::read(&mut cursor);
-            before = before.constant(weights.offset, weights.count);
+            if matches!(self.kind, OpKind::Depthwise | OpKind::Depthwise16) {
+                late = 2;
+            } else {
+                let weights = Constant::read(&mut cursor);
+                before = before.constant(weights.offset, weights.count);
+            }
         }
-        let constant = Constant::read(&mut cursor);
-        (!cursor.overrun()).then(|| (before, constant, cursor.rest()))
+        let constants = (0..late).map(|_| Constant::read(&mut cursor)).collect();
+        (!cursor.overrun()).then(|| (before, constants, cursor.rest()))
     }
 }
 

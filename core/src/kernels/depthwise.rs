@@ -6,12 +6,14 @@ use super::conv::{Shapes, dynamic};
 #[cfg(mixel_columns)]
 use super::depthwise_bands::Bands;
 use super::requant::{Channels, Clamp, Quantized};
+use super::short_channels::Source;
 use super::wide::narrow_and_wide;
 use super::window::{Rows, Window, overlap};
 use crate::arch::Backend;
 use crate::arch::depthwise::{self, Line, MAX_HEIGHT};
 use crate::arch::matrix::{Lane, Rounding};
 use crate::arch::view::In;
+use crate::pack::DepthwiseOrder;
 use crate::plan::write::{self, Constant};
 use crate::plan::{DType, Fault, Operator, Tensor};
 
@@ -59,6 +61,10 @@ impl<'p> Filter<'p> {
         let mut cursor = operator.params();
         let window = Window::read(operator, &mut cursor);
         let weights = operator.constant(&mut cursor);
+        let weights = match operator.channels() {
+            Source::Scratch { weights: Some(weights), .. } => weights,
+            _ => weights,
+        };
         let channels = Channels::read(operator, &mut cursor, output.inner());
         let clamp = Clamp::read(&mut cursor, output.zero_point);
         let complete = cursor.finished() && window.valid() && window.kernel[0] as usize <= MAX_HEIGHT;
@@ -93,7 +99,11 @@ fn check<Y: Quantized>(operator: &Operator<'_>) -> Result<(), Fault> {
     if input.dims[0] != output.dims[0] || !multiplied || !filter.window.fits(&input, &output) {
         return Err(Fault::Shapes);
     }
-    let order = operator.plan().layout().depthwise(filter.window.kernel.map(usize::from));
+    let order = if operator.vouched() {
+        DepthwiseOrder::Taps
+    } else {
+        operator.plan().layout().depthwise(filter.window.kernel.map(usize::from))
+    };
     let size = order.len(filter.taps(), output.inner());
     let channels = operator.vouched() || filter.channels.valid(output.inner());
     if size != Some(filter.weights.len()) || !channels {

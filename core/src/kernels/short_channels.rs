@@ -2,15 +2,17 @@
 //! layer differ by a few, and biases seldom need more than 20 bits. Before an operator runs they are brought into the scratch
 //! memory in the form that kernels read; its own scratch memory follows them.
 //!
+//! Depthwise weights of such operators stand tap by tap in the plan, a byte each, and are brought into the layout's order with them.
+//!
 //! For operators that do much with each channel, in the layouts for which memory and flash are small: see [`Short::of`].
 
 use super::requant::Channels;
+use super::window::Window;
 use super::{OpKind, Run};
 use crate::arch::view::{In, Lease};
-use crate::pack::Layout;
+use crate::pack::{DepthwiseOrder, Layout};
 use crate::plan::bits::{BitWriter, Bits};
 use crate::plan::format::ALIGN;
-use crate::plan::write::Constant;
 use crate::plan::{Fault, Operator};
 
 /// Bytes in front of the channels: least shift u8, bits of what a shift has above it u8, bits of a bias u8.
@@ -25,8 +27,13 @@ pub(crate) enum Source<'p> {
     Plan,
     /// In the plan, in short form that was checked. Not to run with.
     Checked,
-    /// In scratch memory.
-    Scratch(In<'p, u8>),
+    /// In scratch memory, and weights there as well if the layout has an order for them that takes more bytes.
+    Scratch {
+        /// As [`Channels`] reads them.
+        channels: In<'p, u8>,
+        /// In the layout's order.
+        weights: Option<In<'p, i8>>,
+    },
 }
 
 /// Channels in short form: the head, and for each the multiplier, the shift and the bias one behind the other.
@@ -34,6 +41,8 @@ pub(crate) enum Source<'p> {
 pub(crate) struct Short<'p> {
     block: In<'p, u8>,
     count: usize,
+    /// Depthwise weights tap by tap that kernels want in [`DepthwiseOrder::Pairs`].
+    pairs: Option<In<'p, i8>>,
 }
 
 /// Bits of one channel's fields.
@@ -84,22 +93,23 @@ impl<'p> Short<'p> {
     /// The channels of `operator` if it is of a kind and its plan of a layout that may have them in short form, and they are not
     /// as long as in the usual one.
     pub fn of(operator: &Operator<'p>) -> Option<Self> {
-        // Short integers in front of the weights.
-        let in_front = match operator.kind {
-            OpKind::Linear => 0,
-            OpKind::Depthwise => 8,
-            OpKind::Conv => 9,
+        let (layout, mut cursor) = (operator.plan().layout(), operator.params());
+        let order = match operator.kind {
+            OpKind::Linear => DepthwiseOrder::Taps,
+            OpKind::Depthwise => layout.depthwise(Window::whole(&mut cursor).kernel.map(usize::from)),
+            OpKind::Conv => {
+                let _ = (Window::whole(&mut cursor), cursor.short());
+                DepthwiseOrder::Taps
+            }
             _ => return None,
         };
-        if !matches!(operator.plan().layout(), Layout::Generic | Layout::ArmDsp) {
+        if !matches!(layout, Layout::Generic | Layout::ArmDsp) {
             return None;
         }
-        let mut cursor = operator.params();
-        (0..in_front).for_each(|_| _ = cursor.short());
-        Constant::read(&mut cursor);
-        let block = operator.constant::<u8>(&mut cursor);
+        let (weights, block) = (operator.constant(&mut cursor), operator.constant::<u8>(&mut cursor));
         let count = operator.output(0).ok()?.inner();
-        (block.len() != Channels::bytes(count)).then_some(Self { block, count })
+        let short = Self { block, count, pairs: (order == DepthwiseOrder::Pairs).then_some(weights) };
+        (block.len() != Channels::bytes(count)).then_some(short)
     }
 
     fn widths(&self) -> Widths {
@@ -113,14 +123,30 @@ impl<'p> Short<'p> {
         sound && least + (1u32 << widths.shift) <= 63 && self.block.len() == widths.bytes(self.count)
     }
 
-    /// Scratch bytes of the usual form.
-    fn reserved(&self) -> usize {
-        Channels::bytes(self.count).next_multiple_of(ALIGN)
+    /// Bytes of weights in the layout's order, which lie in front of the channels.
+    fn weight_bytes(&self) -> usize {
+        self.pairs.and_then(|_| DepthwiseOrder::Pairs.len(9, self.count)).unwrap_or(0)
     }
 
-    /// Writes them in the usual form from byte `offset` of the arena on.
-    fn unpack<'r>(&self, lease: &'r Lease<'r>, offset: usize) -> In<'r, u8> {
-        let (count, widths) = (self.count, self.widths());
+    /// Scratch bytes of the usual form.
+    fn reserved(&self) -> usize {
+        (self.weight_bytes() + Channels::bytes(self.count)).next_multiple_of(ALIGN)
+    }
+
+    /// Writes everything in the usual form from byte `offset` of the arena on.
+    fn unpack<'r>(&self, lease: &'r Lease<'r>, offset: usize) -> Source<'r> {
+        let weights = self.pairs.map(|weights| {
+            let pairs = lease.window::<i16>(offset, self.weight_bytes() / 2);
+            (0..pairs.len()).for_each(|place| pairs.set(place, 0));
+            for tap in 0..9 {
+                for channel in 0..self.count {
+                    let weight = weights.get(tap * self.count + channel);
+                    pairs.set(DepthwiseOrder::pair(tap, channel) / 2, weight.into());
+                }
+            }
+            pairs.reader().cast()
+        });
+        let (count, widths, offset) = (self.count, self.widths(), offset + self.weight_bytes());
         let words = lease.window::<i32>(offset, 2 * count);
         let shifts = lease.window::<u8>(offset + 8 * count, count);
         let mut reader = Bits::new(self.block.window(HEAD, self.block.len()));
@@ -129,7 +155,8 @@ impl<'p> Short<'p> {
             shifts.set(channel, self.block.get(0).wrapping_add(reader.take(widths.shift.into()) as u8));
             words.set(channel, reader.signed(widths.bias.into()));
         }
-        lease.window::<u8>(offset, Channels::bytes(count)).reader()
+        let channels = lease.window(offset, Channels::bytes(count)).reader();
+        Source::Scratch { channels, weights }
     }
 }
 
@@ -148,8 +175,8 @@ pub(crate) fn checked<'p>(operator: &Operator<'p>) -> Result<(Operator<'p>, usiz
 /// `run` with the operator's channels in the scratch memory, if it has them in short form.
 pub(crate) fn unpacked(run: Run<'_>) -> Run<'_> {
     let Some(short) = Short::of(&run.operator) else { return run };
-    let block = short.unpack(run.lease, run.operator.plan().tensor_bytes());
-    Run { operator: run.operator.with_channels(Source::Scratch(block)), reserved: short.reserved(), ..run }
+    let source = short.unpack(run.lease, run.operator.plan().tensor_bytes());
+    Run { operator: run.operator.with_channels(source), reserved: short.reserved(), ..run }
 }
 
 #[cfg(test)]
@@ -165,12 +192,12 @@ mod tests {
             Channels { bias: In::new(bias), multiplier: In::new(multiplier), shift: In::new(shift) };
         let mut block = heapless::Vec::<u8, 256>::new();
         let bytes = pack(&channels, |byte| block.push(byte).unwrap())?;
-        let short = Short { block: In::new(&block), count: bias.len() };
+        let short = Short { block: In::new(&block), count: bias.len(), pairs: None };
         assert!(short.valid() && bytes == block.len());
         let mut memory = Memory([0; 256]);
         let mut arena = Arena::new(&mut memory.0);
         let lease = arena.lease();
-        let whole = short.unpack(&lease, 16);
+        let Source::Scratch { channels: whole, weights: None } = short.unpack(&lease, 16) else { panic!() };
         let found: heapless::Vec<u8, 256> = (0..whole.len()).map(|at| whole.get(at)).collect();
         let words = bias.iter().chain(multiplier).flat_map(|word| word.to_le_bytes());
         assert!(words.chain(shift.iter().copied()).eq(found));
@@ -193,7 +220,7 @@ mod tests {
         let block = |head: [u8; 3]| {
             let mut bytes = [0xFF; 3 + 5];
             bytes[..3].copy_from_slice(&head);
-            Short { block: In::new(&bytes), count: 1 }.valid()
+            Short { block: In::new(&bytes), count: 1, pairs: None }.valid()
         };
         assert!(block([1, 2, 8]) && block([59, 2, 8]) && block([30, 0, 10]));
         assert!(!block([0, 2, 8]) && !block([60, 2, 8]) && !block([30, 2, 0]) && !block([30, 2, 33]));

@@ -5,7 +5,7 @@ use core::fmt::Write as _;
 use mixel_core::arch::view::In;
 use mixel_core::arch::{self, Backend};
 use mixel_core::kernels::requant::{Channels, Quantized};
-use mixel_core::kernels::{self, OpKind};
+use mixel_core::kernels::{self, OpKind, short_channels};
 use mixel_core::pack::Layout;
 use mixel_core::plan::format::{ALIGN, NO_NAME, Section};
 use mixel_core::plan::write::{Constant, MemorySizes, Params, WriteError, Writer};
@@ -154,8 +154,12 @@ impl<'m> Pool<'m> {
         depth: usize,
         fine: bool,
     ) -> Result<ChannelData<'m>, Failure> {
-        let data =
-            ChannelData { bias: self.take(count)?, multiplier: self.take(count)?, shift: self.take(count)? };
+        let data = ChannelData {
+            bias: self.take(count)?,
+            multiplier: self.take(count)?,
+            shift: self.take(count)?,
+            short: false,
+        };
         let typical = 37 + (depth.max(1).ilog2() / 2) as i32 - if fine { 8 } else { 0 };
         for channel in 0..count {
             data.bias[channel] = random.range(-30_000, 30_000);
@@ -171,6 +175,7 @@ pub struct ChannelData<'m> {
     bias: &'m mut [i32],
     multiplier: &'m mut [i32],
     shift: &'m mut [u8],
+    short: bool,
 }
 
 impl ChannelData<'_> {
@@ -183,11 +188,28 @@ impl ChannelData<'_> {
         }
     }
 
+    /// Chooses the short form for some operators of which plans of `layout` may have it ([`short_channels`]). Whether it did.
+    pub fn shorten(&mut self, kind: OpKind, layout: Layout, random: &mut Random) -> bool {
+        let may = matches!(kind, OpKind::Linear | OpKind::Conv | OpKind::Depthwise)
+            && matches!(layout, Layout::Generic | Layout::ArmDsp);
+        self.short = may && random.range(0, 1) == 1 && short_channels::pack(&self.view(), |_| ()).is_some();
+        self.short
+    }
+
     /// Adds the block to a plan.
     ///
     /// # Errors
     /// [`WriteError::Full`].
     pub fn write(&self, writer: &mut Writer<'_>) -> Result<Constant, WriteError> {
+        if let Some(count) = short_channels::pack(&self.view(), |_| ()).filter(|_| self.short) {
+            let offset = writer.data_with(count, |room| {
+                let mut room = room.iter_mut();
+                short_channels::pack(&self.view(), |byte| {
+                    room.next().into_iter().for_each(|place| *place = byte)
+                });
+            })?;
+            return Ok(Constant { offset, count });
+        }
         let count = Channels::bytes(self.bias.len());
         let words = self.bias.iter().chain(self.multiplier.iter()).flat_map(|word| word.to_le_bytes());
         let bytes = words.chain(self.shift.iter().copied());

@@ -6,7 +6,7 @@ use mixel_core::kernels::conv_transpose;
 use mixel_core::kernels::depthwise::{self, DepthwiseParams};
 use mixel_core::kernels::requant::Clamp;
 use mixel_core::kernels::window::Window;
-use mixel_core::pack::{Depth, Layout};
+use mixel_core::pack::{Depth, DepthwiseOrder, Layout};
 use mixel_core::plan::write::Constant;
 
 use crate::linear::Activation;
@@ -103,8 +103,9 @@ pub fn check<X: Activation, Y: Activation>(
     let form = Form::of(kind);
     let weights = &*form.weights(&mut pool, random, (outputs, depth))?;
     let wide = |max: i32| max > i8::MAX as i32;
-    let channels =
+    let mut channels =
         pool.channels(random, outputs, if wide(X::MAX) { depth << 16 } else { depth }, wide(Y::MAX))?;
+    let short = channels.shorten(kind, layout, random);
     // The whole range has shorter ways on some targets.
     let min = [Y::MIN, Y::MIN, random.range(Y::MIN, 0)][random.size(0, 2)];
     let clamp = Clamp { zero_point: random.range(-128, 127), min, max: Y::MAX };
@@ -137,7 +138,7 @@ pub fn check<X: Activation, Y: Activation>(
             let (min, max) = (clamp.min, clamp.max);
             if single {
                 let kernel = window.kernel.map(usize::from);
-                let order = layout.depthwise(kernel);
+                let order = if short { DepthwiseOrder::Taps } else { layout.depthwise(kernel) };
                 let count = order.len(depth, outputs).unwrap_or(0);
                 let pack =
                     |room: &mut [u8]| order.pack(weights, kernel, outputs, bytemuck::cast_slice_mut(room));

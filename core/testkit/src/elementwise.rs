@@ -2,6 +2,7 @@
 
 use mixel_core::kernels::add::{self, AddParams};
 use mixel_core::kernels::lut::{Lut16Params, LutParams, reference, reference16};
+use mixel_core::kernels::lut_steps::{self, LutStepsParams};
 use mixel_core::kernels::requant::{Quantized, Scale};
 use mixel_core::kernels::requantize::{self, RescaleParams};
 use mixel_core::kernels::sum3::{self, Sum3Params};
@@ -214,6 +215,35 @@ fn check_lut(count: usize, mut pool: Pool<'_>, random: &mut Random) -> Result<()
     )
 }
 
+/// A table whose steps have `bits` bits.
+fn check_lut_steps(count: usize, bits: u32, mut pool: Pool<'_>, random: &mut Random) -> Result<(), Failure> {
+    let x = pool.random::<i8>(random, count)?;
+    let (mut table, mut entry) = ([0i8; 256], random.range(-128, 127) as i8);
+    let least = random.range(-3, 0);
+    for place in &mut table {
+        *place = entry;
+        let step = least + random.range(0, (1 << bits) - 1);
+        // Steps that would leave the range are the least in size.
+        entry = i8::try_from(entry as i32 + step).unwrap_or(entry);
+    }
+    let expected = pool.take::<i8>(count)?;
+    reference(x, &table, expected);
+    let shape = tensor(i8::DTYPE, [1, 1, 1, count], 0);
+    let inputs = [(shape, bytemuck::cast_slice(x))];
+    let bytes = lut_steps::pack(&table, |_| ()).ok_or(Failure::Memory)?;
+    Job { kind: OpKind::LutSteps, layout: Layout::Generic, inputs: &inputs, output: shape, rows: (0, 0) }.run(
+        pool,
+        expected,
+        |writer| {
+            let offset = writer.data_with(bytes, |room| {
+                let mut room = room.iter_mut();
+                lut_steps::pack(&table, |byte| room.next().into_iter().for_each(|place| *place = byte));
+            })?;
+            Ok(LutStepsParams { steps: Constant { offset, count: bytes } }.encode())
+        },
+    )
+}
+
 fn check_lut16<Y: Activation>(shift: u8, mut pool: Pool<'_>, random: &mut Random) -> Result<(), Failure> {
     let x = pool.random::<i16>(random, 300)?;
     let mut table = [0i16; 513];
@@ -300,6 +330,11 @@ pub fn run(bench: &mut Bench<'_, '_>) {
     });
     for count in [1, 4, 255] {
         bench.once(format_args!("Lut {count}"), |pool| check_lut(count, pool, &mut random));
+        for bits in [0, 1, 2, 3, 5, 6] {
+            bench.once(format_args!("LutSteps {count} of {bits} bits"), |pool| {
+                check_lut_steps(count, bits, pool, &mut random)
+            });
+        }
     }
     bench.once(format_args!("Lut16 i16->i16"), |pool| check_lut16::<i16>(0, pool, &mut random));
     bench.once(format_args!("Lut16 i16->i8"), |pool| check_lut16::<i8>(8, pool, &mut random));

@@ -54,8 +54,9 @@ pub fn check<X: Activation, Y: Activation>(
     let form = Form::of(kind);
     let weights = form.weights(&mut pool, random, (outputs, depth))?;
     let fine = X::MAX > i8::MAX as i32;
-    let channels =
+    let mut channels =
         pool.channels(random, outputs, if fine { depth << 16 } else { depth }, Y::MAX > i8::MAX as i32)?;
+    channels.shorten(kind, layout, random);
     // The whole range has shorter ways on some targets.
     let max = [Y::MAX, Y::MAX, random.range(0, Y::MAX)][random.size(0, 2)];
     let clamp = Clamp { zero_point: random.range(-128, 127), min: Y::MIN, max };

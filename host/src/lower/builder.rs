@@ -134,9 +134,10 @@ impl<'q> Builder<'q> {
         self.data.put(bytes, self.program.layout.align())
     }
 
-    /// A table of an operator that is given it as [`crate::program::ProgramOperator::late`].
-    pub fn table(&mut self, table: &[i8; 256]) -> Constant {
-        self.late.put(&table.map(|entry| entry as u8), self.program.layout.align())
+    /// Signed bytes of an operator that is given them as [`crate::program::ProgramOperator::late`].
+    pub fn late(&mut self, values: &[i8]) -> Constant {
+        let bytes: Vec<u8> = values.iter().map(|&value| value as u8).collect();
+        self.late.put(&bytes, self.program.layout.align())
     }
 
     /// The program, when all operators are there.
@@ -147,9 +148,9 @@ impl<'q> Builder<'q> {
         program.late = program.data.len();
         program.data.extend(late.bytes);
         for operator in &mut program.operators {
-            if let Some(Constant { offset, count }) = operator.late() {
-                operator.set_late(Constant { offset: offset + program.late as u32, count });
-            }
+            let mut late = operator.late();
+            late.iter_mut().for_each(|constant| constant.offset += program.late as u32);
+            operator.set_late(&late);
         }
         program
     }

@@ -164,7 +164,7 @@ fn depthwise_weights(
     let order = builder.program.layout.depthwise(kernel);
     let mut packed = vec![0; order.len(taps, outputs).unwrap_or(0)];
     order.pack(&by_tap, kernel, outputs, &mut packed);
-    builder.signed(&packed)
+    builder.late(&packed)
 }
 
 /// [`Op::Projection`]: counts of fingerprint bins are integers of scale 1 and zero point 0.

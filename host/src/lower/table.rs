@@ -65,7 +65,7 @@ pub(super) fn identity(builder: &mut Builder<'_>, node: &Node) -> Result<()> {
 }
 
 fn look_up(builder: &mut Builder<'_>, node: &Node, source: u16, output: u16, table: &[i8; 256]) {
-    let params = LutParams { table: builder.table(table) };
+    let params = LutParams { table: builder.late(table) };
     builder.operator(&node.name, OpKind::Lut, &[source], output, params.encode().bytes());
 }
 

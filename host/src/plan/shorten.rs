@@ -8,9 +8,11 @@ use std::collections::HashMap;
 
 use mixel_core::arch::view::In;
 use mixel_core::kernels::requant::Channels;
+use mixel_core::kernels::window::Window;
 use mixel_core::kernels::{self, OpKind, lut_steps, short_channels};
-use mixel_core::pack::Layout;
+use mixel_core::pack::{DepthwiseOrder, Layout};
 use mixel_core::plan::RawPlan;
+use mixel_core::plan::cursor::Cursor;
 use mixel_core::plan::format::ALIGN;
 use mixel_core::plan::write::Constant;
 
@@ -65,7 +67,9 @@ fn chosen(program: &Program, placement: &Placement) -> Result<Chosen> {
         let count = output(operator).inner();
         let needs = plan.operator(index).and_then(|operator| kernels::needs(&operator).ok());
         let much = needs.is_some_and(|needs| needs.macs >= MACS * count as u64);
-        let bytes = Channels::bytes(count).next_multiple_of(ALIGN);
+        // Room for depthwise weights as well, in front of the channels.
+        let weights = if operator.kind == OpKind::Depthwise { 18 * count.next_multiple_of(4) } else { 0 };
+        let bytes = (Channels::bytes(count) + weights).next_multiple_of(ALIGN);
         // Steps begin with the caller's.
         let room = bounds[index + 1] + bytes <= placement.lower_bound;
         small && kind && alone(index) && much && room
@@ -74,49 +78,68 @@ fn chosen(program: &Program, placement: &Placement) -> Result<Chosen> {
     Ok(Chosen { tables: operators().map(table).collect(), channels: operators().map(channels).collect() })
 }
 
+/// A constant, and what its offset has to be a multiple of.
+type Form = (Vec<u8>, usize);
+
 /// `program` with these constants in short form, where it is the shorter one.
 fn with(program: &Program, chosen: &Chosen) -> Program {
     // A table that another operator needs as it is would be there twice.
-    let whole = |constant: Constant| {
+    let whole = |constant: &Constant| {
         let users = program.operators.iter().zip(&chosen.tables);
-        users.filter(|(operator, _)| operator.late() == Some(constant)).any(|(_, chosen)| !chosen)
+        users.filter(|(operator, _)| operator.late().contains(constant)).any(|(_, chosen)| !chosen)
+    };
+    let usual = |constant: &Constant| -> Form {
+        (program.data[constant.offset as usize..][..constant.count].to_vec(), program.layout.align())
     };
     let mut shorter = program.clone();
-    let mut forms: Vec<Option<(Vec<u8>, usize)>> = Vec::new();
+    let mut forms: Vec<Vec<Form>> = Vec::new();
     for (index, operator) in shorter.operators.iter_mut().enumerate() {
-        forms.push(operator.late().map(|constant| {
-            let bytes = &program.data[constant.offset as usize..][..constant.count];
-            let short = if chosen.channels[index] {
-                short_form(bytes)
-            } else if chosen.tables[index] && !whole(constant) {
-                steps_of(bytes)
-            } else {
-                None
-            };
-            if short.is_some() && operator.kind == OpKind::Lut {
-                operator.kind = OpKind::LutSteps;
+        let late = operator.late();
+        let mut form: Vec<Form> = late.iter().map(usual).collect();
+        if let (true, [.., (channels, _)]) = (chosen.channels[index], &form[..])
+            && let Some(short) = short_form(channels)
+        {
+            if form.len() > 1 {
+                form[0] = taps(program.layout, operator, channels.len() / 9, &form[0].0);
             }
-            short.map_or_else(|| (bytes.to_vec(), program.layout.align()), |short| (short, 1))
-        }));
+            form.last_mut().map(|last| *last = (short, 1));
+        } else if let (true, [(table, _)]) = (chosen.tables[index] && !whole(&late[0]), &form[..])
+            && let Some(steps) = steps_of(table)
+        {
+            operator.kind = OpKind::LutSteps;
+            form = vec![(steps, 1)];
+        }
+        forms.push(form);
     }
     shorter.data.truncate(program.late);
-    let mut offsets: HashMap<Vec<u8>, u32> = HashMap::new();
+    let mut offsets: HashMap<&[u8], u32> = HashMap::new();
     // What has to be aligned first.
     for aligned in [true, false] {
-        for (operator, form) in shorter.operators.iter_mut().zip(&forms) {
-            let Some((bytes, align)) = form.as_ref().filter(|(_, align)| (*align > 1) == aligned) else {
-                continue;
-            };
+        for (bytes, align) in forms.iter().flatten().filter(|(_, align)| (*align > 1) == aligned) {
             let data = &mut shorter.data;
-            let offset = *offsets.entry(bytes.clone()).or_insert_with(|| {
+            offsets.entry(bytes).or_insert_with(|| {
                 data.resize(data.len().next_multiple_of(*align), 0);
                 data.extend_from_slice(bytes);
                 (data.len() - bytes.len()) as u32
             });
-            operator.set_late(Constant { offset, count: bytes.len() });
         }
     }
+    for (operator, form) in shorter.operators.iter_mut().zip(&forms) {
+        let place = |(bytes, _): &Form| Constant { offset: offsets[&bytes[..]], count: bytes.len() };
+        operator.set_late(&form.iter().map(place).collect::<Vec<_>>());
+    }
     shorter
+}
+
+/// Weights of a depthwise convolution of `channels` channels, which are in the layout's order, tap by tap.
+fn taps(layout: Layout, operator: &ProgramOperator, channels: usize, weights: &[u8]) -> Form {
+    let kernel = Window::whole(&mut Cursor::new(&operator.params)).kernel.map(usize::from);
+    if layout.depthwise(kernel) != DepthwiseOrder::Pairs {
+        return (weights.to_vec(), layout.align());
+    }
+    let places = (0..9 * channels).map(|at| DepthwiseOrder::pair(at / channels, at % channels));
+    // They fit the low byte.
+    (places.map(|place| weights[place]).collect(), 1)
 }
 
 /// A table as its steps.
