@@ -281,8 +281,12 @@ impl<'p, 'a, O: OpSet> Session<'p, 'a, O> {
         {
             let rows = Rows::new(self.rows, self.plan.max_rows());
             let lease = self.arena.lease();
-            let run = Run { operator, lease: &lease, rows, backend: self.backend, reserved: 0 };
-            let run = if O::SHORT_CHANNELS { short_channels::unpacked(run) } else { run };
+            let unpacked = if O::SHORT_CHANNELS { short_channels::unpacked(&operator, &lease) } else { None };
+            let (operator, reserved) = match &unpacked {
+                Some((channels, bytes)) => (operator.with_channels(channels), *bytes),
+                None => (operator, 0),
+            };
+            let run = Run { operator, lease: &lease, rows, backend: self.backend, reserved };
             O::visit(operator.kind, Execute(run));
         }
         if T::WATCHES {

@@ -2,7 +2,7 @@
 
 use mixel_core::plan::format::{self, Section};
 use mixel_core::plan::strips::group_bytes;
-use mixel_core::plan::write::{DRAFT_OPERATOR, DRAFT_TENSOR, MemorySizes, WriteError, Writer};
+use mixel_core::plan::write::{DRAFT_OPERATOR, MemorySizes, WriteError, Writer};
 use mixel_core::plan::{EventFrontEnd, FrontEnd, Plan};
 
 use crate::aligned::Aligned;
@@ -98,7 +98,7 @@ fn write(
     writer.front_end(&front_end, program.front_end.labels.iter().map(String::as_str))
 }
 
-/// Bytes that each section takes at most, before its fields are made narrow.
+/// Bytes that each section takes at most.
 fn room(program: &Program) -> [usize; Section::COUNT] {
     /// Of an integer of parameters: the length of a name, a number of a tensor.
     const SHORT: usize = 5;
@@ -108,7 +108,7 @@ fn room(program: &Program) -> [usize; Section::COUNT] {
         Section::Data => program.data.len(),
         Section::Shapes => tensors * format::SHAPE_SIZE,
         Section::Scales => tensors * format::SCALE_SIZE,
-        Section::Tensors => tensors * DRAFT_TENSOR,
+        Section::Tensors => tensors * format::TENSOR_SIZE,
         Section::Operators => operators.len() * DRAFT_OPERATOR,
         Section::Params => {
             let operands = |operator: &ProgramOperator| operator.inputs.len() + operator.outputs.len();

@@ -13,7 +13,6 @@ use crate::arch::Backend;
 use crate::arch::depthwise::{self, Line, MAX_HEIGHT};
 use crate::arch::matrix::{Lane, Rounding};
 use crate::arch::view::In;
-use crate::pack::DepthwiseOrder;
 use crate::plan::write::{self, Constant};
 use crate::plan::{DType, Fault, Operator, Tensor};
 
@@ -62,7 +61,7 @@ impl<'p> Filter<'p> {
         let window = Window::read(operator, &mut cursor);
         let weights = operator.constant(&mut cursor);
         let weights = match operator.channels() {
-            Source::Scratch { weights: Some(weights), .. } => weights,
+            Source::Scratch { weights: Some(weights), .. } => *weights,
             _ => weights,
         };
         let channels = Channels::read(operator, &mut cursor, output.inner());
@@ -99,14 +98,10 @@ fn check<Y: Quantized>(operator: &Operator<'_>) -> Result<(), Fault> {
     if input.dims[0] != output.dims[0] || !multiplied || !filter.window.fits(&input, &output) {
         return Err(Fault::Shapes);
     }
-    let order = if operator.vouched() {
-        DepthwiseOrder::Taps
-    } else {
-        operator.plan().layout().depthwise(filter.window.kernel.map(usize::from))
-    };
+    let order = operator.plan().layout().depthwise(filter.window.kernel.map(usize::from));
     let size = order.len(filter.taps(), output.inner());
-    let channels = operator.vouched() || filter.channels.valid(output.inner());
-    if size != Some(filter.weights.len()) || !channels {
+    let complete = size == Some(filter.weights.len()) && filter.channels.valid(output.inner());
+    if !complete && !operator.vouched() {
         return Err(Fault::Constants);
     }
     if filter.clamp.valid::<Y>() { Ok(()) } else { Err(Fault::Params) }

@@ -223,7 +223,8 @@ impl<'p> Channels<'p> {
     /// Reads the reference to the block (byte offset u32, bytes u32) from `cursor`; empty unless it has `count` channels.
     pub fn read(operator: &Operator<'p>, cursor: &mut Cursor<'_>, count: usize) -> Self {
         let block = operator.constant::<u8>(cursor);
-        let block = if let Source::Scratch { channels, .. } = operator.channels() { channels } else { block };
+        let block =
+            if let Source::Scratch { channels, .. } = operator.channels() { *channels } else { block };
         let block = if block.len() == Self::bytes(count) { block } else { In::new(&[]) };
         let count = block.len() / 9;
         Self {

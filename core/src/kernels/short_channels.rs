@@ -6,9 +6,9 @@
 //!
 //! For operators that do much with each channel, in the layouts for which memory and flash are small: see [`Short::of`].
 
+use super::OpKind;
 use super::requant::Channels;
 use super::window::Window;
-use super::{OpKind, Run};
 use crate::arch::view::{In, Lease};
 use crate::pack::{DepthwiseOrder, Layout};
 use crate::plan::bits::{BitWriter, Bits};
@@ -41,8 +41,10 @@ pub(crate) enum Source<'p> {
 pub(crate) struct Short<'p> {
     block: In<'p, u8>,
     count: usize,
-    /// Depthwise weights tap by tap that kernels want in [`DepthwiseOrder::Pairs`].
-    pairs: Option<In<'p, i8>>,
+    /// Depthwise weights tap by tap, and the taps of the kernel.
+    weights: Option<(In<'p, i8>, usize)>,
+    /// The order in which kernels want these.
+    order: DepthwiseOrder,
 }
 
 /// Bits of one channel's fields.
@@ -94,12 +96,12 @@ impl<'p> Short<'p> {
     /// as long as in the usual one.
     pub fn of(operator: &Operator<'p>) -> Option<Self> {
         let (layout, mut cursor) = (operator.plan().layout(), operator.params());
-        let order = match operator.kind {
-            OpKind::Linear => DepthwiseOrder::Taps,
-            OpKind::Depthwise => layout.depthwise(Window::whole(&mut cursor).kernel.map(usize::from)),
+        let kernel = match operator.kind {
+            OpKind::Linear => None,
+            OpKind::Depthwise => Some(Window::whole(&mut cursor).kernel.map(usize::from)),
             OpKind::Conv => {
                 let _ = (Window::whole(&mut cursor), cursor.short());
-                DepthwiseOrder::Taps
+                None
             }
             _ => return None,
         };
@@ -108,7 +110,9 @@ impl<'p> Short<'p> {
         }
         let (weights, block) = (operator.constant(&mut cursor), operator.constant::<u8>(&mut cursor));
         let count = operator.output(0).ok()?.inner();
-        let short = Self { block, count, pairs: (order == DepthwiseOrder::Pairs).then_some(weights) };
+        let order = kernel.map_or(DepthwiseOrder::Taps, |kernel| layout.depthwise(kernel));
+        let weights = kernel.map(|[height, width]| (weights, height * width));
+        let short = Self { block, count, weights, order };
         (block.len() != Channels::bytes(count)).then_some(short)
     }
 
@@ -116,16 +120,19 @@ impl<'p> Short<'p> {
         Widths { shift: self.block.get(1), bias: self.block.get(2) }
     }
 
-    /// Whether the block is whole, and shifts are in range whatever it holds.
+    /// Whether block and depthwise weights are whole, and shifts are in range whatever the block holds.
     fn valid(&self) -> bool {
         let (least, widths) = (self.block.get(0) as u32, self.widths());
         let sound = least >= 1 && widths.shift <= 5 && (1..=32).contains(&widths.bias);
-        sound && least + (1u32 << widths.shift) <= 63 && self.block.len() == widths.bytes(self.count)
+        let weights =
+            self.weights.is_none_or(|(weights, taps)| taps.checked_mul(self.count) == Some(weights.len()));
+        let complete = weights && self.block.len() == widths.bytes(self.count);
+        sound && least + (1u32 << widths.shift) <= 63 && complete
     }
 
     /// Bytes of weights in the layout's order, which lie in front of the channels.
     fn weight_bytes(&self) -> usize {
-        self.pairs.and_then(|_| DepthwiseOrder::Pairs.len(9, self.count)).unwrap_or(0)
+        if self.order == DepthwiseOrder::Pairs { self.order.len(9, self.count).unwrap_or(0) } else { 0 }
     }
 
     /// Scratch bytes of the usual form.
@@ -135,7 +142,7 @@ impl<'p> Short<'p> {
 
     /// Writes everything in the usual form from byte `offset` of the arena on.
     fn unpack<'r>(&self, lease: &'r Lease<'r>, offset: usize) -> Source<'r> {
-        let weights = self.pairs.map(|weights| {
+        let turned = self.weights.filter(|_| self.order == DepthwiseOrder::Pairs).map(|(weights, _)| {
             let pairs = lease.window::<i16>(offset, self.weight_bytes() / 2);
             (0..pairs.len()).for_each(|place| pairs.set(place, 0));
             for tap in 0..9 {
@@ -156,7 +163,7 @@ impl<'p> Short<'p> {
             words.set(channel, reader.signed(widths.bias.into()));
         }
         let channels = lease.window(offset, Channels::bytes(count)).reader();
-        Source::Scratch { channels, weights }
+        Source::Scratch { channels, weights: turned }
     }
 }
 
@@ -167,16 +174,16 @@ impl<'p> Short<'p> {
 pub(crate) fn checked<'p>(operator: &Operator<'p>) -> Result<(Operator<'p>, usize), Fault> {
     match Short::of(operator) {
         None => Ok((*operator, 0)),
-        Some(short) if short.valid() => Ok((operator.with_channels(Source::Checked), short.reserved())),
+        Some(short) if short.valid() => Ok((operator.with_channels(&Source::Checked), short.reserved())),
         Some(_) => Err(Fault::Constants),
     }
 }
 
-/// `run` with the operator's channels in the scratch memory, if it has them in short form.
-pub(crate) fn unpacked(run: Run<'_>) -> Run<'_> {
-    let Some(short) = Short::of(&run.operator) else { return run };
-    let source = short.unpack(run.lease, run.operator.plan().tensor_bytes());
-    Run { operator: run.operator.with_channels(source), reserved: short.reserved(), ..run }
+/// Brings the channels of `operator` into its scratch memory, if it has them in short form: where they are then, and the bytes
+/// that they take.
+pub(crate) fn unpacked<'r>(operator: &Operator<'r>, lease: &'r Lease<'r>) -> Option<(Source<'r>, usize)> {
+    let short = Short::of(operator)?;
+    Some((short.unpack(lease, operator.plan().tensor_bytes()), short.reserved()))
 }
 
 #[cfg(test)]
@@ -192,7 +199,8 @@ mod tests {
             Channels { bias: In::new(bias), multiplier: In::new(multiplier), shift: In::new(shift) };
         let mut block = heapless::Vec::<u8, 256>::new();
         let bytes = pack(&channels, |byte| block.push(byte).unwrap())?;
-        let short = Short { block: In::new(&block), count: bias.len(), pairs: None };
+        let short =
+            Short { block: In::new(&block), count: bias.len(), weights: None, order: DepthwiseOrder::Taps };
         assert!(short.valid() && bytes == block.len());
         let mut memory = Memory([0; 256]);
         let mut arena = Arena::new(&mut memory.0);
@@ -220,7 +228,7 @@ mod tests {
         let block = |head: [u8; 3]| {
             let mut bytes = [0xFF; 3 + 5];
             bytes[..3].copy_from_slice(&head);
-            Short { block: In::new(&bytes), count: 1, pairs: None }.valid()
+            Short { block: In::new(&bytes), count: 1, weights: None, order: DepthwiseOrder::Taps }.valid()
         };
         assert!(block([1, 2, 8]) && block([59, 2, 8]) && block([30, 0, 10]));
         assert!(!block([0, 2, 8]) && !block([60, 2, 8]) && !block([30, 2, 0]) && !block([30, 2, 33]));

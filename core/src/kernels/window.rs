@@ -51,6 +51,7 @@ impl Window {
     }
 
     /// Reads what [`Window::encode`] writes.
+    #[inline(never)]
     pub fn whole(cursor: &mut Cursor<'_>) -> Self {
         let mut pair = || [cursor.short(), cursor.short()];
         Self { kernel: pair(), stride: pair(), dilation: pair(), pad: pair() }

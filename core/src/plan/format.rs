@@ -81,16 +81,13 @@ impl Section {
     }
 }
 
-/// Bytes of a field for numbers below `bound`: as many as the largest of them takes, 1 to 4.
-pub const fn width(bound: usize) -> usize {
-    match bound {
-        0..=0x100 => 1,
-        0x101..=0x1_0000 => 2,
-        0x1_0001..=0x100_0000 => 3,
-        _ => 4,
-    }
+/// Bytes of the offset of an operator in its section of `params` bytes: u16, or u32 where that is too short.
+pub const fn offset_size(params: usize) -> usize {
+    if params <= 1 << 16 { 2 } else { 4 }
 }
 
+/// Bytes of one tensor record: shape u16, quantization u16, offset u32.
+pub const TENSOR_SIZE: usize = 8;
 /// Bytes of one shape: element type and place 4 bits each, dynamic-dimension mask and rank 4 bits each, dims 4 x 3 bytes.
 pub const SHAPE_SIZE: usize = 14;
 /// Bytes of one quantization: zero point i16, scale f32.
@@ -145,15 +142,6 @@ fn crc32_step(crc: u32, byte: u8) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    #[test]
-    fn fields_are_as_wide_as_their_largest_number() {
-        for (bound, bytes) in
-            [(0, 1), (256, 1), (257, 2), (65_536, 2), (65_537, 3), (1 << 24, 3), ((1 << 24) + 1, 4)]
-        {
-            assert_eq!(super::width(bound), bytes, "{bound}");
-        }
-    }
-
     #[test]
     fn crc32_check_value() {
         // The check value that the CRC catalogue gives for CRC-32/ISO-HDLC.

@@ -25,7 +25,7 @@ pub use tensor::{DType, Place, Rows, Tensor};
 use crate::kernels::{self, All, OpKind, OpSet};
 use crate::pack::Layout;
 use cursor::Cursor;
-use format::{PORT_SIZE, Section, header, width};
+use format::{PORT_SIZE, Section, TENSOR_SIZE, header};
 
 /// A verified plan, whose operators are all in the set `O`.
 pub struct Plan<'p, O = All> {
@@ -89,8 +89,6 @@ impl<'p, O> core::ops::Deref for Plan<'p, O> {
 #[derive(Clone, Copy)]
 pub struct RawPlan<'p> {
     bytes: &'p [u8],
-    /// At hand, as every operator asks for its operands.
-    tensors: tensor::Table<'p>,
 }
 
 /// Whether a port takes data in or gives it out.
@@ -191,17 +189,13 @@ impl<'p> RawPlan<'p> {
             Some(layout) if crate::arch::accepts(layout) => {}
             _ => return Err(PlanError::Layout(layout)),
         }
-        let mut plan = Self { bytes, tensors: tensor::Table::new(&[], &[], &[], 0) };
+        let plan = Self { bytes };
         for section in Section::ALL {
             let (start, end) = plan.directory(section);
             if start < header::SIZE || start > end || !start.is_multiple_of(section.align()) {
                 return Err(PlanError::Section(section));
             }
         }
-        let memory = plan.arena_bytes().max(plan.section(Section::Data).len());
-        let [records, shapes, scales] =
-            [Section::Tensors, Section::Shapes, Section::Scales].map(|section| plan.section(section));
-        plan.tensors = tensor::Table::new(records, shapes, scales, memory);
         Ok(plan)
     }
 
@@ -211,6 +205,7 @@ impl<'p> RawPlan<'p> {
     }
 
     /// The bytes of one section.
+    #[inline(never)]
     pub fn section(&self, section: Section) -> &'p [u8] {
         let (start, end) = self.directory(section);
         self.bytes.get(start..end).unwrap_or(&[])
@@ -224,8 +219,11 @@ impl<'p> RawPlan<'p> {
         (self.header_u32(entry) as usize, end)
     }
 
+    #[inline]
     fn header_u32(&self, position: usize) -> u32 {
-        Cursor::new(self.bytes.get(position..).unwrap_or(&[])).word()
+        let header = self.bytes.first_chunk::<{ header::SIZE }>();
+        let word = header.and_then(|header| header.get(position..)?.first_chunk());
+        word.map_or(0, |word| u32::from_le_bytes(*word))
     }
 
     /// Target whose weight order the plan has.
@@ -262,38 +260,49 @@ impl<'p> RawPlan<'p> {
 
     /// Number of tensors.
     pub fn tensor_count(&self) -> usize {
-        self.tensors.records.len().checked_div(self.tensors.record()).unwrap_or(0)
+        self.section(Section::Tensors).len() / TENSOR_SIZE
     }
 
     /// Tensor `index`.
     ///
     /// # Errors
     /// [`Fault::Operands`] when there is none, or what its record has wrong.
+    #[inline(never)]
     pub fn tensor(&self, index: u16) -> Result<Tensor, Fault> {
-        self.tensors.get(index)
+        let [s0, s1, q0, q1, offset @ ..] = *self.entry::<TENSOR_SIZE>(Section::Tensors, index)?;
+        let shape = self.entry(Section::Shapes, u16::from_le_bytes([s0, s1]))?;
+        let scale = self.entry(Section::Scales, u16::from_le_bytes([q0, q1]))?;
+        Tensor::parse(shape, scale, u32::from_le_bytes(offset))
+    }
+
+    /// Entry `index` of a section.
+    fn entry<const N: usize>(&self, section: Section, index: u16) -> Result<&'p [u8; N], Fault> {
+        let rest = self.section(section).get(N * index as usize..);
+        rest.and_then(|rest| rest.first_chunk()).ok_or(Fault::Operands)
     }
 
     /// Bytes of the offset of an operator.
-    fn operator_field(&self) -> usize {
-        width(self.section(Section::Params).len())
+    fn offset_size(&self) -> usize {
+        format::offset_size(self.section(Section::Params).len())
     }
 
     /// Number of operators.
     pub fn operator_count(&self) -> usize {
-        self.section(Section::Operators).len().checked_div(self.operator_field()).unwrap_or(0)
+        self.section(Section::Operators).len() / self.offset_size()
     }
 
     /// What the file has of operator `index`; none when there is no such operator or it does not lie in its section.
     fn operator_bytes(&self, index: usize) -> Option<&'p [u8]> {
         let (offsets, params) = (self.section(Section::Operators), self.section(Section::Params));
-        let field = self.operator_field();
-        let mut cursor = Cursor::new(offsets.get(field * index..)?);
-        let start = cursor.uint(field) as usize;
-        let end = if cursor.is_empty() { params.len() } else { cursor.uint(field) as usize };
-        params.get(start..end).filter(|_| !cursor.overrun())
+        let size = format::offset_size(params.len());
+        let mut cursor = Cursor::new(offsets.get(size * index..).filter(|rest| !rest.is_empty())?);
+        let mut next = || if size == 2 { cursor.u16() as usize } else { cursor.word() as usize };
+        let (start, end) = (next(), next());
+        // Behind the last one there is no offset: it goes to the end.
+        params.get(start..if cursor.overrun() { params.len() } else { end })
     }
 
-    /// Names of all operators in execution order, or none when they were stripped.
+    /// Names of all operators in execution order, or none when they were stripped. For tools: devices do not look at them.
     pub fn names(&self) -> impl Iterator<Item = Name<'p>> + use<'p> {
         names::names(self.section(Section::Names))
     }
@@ -423,14 +432,17 @@ impl<'p> RawPlan<'p> {
         if !aligned || total.is_none_or(|total| total > i32::MAX as u32) {
             return Err(PlanError::Memory);
         }
-        let records = |section, size: usize| {
+        for (section, size) in [
+            (Section::Tensors, TENSOR_SIZE),
+            (Section::Operators, self.offset_size()),
+            (Section::Ports, PORT_SIZE),
+        ] {
             let len = self.section(section).len();
-            let whole = len.checked_rem(size) == Some(0) && len <= size * u16::MAX as usize;
-            if whole { Ok(()) } else { Err(PlanError::Section(section)) }
-        };
-        records(Section::Tensors, self.tensors.record())?;
-        records(Section::Operators, self.operator_field())?;
-        records(Section::Ports, PORT_SIZE)?;
+            if len.checked_rem(size) != Some(0) || len > size * u16::MAX as usize {
+                return Err(PlanError::Section(section));
+            }
+        }
+        #[cfg(not(target_os = "none"))]
         if !names::valid(self.section(Section::Names), self.operator_count()) {
             return Err(PlanError::Section(Section::Names));
         }

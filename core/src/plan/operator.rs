@@ -39,7 +39,7 @@ pub struct Operator<'p> {
     operands: [u16; MAX_OPERANDS],
     params: Cursor<'p>,
     view: Option<View>,
-    channels: Source<'p>,
+    channels: &'p Source<'p>,
 }
 
 impl<'p> Record<'p> {
@@ -77,7 +77,7 @@ impl<'p> Record<'p> {
             operands,
             params,
             view: None,
-            channels: Source::Plan,
+            channels: &Source::Plan,
         })
     }
 }
@@ -115,12 +115,12 @@ impl<'p> Operator<'p> {
     }
 
     /// The same operator with its channels from `source`.
-    pub(crate) fn with_channels(self, channels: Source<'p>) -> Self {
+    pub(crate) fn with_channels(self, channels: &'p Source<'p>) -> Self {
         Self { channels, ..self }
     }
 
     /// Where its channels are.
-    pub(crate) fn channels(&self) -> Source<'p> {
+    pub(crate) fn channels(&self) -> &'p Source<'p> {
         self.channels
     }
 
@@ -200,6 +200,7 @@ impl<'p> Operator<'p> {
     }
 
     /// A part of the data section; empty when it does not lie in it or is not aligned for `T`.
+    #[inline(never)]
     pub fn slice<T: Element>(&self, constant: Constant) -> In<'p, T> {
         let (offset, count) = (constant.offset as usize, constant.count);
         let end = count.checked_mul(size_of::<T>()).and_then(|bytes| bytes.checked_add(offset));

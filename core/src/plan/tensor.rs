@@ -1,8 +1,7 @@
 //! Tensors as a plan describes them.
 
-use super::cursor::Cursor;
 use super::error::Fault;
-use super::format::{SCALE_SIZE, SHAPE_SIZE, width};
+use super::format::{SCALE_SIZE, SHAPE_SIZE};
 
 /// Element type of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,9 +130,16 @@ impl Tensor {
     }
 
     /// Reads what [`Tensor::encode`] writes.
-    pub(super) fn parse(shape: &[u8], scale: &[u8], offset: u32) -> Result<Self, Fault> {
-        let mut cursor = Cursor::new(shape);
-        let (kind, form) = (cursor.u8(), cursor.u8());
+    pub(super) fn parse(
+        shape: &[u8; SHAPE_SIZE],
+        scale: &[u8; SCALE_SIZE],
+        offset: u32,
+    ) -> Result<Self, Fault> {
+        let [kind, form, a0, a1, a2, b0, b1, b2, c0, c1, c2, d0, d1, d2] = *shape;
+        let dims =
+            [[a0, a1, a2, 0], [b0, b1, b2, 0], [c0, c1, c2, 0], [d0, d1, d2, 0]].map(u32::from_le_bytes);
+        let [low, high, scale @ ..] = *scale;
+        let (zero_point, scale) = (i16::from_le_bytes([low, high]) as i32, f32::from_le_bytes(scale));
         let dtype = DType::from_code(kind & 15).ok_or(Fault::Code)?;
         let place = match kind >> 4 {
             0 => Place::Arena,
@@ -142,13 +148,8 @@ impl Tensor {
             _ => return Err(Fault::Code),
         };
         let (dynamic, rank) = (form & 15, form >> 4);
-        let dims = [cursor.u24(), cursor.u24(), cursor.u24(), cursor.u24()];
-        let mut quantization = Cursor::new(scale);
-        let zero_point = quantization.i16() as i32;
-        let scale = f32::from_bits(quantization.word());
         let (low, high) = dtype.range();
-        let complete = !cursor.overrun() && !quantization.overrun();
-        if !complete || !(1..=4).contains(&rank) || zero_point < low || zero_point > high {
+        if !(1..=4).contains(&rank) || zero_point < low || zero_point > high {
             return Err(Fault::Code);
         }
         // 2^28 elements keep every index and byte offset in 32 bits.
@@ -211,48 +212,6 @@ impl Tensor {
         let (bound, present) = (dim * below, if axis < 3 { rows.of(dim) * below } else { dim });
         (0..outer).map(move |index| (index * bound, present))
     }
-}
-
-/// The tensors of a plan: records of three fields, each as wide as its largest number asks for ([`width`]).
-#[derive(Clone, Copy)]
-pub(super) struct Table<'p> {
-    /// Number of the shape, number of the quantization, offset of every tensor.
-    pub records: &'p [u8],
-    /// Different types and shapes.
-    pub shapes: &'p [u8],
-    /// Different quantizations.
-    pub scales: &'p [u8],
-    fields: [u8; 3],
-}
-
-impl<'p> Table<'p> {
-    /// The table of these sections; all offsets are below `memory`.
-    pub fn new(records: &'p [u8], shapes: &'p [u8], scales: &'p [u8], memory: usize) -> Self {
-        let bounds = [shapes.len() / SHAPE_SIZE, scales.len() / SCALE_SIZE, memory];
-        Self { records, shapes, scales, fields: bounds.map(|bound| width(bound) as u8) }
-    }
-
-    /// Bytes of a record.
-    pub fn record(&self) -> usize {
-        self.fields.iter().map(|&field| field as usize).sum()
-    }
-
-    /// Tensor `index`.
-    pub fn get(&self, index: u16) -> Result<Tensor, Fault> {
-        let record = self.records.get(self.record() * index as usize..);
-        let mut cursor = Cursor::new(record.unwrap_or(&[]));
-        let [shape, scale, offset] = self.fields.map(|field| cursor.uint(field as usize));
-        if cursor.overrun() {
-            return Err(Fault::Operands);
-        }
-        Tensor::parse(entry(self.shapes, SHAPE_SIZE, shape), entry(self.scales, SCALE_SIZE, scale), offset)
-    }
-}
-
-/// Entry `index` of a table of entries of `size` bytes; empty when there is none.
-fn entry(table: &[u8], size: usize, index: u32) -> &[u8] {
-    let start = size.checked_mul(index as usize);
-    start.and_then(|start| table.get(start..)).unwrap_or(&[])
 }
 
 #[cfg(test)]

@@ -50,12 +50,10 @@ pub struct MemorySizes {
     pub max_rows: u32,
 }
 
-/// Bytes of a tensor's record before its fields are made as narrow as they may be.
-pub const DRAFT_TENSOR: usize = 12;
-/// Bytes of the offset of an operator before it is made as narrow as it may be.
+/// Bytes of the offset of an operator before it is known how many it takes.
 pub const DRAFT_OPERATOR: usize = 4;
 
-/// A plan under construction: one growing part a section. Records of tensors and operators have 32-bit fields until all are known.
+/// A plan under construction: one growing part a section.
 pub struct Writer<'m> {
     parts: [Part<'m>; Section::COUNT],
 }
@@ -90,13 +88,13 @@ impl Part<'_> {
     }
 
     /// The number of `entry` among those written, which are all as long; it is added if it is not there.
-    fn intern<const N: usize>(&mut self, entry: [u8; N]) -> Result<u32, WriteError> {
+    fn intern<const N: usize>(&mut self, entry: [u8; N]) -> Result<u16, WriteError> {
         let known = self.written().as_chunks::<N>().0.iter().position(|known| *known == entry);
         let index = known.unwrap_or(self.used / N);
         if known.is_none() {
             self.push(&entry)?;
         }
-        Ok(index as u32)
+        u16::try_from(index).map_err(|_| WriteError::Full(Some(self.section)))
     }
 
     fn text(&mut self, text: &str) -> Result<(), WriteError> {
@@ -132,8 +130,9 @@ impl<'m> Writer<'m> {
         let shape = self.part(Section::Shapes).intern(shape)?;
         let scale = self.part(Section::Scales).intern(scale)?;
         let part = self.part(Section::Tensors);
-        let index = (part.used / DRAFT_TENSOR) as u16;
-        [shape, scale, tensor.offset].iter().try_for_each(|field| part.push(&field.to_le_bytes()))?;
+        let index = (part.used / format::TENSOR_SIZE) as u16;
+        [shape, scale].iter().try_for_each(|number| part.push(&number.to_le_bytes()))?;
+        part.push(&tensor.offset.to_le_bytes())?;
         Ok(index)
     }
 
@@ -317,30 +316,24 @@ impl<'m> Writer<'m> {
     pub fn finish(&self, layout: Layout, memory: MemorySizes, out: &mut [u8]) -> Result<usize, WriteError> {
         let full = WriteError::Full(None);
         let part = |section: Section| self.parts[section as usize].written();
-        let arena = memory.tensors as usize + memory.scratch as usize + memory.state as usize;
-        let [shapes, scales] = [(Section::Shapes, format::SHAPE_SIZE), (Section::Scales, format::SCALE_SIZE)]
-            .map(|(section, size)| part(section).len() / size);
-        let region = arena.max(part(Section::Data).len());
-        let tensor = [shapes, scales, region].map(format::width);
-        let operator = [format::width(part(Section::Params).len())];
+        let offset_size = format::offset_size(part(Section::Params).len());
         let mut end = header::SIZE;
         for section in Section::ALL {
             let align = if section == Section::Data { layout.align() } else { section.align() };
             let start = end.next_multiple_of(align);
             out.get_mut(end..start).ok_or(full)?.fill(0);
             put(out, header::SECTIONS + 4 * section as usize, start as u32);
-            let room = out.get_mut(start..).ok_or(full)?;
-            end = start
-                + match section {
-                    Section::Tensors => narrow(part(section), &tensor, room),
-                    Section::Operators => narrow(part(section), &operator, room),
-                    _ => {
-                        let written = part(section);
-                        room.get_mut(..written.len()).ok_or(full)?.copy_from_slice(written);
-                        Some(written.len())
-                    }
+            end = start;
+            if section == Section::Operators {
+                for offset in part(section).as_chunks::<DRAFT_OPERATOR>().0 {
+                    let room = out.get_mut(end..end + offset_size).ok_or(full)?;
+                    room.iter_mut().zip(offset).for_each(|(place, byte)| *place = *byte);
+                    end += offset_size;
                 }
-                .ok_or(full)?;
+            } else {
+                end += part(section).len();
+                out.get_mut(start..end).ok_or(full)?.copy_from_slice(part(section));
+            }
         }
         let (head, _) = out.split_at_mut(header::SECTIONS);
         head.fill(0);
@@ -364,21 +357,6 @@ pub fn seal(plan: &mut [u8]) {
         let checksum = format::checksum(plan);
         put(plan, header::CHECKSUM, checksum);
     }
-}
-
-/// Copies records of 32-bit fields with as many bytes of each as `widths` says; gives their bytes, none when `out` is too short
-/// or a field too narrow.
-fn narrow(records: &[u8], widths: &[usize], out: &mut [u8]) -> Option<usize> {
-    let (fields, mut end) = (records.as_chunks::<4>().0, 0);
-    for (field, &width) in fields.iter().zip(widths.iter().cycle()) {
-        let (kept, lost) = field.split_at_checked(width)?;
-        if lost.iter().any(|&byte| byte > 0) {
-            return None;
-        }
-        out.get_mut(end..end + width)?.copy_from_slice(kept);
-        end += width;
-    }
-    Some(end)
 }
 
 fn put(out: &mut [u8], at: usize, value: u32) {
