@@ -53,8 +53,15 @@ impl<'a> Cursor<'a> {
     /// (LEB128). One that does not fit into 32 bits counts as missing.
     #[inline(never)]
     pub fn u32(&mut self) -> u32 {
-        let mut value = 0;
-        for shift in [0, 7, 14, 21, 28] {
+        // Most have one byte.
+        let first = self.u8() as u32;
+        if first < 128 { first } else { self.long(first & 127) }
+    }
+
+    /// The rest of an integer of which `value` has been read.
+    #[inline(never)]
+    fn long(&mut self, mut value: u32) -> u32 {
+        for shift in [7, 14, 21, 28] {
             let byte = self.u8();
             self.overrun |= shift == 28 && byte > 15;
             value |= ((byte & 127) as u32) << shift;

@@ -25,7 +25,7 @@ pub use tensor::{DType, Place, Rows, Tensor};
 use crate::kernels::{self, All, OpKind, OpSet};
 use crate::pack::Layout;
 use cursor::Cursor;
-use format::{PORT_SIZE, Section, TENSOR_SIZE, header};
+use format::{PORT_SIZE, SCALE_SIZE, SHAPE_SIZE, Section, TENSOR_SIZE, header};
 
 /// A verified plan, whose operators are all in the set `O`.
 pub struct Plan<'p, O = All> {
@@ -157,6 +157,13 @@ pub struct Port<'p> {
     pub name: &'p str,
 }
 
+/// What a tensor is, by the numbers of entries in other sections, and where.
+struct TensorRecord {
+    shape: u16,
+    scale: u16,
+    offset: u32,
+}
+
 impl<'p> RawPlan<'p> {
     /// Checks header, length, checksum and section bounds, and nothing else.
     ///
@@ -211,19 +218,26 @@ impl<'p> RawPlan<'p> {
         self.bytes.get(start..end).unwrap_or(&[])
     }
 
-    /// Where a section begins and ends, as the header has it.
+    /// Where a section begins and ends, as the header has it: the last ends with the file.
+    #[inline(always)]
     fn directory(&self, section: Section) -> (usize, usize) {
-        let entry = header::SECTIONS + 4 * section as usize;
-        let next = entry + 4;
-        let end = if next < header::SIZE { self.header_u32(next) as usize } else { self.bytes.len() };
-        (self.header_u32(entry) as usize, end)
+        let words = self.header();
+        let word = |index: usize| {
+            words.get(index).map_or(self.bytes.len(), |word| u32::from_le_bytes(*word) as usize)
+        };
+        let entry = header::SECTIONS / 4 + section as usize;
+        (word(entry), word(entry + 1))
     }
 
-    #[inline]
-    fn header_u32(&self, position: usize) -> u32 {
+    #[inline(always)]
+    fn header(&self) -> &'p [[u8; 4]] {
         let header = self.bytes.first_chunk::<{ header::SIZE }>();
-        let word = header.and_then(|header| header.get(position..)?.first_chunk());
-        word.map_or(0, |word| u32::from_le_bytes(*word))
+        header.map_or(&[], |header| header.as_chunks().0)
+    }
+
+    #[inline(always)]
+    fn header_u32(&self, position: usize) -> u32 {
+        self.header().get(position / 4).map_or(0, |word| u32::from_le_bytes(*word))
     }
 
     /// Target whose weight order the plan has.
@@ -269,16 +283,27 @@ impl<'p> RawPlan<'p> {
     /// [`Fault::Operands`] when there is none, or what its record has wrong.
     #[inline(never)]
     pub fn tensor(&self, index: u16) -> Result<Tensor, Fault> {
-        let [s0, s1, q0, q1, offset @ ..] = *self.entry::<TENSOR_SIZE>(Section::Tensors, index)?;
-        let shape = self.entry(Section::Shapes, u16::from_le_bytes([s0, s1]))?;
-        let scale = self.entry(Section::Scales, u16::from_le_bytes([q0, q1]))?;
-        Tensor::parse(shape, scale, u32::from_le_bytes(offset))
+        let TensorRecord { shape, scale, offset } = self.tensor_record(index).ok_or(Fault::Operands)?;
+        let shape = self.entry(Section::Shapes, shape).ok_or(Fault::Dims)?;
+        let scale = self.entry(Section::Scales, scale).ok_or(Fault::Dims)?;
+        Tensor::parse(shape, scale, offset)
     }
 
-    /// Entry `index` of a section.
-    fn entry<const N: usize>(&self, section: Section, index: u16) -> Result<&'p [u8; N], Fault> {
-        let rest = self.section(section).get(N * index as usize..);
-        rest.and_then(|rest| rest.first_chunk()).ok_or(Fault::Operands)
+    fn tensor_record(&self, index: u16) -> Option<TensorRecord> {
+        // Of these numbers operators and ports may have any.
+        let (start, end) = self.directory(Section::Tensors);
+        let whole = TENSOR_SIZE * (index as usize + 1) <= end.saturating_sub(start);
+        let [s0, s1, q0, q1, offset @ ..] =
+            *self.entry::<TENSOR_SIZE>(Section::Tensors, index).filter(|_| whole)?;
+        let (shape, scale) = (u16::from_le_bytes([s0, s1]), u16::from_le_bytes([q0, q1]));
+        Some(TensorRecord { shape, scale, offset: u32::from_le_bytes(offset) })
+    }
+
+    /// Entry `index` of a section that has so many, which the check of the tables makes sure of once.
+    #[inline(always)]
+    fn entry<const N: usize>(&self, section: Section, index: u16) -> Option<&'p [u8; N]> {
+        let start = self.header_u32(header::SECTIONS + 4 * section as usize) as usize;
+        self.bytes.get(start.wrapping_add(N * index as usize)..)?.first_chunk()
     }
 
     /// Bytes of the offset of an operator.
@@ -451,7 +476,13 @@ impl<'p> RawPlan<'p> {
             return Err(PlanError::Section(Section::Strips));
         }
         let data = self.section(Section::Data).len();
+        let entries = |section, size: usize| self.section(section).len() / size;
+        let (shapes, scales) = (entries(Section::Shapes, SHAPE_SIZE), entries(Section::Scales, SCALE_SIZE));
         for index in 0..self.tensor_count() as u16 {
+            let known = self
+                .tensor_record(index)
+                .filter(|record| (record.shape as usize) < shapes && (record.scale as usize) < scales);
+            known.ok_or(PlanError::Tensor(index, Fault::Code))?;
             let tensor = self.tensor(index).map_err(|fault| PlanError::Tensor(index, fault))?;
             let region = match tensor.place {
                 Place::Arena => self.tensor_bytes() + self.scratch_bytes(),
