@@ -89,8 +89,7 @@ fn linear(program: &mut Program, input: u16, outputs: usize, rng: &mut Rng) -> u
     channels.resize(9 * outputs, 28);
     let at = constant(program, &channels);
     let output = add(program, matrix(rows, outputs));
-    let params =
-        Params::new().constant(weights, depth * outputs).constant(at, 9 * outputs).i32(-128).i32(127);
+    let params = Params::new().constant(weights, depth * outputs).constant(at, 9 * outputs).range(-128, 127);
     operator(program, OpKind::Linear, input, output, params);
     output
 }
