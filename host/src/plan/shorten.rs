@@ -102,7 +102,8 @@ fn with(program: &Program, chosen: &Chosen) -> Program {
             if form.len() > 1 {
                 form[0] = taps(program.layout, operator, channels.len() / 9, &form[0].0);
             }
-            form.last_mut().map(|last| *last = (short, 1));
+            form.pop();
+            form.push((short, 1));
         } else if let (true, [(table, _)]) = (chosen.tables[index] && !whole(&late[0]), &form[..])
             && let Some(steps) = steps_of(table)
         {
