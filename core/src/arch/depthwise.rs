@@ -14,7 +14,7 @@ use crate::pack::{DepthwiseOrder, Layout, TAPS};
 /// Tallest kernel.
 pub const MAX_HEIGHT: usize = 16;
 
-/// What one row of outputs sees.
+/// What a row of outputs sees, or some rows at once, each of which sees the rows of the one above but for the first, and one more.
 pub struct Line<'a, X> {
     /// One row of the image a kernel row, from its first column on; empty for rows outside.
     pub rows: &'a [In<'a, X>],
@@ -22,6 +22,12 @@ pub struct Line<'a, X> {
     pub width: usize,
     /// What taps outside the image hold.
     pub outside: X,
+    /// Rows of outputs.
+    pub count: usize,
+    /// Outputs in a row.
+    pub pixels: usize,
+    /// Elements from a row of outputs to the next.
+    pub stride: usize,
 }
 
 /// Geometry, weights, channels and range of the outputs.
@@ -62,8 +68,7 @@ struct Taps {
 /// Channels that are summed at once: what a Cortex-M's registers hold, or a vector register on larger machines.
 const LANES: usize = if cfg!(target_os = "none") { 4 } else { 16 };
 
-/// One row of outputs, `y.len()` elements in whole pixels; `scratch` has [`Lane::line_bytes`]. Nothing happens when a window is
-/// too short.
+/// Rows of outputs, the first one at the start of `y`; `scratch` has [`Lane::line_bytes`]. Nothing happens when a window is too short.
 #[inline(never)]
 pub fn line<X: Lane, Y: Quantized>(
     line: &Line<'_, X>,
@@ -74,22 +79,42 @@ pub fn line<X: Lane, Y: Quantized>(
     let Filter { window, weights, depth, channels, .. } = filter;
     let [rows, columns] = window.kernel.map(usize::from);
     let count = channels.bias.len();
-    let inputs = line.rows.len() == rows
+    let below = line.count.saturating_sub(1);
+    let inputs = line.rows.len() == rows + below
         && line.rows.iter().all(|row| row.is_empty() || row.len() >= line.width * depth);
     let order = filter.layout.depthwise([rows, columns]);
     let constants = order.len(rows * columns, count).is_some_and(|len| weights.len() >= len)
         && channels.multiplier.len() == count
         && channels.shift.len() == count;
     let multiplier = count.checked_div(*depth).unwrap_or(0);
-    if !inputs || !constants || multiplier == 0 {
+    if !inputs || !constants || multiplier == 0 || y.len() < below * line.stride + line.pixels * count {
         return;
     }
     let done = X::line(line, filter, scratch, y);
     if done == count {
         return;
     }
+    for row in 0..line.count {
+        let seen = Line { rows: line.rows.get(row..row + rows).unwrap_or(&[]), count: 1, ..*line };
+        let y = y.window(row * line.stride, line.pixels * count);
+        common(&seen, filter, order, done, y);
+    }
+}
+
+/// One row of outputs the common way, from channel `done` on.
+#[inline(always)]
+fn common<X: Lane, Y: Quantized>(
+    line: &Line<'_, X>,
+    filter: &Filter<'_>,
+    order: DepthwiseOrder,
+    done: usize,
+    y: Out<'_, Y>,
+) {
+    let Filter { window, depth, .. } = filter;
+    let (columns, count) = (window.kernel[1] as usize, filter.channels.bias.len());
+    let multiplier = count.checked_div(*depth).unwrap_or(1);
     let whole = columns == 3 && window.dilation[1] == 1 && multiplier == 1;
-    for pixel in 0..y.len().checked_div(count).unwrap_or(0) {
+    for pixel in 0..line.pixels {
         let left = window.start(1, pixel);
         let inside = window.inside(1, left, line.width);
         let column = (left + (inside.start * window.dilation[1] as usize) as isize).max(0) as usize;

@@ -1,23 +1,27 @@
-//! Depthwise 3x3 convolution of the Arm DSP layout: four channels of a row of outputs at a time.
+//! Depthwise 3x3 convolution of the Arm DSP layout.
 //!
-//! A column of the image is staged as six words: `(row 0, row 1)` of each of the four channels, then `(channel 0, channel 2)` and
-//! `(channel 1, channel 3)` of row 2. So two of the three rows take both halves of the multiplier, and a column is widened and paired
-//! once for all outputs of the row that see it. The weights lie in the same order, as 16-bit values
-//! ([`crate::pack::DepthwiseOrder::Pairs`]).
+//! With stride 1 two rows of outputs are computed at a time, which see four rows of the image: a column of two channels is staged as
+//! pairs of rows 0 and 1 and pairs of rows 2 and 3, so that a pair and one value more are what each output sees of it. Other strides
+//! go row by row, four channels at a time: a column is six words, `(row 0, row 1)` of each channel, then `(channel 0, channel 2)` and
+//! `(channel 1, channel 3)` of row 2. Either way a column is widened and paired once for all outputs of the rows that see it, and of
+//! three multiplications two take both halves or one does for two rows. The weights lie in the order of the second way, as 16-bit
+//! values ([`crate::pack::DepthwiseOrder::Pairs`]).
 //!
 //! Other machines, and filters that do not qualify, read that order in [`super::depthwise`].
 #![allow(unsafe_code)]
 
 #[cfg(mixel_dsp)]
-use super::armv7em::{Quad, depthwise_quad, stage_columns};
+use super::armv7em::{Pairs, Quad, StagedRows, depthwise_pairs, depthwise_quad, stage_columns};
 use super::depthwise::Filter;
 #[cfg(mixel_dsp)]
 use super::depthwise::Line;
 #[cfg(mixel_dsp)]
 use super::view::{In, Out};
 
-/// Bytes of a staged column.
+/// Bytes of a column of four channels that is staged for one row of outputs.
 const COLUMN: usize = 24;
+/// Bytes of a column of two channels that is staged for two rows.
+const PAIR: usize = 16;
 
 /// Columns that `width` outputs see.
 fn columns(filter: &Filter<'_>, width: usize) -> usize {
@@ -29,33 +33,115 @@ fn fits(filter: &Filter<'_>) -> bool {
     filter.window.kernel == [3, 3] && filter.window.dilation[1] == 1 && filter.outputs == filter.depth
 }
 
+/// See [`super::matrix::Lane::lines`].
+pub(super) fn lines(filter: &Filter<'_>) -> usize {
+    let slides = filter.window.stride == [1, 1] && filter.window.dilation[0] == 1;
+    1 + (slides && fits(filter)) as usize
+}
+
 /// See [`super::matrix::Lane::line_bytes`].
 pub(super) fn line_bytes(filter: &Filter<'_>, width: usize) -> usize {
-    if fits(filter) { columns(filter, width) * COLUMN } else { 0 }
+    let column = if lines(filter) == 1 { COLUMN } else { 2 * PAIR };
+    if fits(filter) { columns(filter, width) * column } else { 0 }
 }
 
 /// See [`super::matrix::Lane::line`].
 #[cfg(mixel_dsp)]
 pub(super) fn line(line: &Line<'_, i8>, filter: &Filter<'_>, scratch: Out<'_, u8>, y: Out<'_, i8>) -> usize {
-    let (depth, staged) = (filter.depth, scratch.cast::<u32>());
-    let width = y.len().checked_div(depth).unwrap_or(0);
-    let columns = columns(filter, width);
-    let w = filter.weights.as_ptr().cast::<u32>();
-    let [first, second, third] = line.rows else { return 0 };
-    let room = staged.len() >= columns * COLUMN / 4 && w.is_aligned();
-    if !fits(filter) || width == 0 || !room || !filter.simple {
+    let (width, quads) = (line.pixels, filter.depth / 4);
+    let room = scratch.cast::<u32>().len() * 4 >= line_bytes(filter, width);
+    let aligned = filter.weights.as_ptr().cast::<u32>().is_aligned();
+    if !fits(filter) || width == 0 || quads == 0 || !room || !aligned || !filter.simple {
         return 0;
     }
     // Columns outside of the image are the same for all channels.
+    let columns = columns(filter, width);
     let before = (filter.window.pad[1] as usize).min(columns);
-    let inside = line.width.min(columns - before);
-    let pair = (line.outside as u16 as u32) * 0x1_0001;
-    staged.window(0, before * COLUMN / 4).fill(pair);
-    staged.window((before + inside) * COLUMN / 4, (columns - before - inside) * COLUMN / 4).fill(pair);
+    let staged = Staged { columns, before, inside: line.width.min(columns - before), words: scratch.cast() };
+    match lines(filter) {
+        1 => rows(line, filter, &staged, y),
+        _ => pairs(line, filter, &staged, y),
+    }
+    quads * 4
+}
+
+/// Columns on their way to the outputs.
+#[cfg(mixel_dsp)]
+struct Staged<'a> {
+    /// All that the outputs see.
+    columns: usize,
+    /// Those in front of the image.
+    before: usize,
+    /// Those inside.
+    inside: usize,
+    /// Their memory.
+    words: Out<'a, u32>,
+}
+
+#[cfg(mixel_dsp)]
+impl Staged<'_> {
+    /// Fills the columns outside, of so many words each from `start` on, with two values.
+    fn fill(&self, start: usize, words: usize, outside: i8) {
+        let pair = (outside as u16 as u32) * 0x1_0001;
+        let behind = self.before + self.inside;
+        self.words.window(start, self.before * words).fill(pair);
+        self.words.window(start + behind * words, (self.columns - behind) * words).fill(pair);
+    }
+}
+
+/// Two rows of outputs, or the last one, of all groups of four channels.
+#[cfg(mixel_dsp)]
+fn pairs(line: &Line<'_, i8>, filter: &Filter<'_>, staged: &Staged<'_>, y: Out<'_, i8>) {
+    let Staged { columns, before, inside, words } = *staged;
+    let plane = columns * PAIR;
+    [0, plane / 4].into_iter().for_each(|start| staged.fill(start, PAIR / 4, line.outside));
     let outside = [line.outside; 4];
-    let quads = depth / 4;
-    for quad in 0..quads {
-        let channel = quad * 4;
+    let row = |index: usize| match line.rows.get(index) {
+        Some(row) if !row.is_empty() => (row.as_ptr(), filter.depth, 4),
+        _ => (outside.as_ptr(), 0, 0),
+    };
+    let to = words.as_mut_ptr().cast::<u8>().wrapping_add(before * PAIR);
+    let rows = |first: usize| {
+        let (upper, lower) = (row(first), row(first + 1));
+        let to = to.wrapping_add(first * PAIR / 4);
+        StagedRows {
+            rows: [(upper.0, upper.1), (lower.0, lower.1)],
+            to: [to.cast(), to.wrapping_add(plane).cast()],
+            next: [upper.2, lower.2],
+        }
+    };
+    let (weights, channels) = (filter.weights.as_ptr().cast(), &filter.channels);
+    // SAFETY: rows hold the image's columns, of which whole groups of four channels are read, or are four values that are read again
+    // and again; the staged columns, weights, channels and outputs were found long enough.
+    unsafe {
+        depthwise_pairs(Pairs {
+            w: weights,
+            bias: channels.bias.as_ptr(),
+            multiplier: channels.multiplier.as_ptr(),
+            shift: channels.shift.as_ptr(),
+            y: y.as_mut_ptr(),
+            staged: [rows(0), rows(2)],
+            inside,
+            x: words.as_mut_ptr(),
+            plane,
+            length: line.pixels * filter.depth,
+            quads: filter.depth / 4,
+            zero_point: filter.clamp.zero_point,
+            below: if line.count == 2 { line.stride } else { 0 },
+            next: filter.depth - 1,
+        });
+    }
+}
+
+/// One row of outputs, four channels after four.
+#[cfg(mixel_dsp)]
+fn rows(line: &Line<'_, i8>, filter: &Filter<'_>, staged: &Staged<'_>, y: Out<'_, i8>) {
+    let Staged { before, inside, words: staged_words, .. } = *staged;
+    let (depth, w) = (filter.depth, filter.weights.as_ptr().cast::<u32>());
+    let [first, second, third] = line.rows else { return };
+    staged.fill(0, COLUMN / 4, line.outside);
+    let outside = [line.outside; 4];
+    for channel in (0..depth / 4).map(|quad| quad * 4) {
         let rows = [first, second, third].map(|row| match row.is_empty() {
             true => (outside.as_ptr(), 0),
             false => (row.as_ptr().wrapping_add(channel), depth),
@@ -64,7 +150,7 @@ pub(super) fn line(line: &Line<'_, i8>, filter: &Filter<'_>, scratch: Out<'_, u8
         // read again and again; the staged columns, weights, channels and outputs were found long enough.
         unsafe {
             if inside > 0 {
-                let to = staged.as_mut_ptr().add(before * COLUMN / 4);
+                let to = staged_words.as_mut_ptr().add(before * COLUMN / 4);
                 stage_columns(rows.as_ptr().cast(), inside, to);
             }
             let words = |array: In<'_, i32>| array.as_ptr().add(channel).cast::<[i32; 4]>().read();
@@ -77,12 +163,11 @@ pub(super) fn line(line: &Line<'_, i8>, filter: &Filter<'_>, scratch: Out<'_, u8
                 zero_point: filter.clamp.zero_point,
                 depth,
                 back: (3 * COLUMN).wrapping_sub(filter.window.stride[1] as usize * COLUMN),
-                end: place.wrapping_add(width * depth),
+                end: place.wrapping_add(line.pixels * depth),
             };
-            depthwise_quad(staged.as_mut_ptr(), w.add(quad_words(channel)), &quad, place);
+            depthwise_quad(staged_words.as_mut_ptr(), w.add(quad_words(channel)), &quad, place);
         }
     }
-    quads * 4
 }
 
 /// Words of weights in front of the four channels from `channel` on.

@@ -141,12 +141,17 @@ pub trait Lane: Quantized {
     /// To be called when all patches are staged.
     fn complete(_tile: &Staging<'_>) {}
 
+    /// Rows of depthwise outputs that [`Lane::line`] wants at once.
+    fn lines(_filter: &Filter<'_>) -> usize {
+        1
+    }
+
     /// Scratch bytes that [`Lane::line`] asks for, for `width` outputs a row.
     fn line_bytes(_filter: &Filter<'_>, _width: usize) -> usize {
         0
     }
 
-    /// One row of depthwise outputs for filters that the layout has a shorter way for: how many of the first channels are
+    /// Rows of depthwise outputs for filters that the layout has a shorter way for: how many of the first channels are
     /// done, 0 when it has none. Rows, weights and channels are as long as [`super::depthwise::line`] found them.
     fn line<Y: Quantized>(
         _line: &Line<'_, Self>,
@@ -265,6 +270,13 @@ impl Lane for i8 {
             depth.is_multiple_of(order.depth)
         } else {
             rows == 1 || layout == Layout::Helium
+        }
+    }
+
+    fn lines(filter: &Filter<'_>) -> usize {
+        match filter.layout {
+            Layout::ArmDsp => dsp_depthwise::lines(filter),
+            _ => 1,
         }
     }
 

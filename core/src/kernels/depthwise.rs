@@ -112,9 +112,9 @@ fn check<Y: Quantized>(operator: &Operator<'_>) -> Result<(), Fault> {
 fn scratch<X: Lane>(operator: &Operator<'_>) -> usize {
     let Ok((input, output)) = operator.unary() else { return 0 };
     let Some(filter) = Filter::read(operator, &output) else { return 0 };
-    let kept = if overlap(&input, &output) { filter.window.kept() } else { 0 };
-    let width = output.dims[2] as usize;
     let full = filter.with(operator, [input.inner(), output.inner()]);
+    let kept = kept::<X>(&full, &input, &output);
+    let width = output.dims[2] as usize;
     #[cfg(mixel_columns)]
     if let Some(bands) = bands(&full, &input, &output) {
         return bands.scratch(&full, &input);
@@ -132,6 +132,11 @@ fn scratch<X: Lane>(operator: &Operator<'_>) -> usize {
 fn bands(filter: &depthwise::Filter<'_>, input: &Tensor, output: &Tensor) -> Option<Bands> {
     let narrow = (input.dtype, output.dtype) == (DType::I8, DType::I8);
     if narrow { Bands::new(filter, input, output) } else { None }
+}
+
+/// Input rows that are kept from being overwritten: some more when rows of outputs are computed at once.
+fn kept<X: Lane>(filter: &depthwise::Filter<'_>, input: &Tensor, output: &Tensor) -> usize {
+    if overlap(input, output) { filter.window.kept() + X::lines(filter) - 1 } else { 0 }
 }
 
 fn reach(operator: &Operator<'_>, _input: usize) -> Option<isize> {
@@ -155,7 +160,6 @@ fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
     let (length, out_length) = (input.dims[2] as usize * depth, output.dims[2] as usize * out_depth);
     let image = input.dims[1] as usize * length;
     let out_image = output.dims[1] as usize * out_length;
-    let kept = if overlap(&input, &output) { window.kept() } else { 0 };
     let filter =
         depthwise::Filter { backend: run.backend(), ..filter.with(run.operator(), [depth, out_depth]) };
     #[cfg(not(target_os = "none"))]
@@ -168,28 +172,31 @@ fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
     }
     let line_bytes = X::line_bytes(&filter, output.dims[2] as usize);
     let scratch = run.scratch::<u8>(0, line_bytes);
+    let kept = kept::<X>(&filter, &input, &output);
     let ring = run.scratch::<X>(line_bytes.next_multiple_of(4), kept * length);
     let mut table = [In::new(&[]); MAX_HEIGHT];
     for n in 0..images {
         let mut rows = Rows::new(x.window(n * image, image), height, length, ring, kept);
-        for oy in 0..out_height {
-            let top = window.start(0, oy);
+        let mut oy = 0;
+        while oy < out_height {
+            let count = X::lines(&filter).min(out_height - oy);
+            let (top, seen) = (window.start(0, oy), window.kernel[0] as usize + count - 1);
             rows.advance(top);
-            let ys = window.inside(0, top, height);
-            for (ky, row) in table.iter_mut().enumerate().take(window.kernel[0] as usize) {
-                *row = if ys.contains(&ky) {
-                    rows.get((top + (ky * window.dilation[0] as usize) as isize) as usize)
-                } else {
-                    In::new(&[])
-                };
+            for (index, row) in table.iter_mut().enumerate().take(seen) {
+                let at = top + (index * window.dilation[0] as usize) as isize;
+                let inside = (0..height as isize).contains(&at);
+                *row = if inside { rows.get(at as usize) } else { In::new(&[]) };
             }
             let line = Line {
-                rows: table.get(..window.kernel[0] as usize).unwrap_or(&[]),
+                rows: table.get(..seen).unwrap_or(&[]),
                 width,
                 outside: X::narrow(input.zero_point),
+                count,
+                pixels: out_width,
+                stride: out_length,
             };
-            let y = y.window(n * out_image + oy * out_length, out_width * out_depth);
-            depthwise::line(&line, &filter, scratch, y);
+            depthwise::line(&line, &filter, scratch, y.window(n * out_image + oy * out_length, y.len()));
+            oy += count;
         }
     }
 }

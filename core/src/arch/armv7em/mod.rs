@@ -46,7 +46,7 @@ mod tiles;
 
 #[cfg(not(mixel_helium))]
 pub(super) use affine::{AffineRow, affine};
-pub(super) use depthwise::{Quad, depthwise_quad, stage_columns};
+pub(super) use depthwise::{Pairs, Quad, StagedRows, depthwise_pairs, depthwise_quad, stage_columns};
 pub(super) use row::{Row, row};
 pub(super) use staging::{Window, copy_3, stage_3, stage_window};
 #[cfg(not(mixel_helium))]
