@@ -383,15 +383,16 @@ impl<'r, 'a> Seen<'r, 'a> {
         outside: i8,
     ) {
         let start = staged_bytes(tile.depth) + patch * plain_bytes(tile.depth);
-        for (ky, row) in self.rows.iter().enumerate() {
-            let (before, until) = if row.is_empty() { (len, len) } else { (before, until) };
-            let values = row.as_ptr().wrapping_offset(from + before as isize);
+        let values = tile.bytes.window(start, tile.depth);
+        if before > 0 || until < len || self.rows.iter().any(|row| row.is_empty()) {
+            super::fill(values, outside as u8);
+        }
+        for (ky, row) in self.rows.iter().enumerate().filter(|(_, row)| !row.is_empty()) {
+            let inside = row.as_ptr().wrapping_offset(from + before as isize);
             // SAFETY: the values lie in the row, what is written in the part of the patch that belongs to it.
             unsafe {
-                let to = tile.bytes.as_mut_ptr().add(start + ky * len).cast::<i8>();
-                core::ptr::write_bytes(to, outside as u8, before);
-                core::ptr::copy_nonoverlapping(values, to.add(before), until - before);
-                core::ptr::write_bytes(to.add(until), outside as u8, len - until);
+                let to = values.as_mut_ptr().add(ky * len + before);
+                super::view::copy_bytes(inside.cast(), to, until - before);
             }
         }
     }

@@ -11,7 +11,7 @@
 #![allow(unsafe_code)]
 
 #[cfg(mixel_dsp)]
-use super::armv7em::{Pairs, Quad, StagedRows, depthwise_pairs, depthwise_quad, stage_columns};
+use super::armv7em::{ImageRow, Pairs, Quad, StagedRows, depthwise_pairs, depthwise_quad, stage_columns};
 use super::depthwise::Filter;
 #[cfg(mixel_dsp)]
 use super::depthwise::Line;
@@ -97,17 +97,17 @@ fn pairs(line: &Line<'_, i8>, filter: &Filter<'_>, staged: &Staged<'_>, y: Out<'
     [0, plane / 4].into_iter().for_each(|start| staged.fill(start, PAIR / 4, line.outside));
     let outside = [line.outside; 4];
     let row = |index: usize| match line.rows.get(index) {
-        Some(row) if !row.is_empty() => (row.as_ptr(), filter.depth, 4),
-        _ => (outside.as_ptr(), 0, 0),
+        Some(row) if !row.is_empty() => (ImageRow { from: row.as_ptr(), step: filter.depth }, 4),
+        _ => (ImageRow { from: outside.as_ptr(), step: 0 }, 0),
     };
     let to = words.as_mut_ptr().cast::<u8>().wrapping_add(before * PAIR);
     let rows = |first: usize| {
-        let (upper, lower) = (row(first), row(first + 1));
+        let ((upper, after_upper), (lower, after_lower)) = (row(first), row(first + 1));
         let to = to.wrapping_add(first * PAIR / 4);
         StagedRows {
-            rows: [(upper.0, upper.1), (lower.0, lower.1)],
+            rows: [upper, lower],
             to: [to.cast(), to.wrapping_add(plane).cast()],
-            next: [upper.2, lower.2],
+            next: [after_upper, after_lower],
         }
     };
     let (weights, channels) = (filter.weights.as_ptr().cast(), &filter.channels);

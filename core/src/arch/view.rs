@@ -194,10 +194,7 @@ impl<'a, T: Element> Out<'a, T> {
             // further from each other than the windows do not share memory.
             unsafe {
                 let (from, to) = (source.pointer.add(done), self.pointer.add(done));
-                #[cfg(mixel_helium)]
-                super::helium::copy(from.cast(), to.cast(), piece * size_of::<T>());
-                #[cfg(not(mixel_helium))]
-                to.copy_from_nonoverlapping(from, piece);
+                copy_bytes(from.cast(), to.cast(), piece * size_of::<T>());
             }
             done += piece;
         }
@@ -230,6 +227,23 @@ impl<'a, T: Element> Out<'a, T> {
     #[inline(always)]
     pub fn as_mut_ptr(&self) -> *mut T {
         self.pointer
+    }
+}
+
+/// Copies `bytes` bytes the shortest way of the machine.
+///
+/// # Safety
+/// `from` is valid for `bytes` reads and `to` for as many writes, and they share no memory.
+#[inline(always)]
+pub(super) unsafe fn copy_bytes(from: *const u8, to: *mut u8, bytes: usize) {
+    // SAFETY: the caller's.
+    unsafe {
+        #[cfg(mixel_helium)]
+        super::helium::copy(from, to, bytes);
+        #[cfg(all(mixel_dsp, not(mixel_helium)))]
+        super::armv7em::copy(from, to, bytes);
+        #[cfg(not(mixel_dsp))]
+        core::ptr::copy_nonoverlapping(from, to, bytes);
     }
 }
 

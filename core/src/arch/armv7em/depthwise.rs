@@ -138,12 +138,20 @@ pub(in crate::arch) unsafe extern "C" fn depthwise_quad(
     )
 }
 
+/// A row of the image.
+#[repr(C)]
+pub(in crate::arch) struct ImageRow {
+    /// The first column, from the channels on that are next.
+    pub from: *const i8,
+    /// Distance of columns: 0 for a row outside, four values that are read again and again.
+    pub step: usize,
+}
+
 /// Two rows of the image on their way into columns that [`depthwise_pairs`] stages.
 #[repr(C)]
 pub(in crate::arch) struct StagedRows {
-    /// Each row from the channels on that are next, and the distance of columns; 0 for a row outside, four values that are read
-    /// again and again.
-    pub rows: [(*const i8, usize); 2],
+    /// The rows.
+    pub rows: [ImageRow; 2],
     /// Where the first column is staged, of the first two channels and of the others.
     pub to: [*mut u32; 2],
     /// Bytes to the next four channels of each row.

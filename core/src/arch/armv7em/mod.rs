@@ -39,6 +39,8 @@ macro_rules! widen {
 
 #[cfg(not(mixel_helium))]
 mod affine;
+#[cfg(not(mixel_helium))]
+mod copy;
 mod depthwise;
 mod row;
 mod staging;
@@ -46,7 +48,11 @@ mod tiles;
 
 #[cfg(not(mixel_helium))]
 pub(super) use affine::{AffineRow, affine};
-pub(super) use depthwise::{Pairs, Quad, StagedRows, depthwise_pairs, depthwise_quad, stage_columns};
+#[cfg(not(mixel_helium))]
+pub(super) use copy::copy;
+pub(super) use depthwise::{
+    ImageRow, Pairs, Quad, StagedRows, depthwise_pairs, depthwise_quad, stage_columns,
+};
 pub(super) use row::{Row, row};
 pub(super) use staging::{Window, copy_3, stage_3, stage_window};
 #[cfg(not(mixel_helium))]

@@ -99,6 +99,18 @@ macro_rules! round_of_halves_of_one {
     };
 }
 
+/// A word of a run of bytes of three patches, which is collected.
+macro_rules! run_word {
+    () => {
+        "ldr r4, [r0, r1]
+        ldr r5, [r0, r1, lsl #1]
+        ldr r6, [r0], #4
+        str r4, [r11, r7]
+        str r5, [r11, r7, lsl #1]
+        str r6, [r11], #4"
+    };
+}
+
 /// Outputs of the three patches whose products with a channel are in the registers, shifted, rounded, saturated and stored.
 macro_rules! store {
     ($first:literal, $second:literal, $third:literal, $shift:literal) => {
@@ -235,13 +247,14 @@ macro_rules! tiles {
                 "strd r2, r3, [sp]",
                 "ldr r2, [sp, #140]",
                 "str r2, [sp, #16]",
-                // Of the rounds behind the first one, `g`, those are skipped that lack to a multiple of four, which is 3 g
-                // modulo 4; or all four when there are none.
+                // Of the rounds behind the first one, `g`, those are skipped that lack to a multiple of eight, which is 15 g
+                // modulo 8; or all eight when there are none.
                 "subs r1, r1, r0",
                 "subs r1, #24",
                 "adr r12, 4f",
                 "beq 1f",
-                "ubfx r1, r1, #3, #2",
+                "add r1, r1, r1, lsl #2",
+                "ubfx r1, r1, #3, #3",
                 "adr r12, 3f",
                 concat!("movs r2, #", $bytes),
                 "mla r12, r1, r2, r12",
@@ -293,6 +306,10 @@ macro_rules! tiles {
                 "ldr pc, [sp, #32]",
                 ".p2align 2",
                 "3:",
+                $round!(),
+                $round!(),
+                $round!(),
+                $round!(),
                 $round!(),
                 $round!(),
                 $round!(),
@@ -367,26 +384,16 @@ macro_rules! tiles {
                 "ldr r0, [r2], #4",
                 "ldr r10, [sp, #156]",
                 "add r0, r12",
-                "mov r8, r11",
-                "16:",
-                "ldr r4, [r0, r1]",
-                "ldr r5, [r0, r1, lsl #1]",
-                "ldr r6, [r0], #4",
-                "str r4, [r8, r7]",
-                "str r5, [r8, r7, lsl #1]",
-                "str r6, [r8], #4",
                 "subs r10, #4",
                 "beq 17f",
-                "cmp r10, #4",
-                "bhs 16b",
+                "16:",
+                run_word!(),
                 "subs r10, #4",
+                "bgt 16b",
                 "add r0, r10",
-                "add r8, r10",
-                "mov r10, #4",
-                "b 16b",
-                "17:",
-                "ldr r10, [sp, #156]",
                 "add r11, r10",
+                "17:",
+                run_word!(),
                 "subs r3, #1",
                 "bne 15b",
                 "add r1, r1, r1, lsl #1",
@@ -424,7 +431,7 @@ tiles! {
     /// that patches which are not there may name the place of one that is.
     ///
     /// A round is 4 inputs: 3 loads, 4 widenings, 12 dual multiplications. Six sums, three inputs, three registers of weights and
-    /// two pointers leave none for a count: behind the first round, which adds to the biases, four are unrolled, the loop is entered
+    /// two pointers leave none for a count: behind the first round, which adds to the biases, eight are unrolled, the loop is entered
     /// where the last one ends with the patches, and it ends there. An output is the high word of its product, shifted; the last bit
     /// that is shifted out rounds it, which `ADC` adds together with the zero point. A last single channel has rounds of 2 loads, 2
     /// widenings and 6 dual multiplications, of which two are unrolled.
