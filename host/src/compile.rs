@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use mixel_core::events::{Event, Geometry};
-use mixel_core::kernels::OpKind;
+use mixel_core::kernels::{self, OpKind};
 use mixel_core::pack::Layout;
 use mixel_core::plan::{Interface, RawPlan};
 use tract_onnx::pb::{ValueInfoProto, tensor_proto, type_proto};
@@ -414,7 +414,12 @@ pub fn operator_set(plan: &RawPlan<'_>) -> String {
     let mut kinds: Vec<OpKind> = plan.operators().map(|operator| operator.kind).collect();
     kinds.sort_by_key(|kind| *kind as u16);
     kinds.dedup();
-    let names: Vec<String> = kinds.iter().map(|kind| format!("{kind:?}")).collect();
+    // Of kinds whose operators are all of the usual forms the ways for others are left out.
+    let operators = || (0..plan.operator_count()).filter_map(|index| plan.whole_operator(index));
+    let lean =
+        |kind| operators().filter(|operator| operator.kind == kind).all(|operator| kernels::lean(&operator));
+    let name = |&kind: &OpKind| format!("{kind:?}{}", if lean(kind) { "Lean" } else { "" });
+    let names: Vec<String> = kinds.iter().map(name).collect();
     let strips = plan.groups().next().is_some();
     let front_end = plan.front_end().has_code();
     let short_channels = plan.operators().any(|operator| operator.has_short_channels());

@@ -65,12 +65,18 @@ struct Taps {
     whole: bool,
 }
 
+/// Whether the layout's way takes all channels.
+pub fn lean(filter: &Filter<'_>) -> bool {
+    filter.layout == Layout::ArmDsp && super::dsp_depthwise::takes(filter)
+}
+
 /// Channels that are summed at once: what a Cortex-M's registers hold, or a vector register on larger machines.
 const LANES: usize = if cfg!(target_os = "none") { 4 } else { 16 };
 
 /// Rows of outputs, the first one at the start of `y`; `scratch` has [`Lane::line_bytes`]. Nothing happens when a window is too short.
+/// Channels that [`Lane::line`] does not take are left out unless the common way is linked.
 #[inline(never)]
-pub fn line<X: Lane, Y: Quantized>(
+pub fn line<X: Lane, Y: Quantized, const COMMON: bool>(
     line: &Line<'_, X>,
     filter: &Filter<'_>,
     scratch: Out<'_, u8>,
@@ -91,7 +97,7 @@ pub fn line<X: Lane, Y: Quantized>(
         return;
     }
     let done = X::line(line, filter, scratch, y);
-    if done == count {
+    if done == count || !COMMON {
         return;
     }
     for row in 0..line.count {

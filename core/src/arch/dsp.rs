@@ -398,30 +398,36 @@ impl<'r, 'a> Seen<'r, 'a> {
     }
 }
 
-/// What patches are multiplied with, in blocks of two channels by four inputs.
+/// What patches are multiplied with, in blocks of two channels by four inputs, and the loop for it: a pointer, so that a loop which
+/// no operator asks for is not linked.
 #[cfg(mixel_dsp)]
 #[derive(Clone, Copy)]
-pub(super) enum Factors<'a> {
-    /// Weights of the plan.
-    Bytes(In<'a, i8>),
-    /// Values of 16 bits: of each block inputs 0 and 2 of both channels, then inputs 1 and 3, two in a word.
-    #[cfg(not(mixel_helium))]
-    Halves(In<'a, u32>),
+pub(super) struct Factors<'a> {
+    values: In<'a, u32>,
+    /// Bytes of one.
+    size: usize,
+    tiles: unsafe extern "C" fn(super::armv7em::Tiles),
 }
 
 #[cfg(mixel_dsp)]
-impl Factors<'_> {
+impl<'a> Factors<'a> {
+    /// Weights of the plan.
+    pub fn bytes(weights: In<'a, i8>) -> Self {
+        Self { values: weights.cast(), size: 1, tiles: super::armv7em::tiles }
+    }
+
+    /// Values of 16 bits: of each block inputs 0 and 2 of both channels, then inputs 1 and 3, two in a word.
+    #[cfg(not(mixel_helium))]
+    pub fn halves(values: In<'a, u32>) -> Self {
+        Self { values, size: 2, tiles: super::armv7em::tiles_of_halves }
+    }
+
     /// Whether they and the scales are there for all channels of inputs of `depth` values.
     fn fit(&self, channels: &Channels<'_>, depth: usize) -> bool {
-        match *self {
-            Self::Bytes(weights) => fits(weights, channels, depth),
-            #[cfg(not(mixel_helium))]
-            Self::Halves(halves) => {
-                let count = channels.bias.len();
-                let scales = channels.multiplier.len() >= count && channels.shift.len() >= count;
-                scales && halves.len() * 2 >= count.next_multiple_of(2) * depth.next_multiple_of(4)
-            }
-        }
+        let count = channels.bias.len();
+        let scales = channels.multiplier.len() >= count && channels.shift.len() >= count;
+        let values = count.next_multiple_of(2) * depth.next_multiple_of(4);
+        scales && self.values.len() * 4 >= values * self.size
     }
 }
 
@@ -469,11 +475,7 @@ impl Product<'_> {
             groups: 0,
             from: 0,
             count: 1,
-            w: match factors {
-                Factors::Bytes(weights) => weights.as_ptr().cast(),
-                #[cfg(not(mixel_helium))]
-                Factors::Halves(halves) => halves.as_ptr(),
-            },
+            w: factors.values.as_ptr(),
             bias: channels.bias.as_ptr(),
             multiplier: channels.multiplier.as_ptr(),
             shift: channels.shift.as_ptr(),
@@ -498,13 +500,7 @@ impl Product<'_> {
             }
         }
         // SAFETY: the caller's; groups of four inputs are six words.
-        unsafe {
-            match factors {
-                Factors::Bytes(_) => super::armv7em::tiles(tiles),
-                #[cfg(not(mixel_helium))]
-                Factors::Halves(_) => super::armv7em::tiles_of_halves(tiles),
-            }
-        }
+        unsafe { (factors.tiles)(tiles) }
     }
 }
 
@@ -537,7 +533,7 @@ pub(super) fn outputs<Y: Quantized>(
             let places = (y.as_mut_ptr().cast(), stride * 1.min(rows - 1), stride * (rows - 1));
             // It is only read, as no windows are staged.
             let x = x.cast_mut();
-            Product { x, depth: patches.depth, factors: Factors::Bytes(weights), channels, rounding }
+            Product { x, depth: patches.depth, factors: Factors::bytes(weights), channels, rounding }
                 .write(None, places);
         }
         return true;

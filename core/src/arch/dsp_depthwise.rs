@@ -33,6 +33,12 @@ fn fits(filter: &Filter<'_>) -> bool {
     filter.window.kernel == [3, 3] && filter.window.dilation[1] == 1 && filter.outputs == filter.depth
 }
 
+/// Whether all channels of the filter go this file's way.
+pub(super) fn takes(filter: &Filter<'_>) -> bool {
+    let aligned = filter.weights.as_ptr().cast::<u32>().is_aligned();
+    fits(filter) && filter.simple && aligned && filter.depth.is_multiple_of(4)
+}
+
 /// See [`super::matrix::Lane::lines`].
 pub(super) fn lines(filter: &Filter<'_>) -> usize {
     let slides = filter.window.stride == [1, 1] && filter.window.dilation[0] == 1;

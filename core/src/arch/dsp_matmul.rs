@@ -90,7 +90,7 @@ fn multiply_panel(matrices: &Matrices<'_>, scratch: Out<'_, u8>, y: (Out<'_, i8>
         let rounding = Rounding::new(&channels, clamp);
         let windows =
             Windows { rows: &[a], from: 0, step: a_row, len: depth, count: rows, outside: 0, last: true };
-        let factors = dsp::Factors::Halves(halves.cast());
+        let factors = dsp::Factors::halves(halves.cast());
         dsp::windows(windows, (&staging, 0), factors, &channels, rounding, y).is_some()
     }
     #[cfg(not(mixel_dsp))]

@@ -180,6 +180,16 @@ pub trait Lane: Quantized {
         false
     }
 
+    /// Outputs of one row of plain values that the layout's loop takes; [`Lane::outputs`] without the ways for others.
+    fn row<Y: Quantized>(
+        _patches: Patches<'_>,
+        _weights: In<'_, i8>,
+        _channels: &Channels<'_>,
+        _rounding: Rounding,
+        _y: Out<'_, Y>,
+    ) {
+    }
+
     /// Outputs of windows, one after the other, in a loop of the layout's through `tile`, whose first `staged` patches are there
     /// already; `y` begins with theirs. How many patches are left staged for the windows that follow, too few for a tile;
     /// none, with nothing done, when the layout has no such loop, whatever the windows.
@@ -330,6 +340,17 @@ impl Lane for i8 {
     }
 
     #[cfg(all(mixel_dsp, not(mixel_helium)))]
+    fn row<Y: Quantized>(
+        patches: Patches<'_>,
+        weights: In<'_, i8>,
+        channels: &Channels<'_>,
+        rounding: Rounding,
+        y: Out<'_, Y>,
+    ) {
+        dsp::row(patches, weights, channels, rounding, y);
+    }
+
+    #[cfg(all(mixel_dsp, not(mixel_helium)))]
     fn windows<Y: Quantized>(
         windows: Windows<'_, '_, i8>,
         tile: (&Staging<'_>, usize),
@@ -339,7 +360,7 @@ impl Lane for i8 {
         y: Out<'_, Y>,
     ) -> Option<usize> {
         let there = tile.0.layout == Layout::ArmDsp && size_of::<Y>() == 1;
-        let (factors, y) = (dsp::Factors::Bytes(weights), (y.cast(), channels.bias.len()));
+        let (factors, y) = (dsp::Factors::bytes(weights), (y.cast(), channels.bias.len()));
         there.then(|| dsp::windows(windows, tile, factors, channels, rounding, y)).flatten()
     }
 

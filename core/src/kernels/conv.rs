@@ -9,21 +9,24 @@ use core::ops::Range;
 use super::conv_columns;
 #[cfg(not(target_os = "none"))]
 use super::conv_rows;
-use super::matrix::{Dense, Matrix, Weights};
+use super::matrix::{Dense, Lean, Matrix, Weights};
 use super::packed::{Int4, Sparse};
 use super::requant::{Channels, Clamp, Quantized};
-use super::wide::{narrow, narrow_and_wide};
+use super::wide::{lean, narrow, narrow_and_wide};
 use super::window::{Rows, Window, overlap};
 use super::{OpKind, Run};
 use crate::arch::depthwise::MAX_HEIGHT;
 use crate::arch::matrix::{self, Lane, Staging, Windows};
 use crate::arch::view::In;
-use crate::pack::Depth;
+use crate::pack::{Depth, Layout};
 use crate::plan::write::{self, Constant};
 use crate::plan::{DType, Fault, Operator, Tensor};
 
 /// The operator, int8 to int8.
 pub struct Conv;
+
+/// [`Conv`] without the common ways (see [`super::lean`]).
+pub struct ConvLean;
 
 /// The operator with 16-bit input or output.
 pub struct Conv16;
@@ -143,6 +146,16 @@ fn check<Y: Quantized, W: Weights>(operator: &Operator<'_>) -> Result<(), Fault>
     filter.check::<Y>(&input, &output)
 }
 
+/// Whether the layout's loop takes every row of outputs: windows of whole runs of bytes, four or more in each row.
+pub(super) fn lean(operator: &Operator<'_>) -> bool {
+    let Ok((input, output)) = operator.unary() else { return false };
+    Filter::<Lean>::read(operator, &input, &output).is_some_and(|Filter { window, matrix }| {
+        let runs = matrix.groups == 1 && window.dilation[1] == 1 && window.kernel[0] as usize <= MAX_HEIGHT;
+        let long = window.kernel[1] as usize * input.inner() >= 4;
+        matrix.layout == Layout::ArmDsp && runs && long && matrix.rounding().simple
+    })
+}
+
 /// Patches, and behind them the rows that an output in the input's place would overwrite too early.
 fn scratch<X: Lane, W: Weights>(operator: &Operator<'_>) -> usize {
     let Ok((input, output)) = operator.unary() else { return 0 };
@@ -218,6 +231,9 @@ fn run<X: Lane, Y: Quantized, W: Weights>(run: &Run<'_>) {
                     staged = left;
                     continue;
                 }
+            }
+            if !W::COMMON {
+                continue;
             }
             let mut ox = 0;
             while ox < out_width {
@@ -359,6 +375,7 @@ impl<X: Lane> Gather<'_, '_, X> {
 }
 
 narrow_and_wide!(Conv, Conv16, scratch::<i8, Dense>, scratch::<i16, Dense>; Dense);
+lean!(ConvLean, Conv, scratch::<i8, Lean>, lean; Lean);
 narrow!(ConvInt4, scratch::<i8, Int4>; Int4);
 narrow!(ConvSparse, scratch::<i8, Sparse>; Sparse);
 

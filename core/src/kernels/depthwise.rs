@@ -19,6 +19,9 @@ use crate::plan::{DType, Fault, Operator, Tensor};
 /// The operator, int8 to int8. Kernels are at most [`MAX_HEIGHT`] rows high.
 pub struct Depthwise;
 
+/// [`Depthwise`] without the common way (see [`super::lean`]).
+pub struct DepthwiseLean;
+
 /// The operator with 16-bit input or output.
 pub struct Depthwise16;
 
@@ -151,6 +154,11 @@ fn macs(operator: &Operator<'_>) -> u64 {
 }
 
 fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
+    lines::<X, Y, true>(run);
+}
+
+/// The operator, with the common way for channels that the layout's does not take, or without it.
+fn lines<X: Lane, Y: Quantized, const COMMON: bool>(run: &Run<'_>) {
     let Ok((input, output)) = run.operator().unary() else { return };
     let Some(filter) = Filter::read(run.operator(), &output) else { return };
     let window = filter.window;
@@ -195,9 +203,46 @@ fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
                 pixels: out_width,
                 stride: out_length,
             };
-            depthwise::line(&line, &filter, scratch, y.window(n * out_image + oy * out_length, y.len()));
+            depthwise::line::<X, Y, COMMON>(
+                &line,
+                &filter,
+                scratch,
+                y.window(n * out_image + oy * out_length, y.len()),
+            );
             oy += count;
         }
+    }
+}
+
+/// Whether the layout's way takes all channels.
+pub(super) fn lean(operator: &Operator<'_>) -> bool {
+    let Ok((input, output)) = operator.unary() else { return false };
+    Filter::read(operator, &output)
+        .is_some_and(|filter| depthwise::lean(&filter.with(operator, input.inner())))
+}
+
+impl super::Kernel for DepthwiseLean {
+    const KIND: super::OpKind = super::OpKind::Depthwise;
+
+    fn check(operator: &Operator<'_>) -> Result<(), Fault> {
+        Depthwise::check(operator)?;
+        if lean(operator) { Ok(()) } else { Err(Fault::Lean) }
+    }
+
+    fn scratch(operator: &Operator<'_>) -> usize {
+        Depthwise::scratch(operator)
+    }
+
+    fn reach(operator: &Operator<'_>, input: usize) -> Option<isize> {
+        Depthwise::reach(operator, input)
+    }
+
+    fn macs(operator: &Operator<'_>) -> u64 {
+        macs(operator)
+    }
+
+    fn run(run: &Run<'_>) {
+        if super::LOOPS { lines::<i8, i8, false>(run) } else { Depthwise::run(run) }
     }
 }
 

@@ -4,17 +4,20 @@
 //! layout's matrix order, four bits each, or as a bitmap with the values that are not zero.
 
 use super::Run;
-use super::matrix::{Dense, Matrix, Weights};
+use super::matrix::{Dense, Lean, Matrix, Weights};
 use super::packed::{Int4, Sparse};
 use super::requant::{Channels, Clamp, Quantized};
-use super::wide::{narrow, narrow_and_wide};
+use super::wide::{lean, narrow, narrow_and_wide};
 use crate::arch::matrix::{self, Lane, Patches, Staging, Windows};
-use crate::pack::Depth;
+use crate::pack::{Depth, Layout};
 use crate::plan::write::{self, Constant};
 use crate::plan::{DType, Fault, Operator, Rows, Tensor};
 
 /// The operator, int8 to int8.
 pub struct Linear;
+
+/// [`Linear`] without the common ways (see [`super::lean`]).
+pub struct LinearLean;
 
 /// The operator with 16-bit input or output.
 pub struct Linear16;
@@ -66,6 +69,15 @@ fn check<Y: Quantized, W: Weights>(operator: &Operator<'_>) -> Result<(), Fault>
         return Err(Fault::Dynamic);
     }
     read::<W>(operator, &input, &output).ok_or(Fault::Params)?.check::<Y>()
+}
+
+/// Whether the layout's loops take all rows: whole words of inputs where there are some, any single one.
+pub(super) fn lean(operator: &Operator<'_>) -> bool {
+    let Ok((input, output)) = operator.unary() else { return false };
+    read::<Lean>(operator, &input, &output).is_some_and(|matrix| {
+        let tiles = matrix.depth >= 4 && matrix.rounding().simple;
+        matrix.layout == Layout::ArmDsp && (input.outer() == 1 || tiles)
+    })
 }
 
 /// Several rows are staged in scratch memory before their outputs are written; a single one is read where it lies, if the
@@ -130,7 +142,7 @@ fn run<X: Lane, Y: Quantized, W: Weights>(run: &Run<'_>) {
         let outside = X::narrow(0);
         let windows = Windows { rows: &rows, from: 0, step: depth, len: depth, count, outside, last: true };
         let place = y.window(first * outputs, count * outputs);
-        if matrix.apply_windows::<X, Y>(rounding, windows, (&tile, 0), place).is_some() {
+        if matrix.apply_windows::<X, Y>(rounding, windows, (&tile, 0), place).is_some() || !W::COMMON {
             continue;
         }
         let mut done = 0;
@@ -177,6 +189,7 @@ fn by_columns<Y: Quantized, W: Weights>(
 }
 
 narrow_and_wide!(Linear, Linear16, scratch::<i8, Dense>, scratch::<i16, Dense>; Dense);
+lean!(LinearLean, Linear, scratch::<i8, Lean>, lean; Lean);
 narrow!(LinearInt4, scratch::<i8, Int4>; Int4);
 narrow!(LinearSparse, scratch::<i8, Sparse>; Sparse);
 

@@ -19,6 +19,9 @@ pub(super) trait Weights: Copy {
     #[cfg(mixel_columns)]
     const BY_COLUMNS: bool = false;
 
+    /// Whether layers may go another way than the layout's loops; others are not linked.
+    const COMMON: bool = true;
+
     /// As [`Lane::direct`].
     fn direct<X: Lane>(layout: Layout, rows: usize, depth: usize) -> bool;
 
@@ -45,9 +48,12 @@ pub(super) trait Weights: Copy {
     );
 }
 
-/// A byte a weight, in the layout's matrix order.
+/// A byte a weight, in the layout's matrix order, with the common ways of multiplying or not.
 #[derive(Clone, Copy)]
-pub(super) struct Dense;
+pub(super) struct Dense<const COMMON: bool = true>;
+
+/// Weights of layers that the layout's loops take (see [`super::lean`]).
+pub(super) type Lean = Dense<false>;
 
 /// `groups` matrices `[outputs][depth]` and the channels of all of them.
 #[derive(Clone, Copy)]
@@ -190,7 +196,9 @@ impl<'p, W: Weights> Matrix<'p, W> {
     }
 }
 
-impl Weights for Dense {
+impl<const COMMON: bool> Weights for Dense<COMMON> {
+    const COMMON: bool = COMMON || !super::LOOPS;
+
     #[cfg(mixel_columns)]
     const BY_COLUMNS: bool = true;
 
@@ -202,7 +210,7 @@ impl Weights for Dense {
         X::direct(layout, rows, depth)
     }
 
-    fn complete(matrix: &Matrix<'_>) -> bool {
+    fn complete(matrix: &Matrix<'_, Self>) -> bool {
         let complete = matrix.size().checked_mul(matrix.groups) == Some(matrix.weights.len());
         // Only layouts for hosts have heads.
         #[cfg(not(target_os = "none"))]
@@ -211,7 +219,7 @@ impl Weights for Dense {
     }
 
     fn windows<X: Lane, Y: Quantized>(
-        matrix: &Matrix<'_>,
+        matrix: &Matrix<'_, Self>,
         rounding: Rounding,
         windows: Windows<'_, '_, X>,
         tile: (&Staging<'_>, usize),
@@ -221,12 +229,15 @@ impl Weights for Dense {
     }
 
     fn apply<X: Lane, Y: Quantized>(
-        matrix: &Matrix<'_>,
+        matrix: &Matrix<'_, Self>,
         (group, rounding): (usize, Rounding),
         patches: Patches<'_>,
         (y, stride): (Out<'_, Y>, usize),
     ) {
         let (weights, channels) = matrix.group(group);
+        if !Self::COMMON {
+            return X::row(patches, weights, &channels, rounding, y);
+        }
         if X::outputs((matrix.backend, matrix.layout), patches, weights, &channels, rounding, (y, stride)) {
             return;
         }

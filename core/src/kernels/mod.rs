@@ -55,9 +55,9 @@ pub mod window;
 
 pub use add::{Add, Add16};
 pub use channel_attention::{CosineSoftmax, Gram};
-pub use conv::{Conv, Conv16, ConvInt4, ConvSparse};
+pub use conv::{Conv, Conv16, ConvInt4, ConvLean, ConvSparse};
 pub use conv_transpose::{ConvTranspose, ConvTranspose16};
-pub use depthwise::{Depthwise, Depthwise16};
+pub use depthwise::{Depthwise, Depthwise16, DepthwiseLean};
 pub use div::{Div, Div16};
 pub use feed::Feed;
 pub use gather::Gather;
@@ -65,7 +65,7 @@ pub use group_norm::{GroupNorm, GroupNorm16};
 pub use join::Join;
 pub use l2_norm::{L2Norm, L2Norm16};
 pub use layer_norm::{LayerNorm, LayerNorm16};
-pub use linear::{Linear, Linear16, LinearInt4, LinearSparse};
+pub use linear::{Linear, Linear16, LinearInt4, LinearLean, LinearSparse};
 pub use lut::{Lut, Lut16};
 pub use lut_steps::LutSteps;
 pub use matmul::{MatMul, MatMul16};
@@ -442,7 +442,7 @@ macro_rules! op_set {
                 visitor: V,
             ) -> Option<V::Answer> {
                 match kind {
-                    $($crate::kernels::OpKind::$kernel => Some(visitor.kernel::<$crate::kernels::$kernel>()),)*
+                    $(<$crate::kernels::$kernel as $crate::kernels::Kernel>::KIND => Some(visitor.kernel::<$crate::kernels::$kernel>()),)*
                     #[allow(unreachable_patterns)]
                     _ => None,
                 }
@@ -542,6 +542,21 @@ impl Visitor for Ask<'_, '_> {
             *reach = K::reach(self.0, input);
         }
         Ok(Needs { scratch: K::scratch(self.0), macs: K::macs(self.0), reach })
+    }
+}
+
+/// Whether this machine has the loops that lean kernels are left with: those of the Arm DSP layout.
+const LOOPS: bool = cfg!(all(mixel_dsp, not(mixel_helium)));
+
+/// Whether the kernel of the operator's kind that is without the common ways takes it: [`LinearLean`], [`ConvLean`] and
+/// [`DepthwiseLean`] have nothing but the loops of the Arm DSP layout. In an operator set they stand for their kind if every operator
+/// of the plan is one for them; plans with others are refused at load ([`Fault::Lean`]).
+pub fn lean(operator: &Operator<'_>) -> bool {
+    match operator.kind {
+        OpKind::Linear => linear::lean(operator),
+        OpKind::Conv => conv::lean(operator),
+        OpKind::Depthwise => depthwise::lean(operator),
+        _ => false,
     }
 }
 

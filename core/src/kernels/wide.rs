@@ -85,4 +85,37 @@ macro_rules! narrow_and_wide {
     };
 }
 
-pub(super) use {narrow, narrow_and_wide};
+/// As `narrow!`, for a kernel of the kind of another one that is without the common ways, and what tells the operators that it takes.
+macro_rules! lean {
+    ($name:ident, $kind:ident, $scratch:expr, $lean:expr; $weights:ty) => {
+        impl super::Kernel for $name {
+            const KIND: super::OpKind = super::OpKind::$kind;
+
+            fn check(operator: &Operator<'_>) -> Result<(), Fault> {
+                match (operator.input(0)?.dtype, operator.output(0)?.dtype) {
+                    (DType::I8, DType::I8) => check::<i8, $weights>(operator)?,
+                    _ => return Err(Fault::Types),
+                }
+                if $lean(operator) { Ok(()) } else { Err(Fault::Lean) }
+            }
+
+            fn scratch(operator: &Operator<'_>) -> usize {
+                $scratch(operator)
+            }
+
+            fn reach(operator: &Operator<'_>, input: usize) -> Option<isize> {
+                reach::<$weights>(operator, input)
+            }
+
+            fn macs(operator: &Operator<'_>) -> u64 {
+                macs(operator)
+            }
+
+            fn run(run: &super::Run<'_>) {
+                self::run::<i8, i8, $weights>(run);
+            }
+        }
+    };
+}
+
+pub(super) use {lean, narrow, narrow_and_wide};

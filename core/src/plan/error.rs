@@ -29,6 +29,9 @@ pub enum Fault {
     Scratch,
     /// A dimension that varies at run time is where the operator cannot have one.
     Dynamic,
+    /// The layout's loops do not take the operator, and the firmware was built without the common ways of its kind; have the operator
+    /// set written again.
+    Lean,
 }
 
 /// Why [`crate::Plan::new_checked`] refuses a file.
