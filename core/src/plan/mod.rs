@@ -59,15 +59,21 @@ impl<'p, O: OpSet> Plan<'p, O> {
     /// As [`Plan::new_checked`], and [`PlanError::NotLinked`] for an operator outside `O`.
     pub fn with_ops(bytes: &'p [u8]) -> Result<Self, PlanError> {
         let raw = RawPlan::open(bytes)?;
-        raw.check_tables()?;
+        // Without strips nothing below looks for groups.
+        if !O::STRIPS && !raw.section(Section::Strips).is_empty() {
+            return Err(PlanError::StripsNotLinked);
+        }
+        raw.check_tables::<O>()?;
         raw.check_front_end::<O>()?;
         let mut next = 0;
-        for group in raw.groups() {
-            for index in next..group.first {
-                raw.check_operator::<O>(index)?;
+        if O::STRIPS {
+            for group in raw.groups() {
+                for index in next..group.first {
+                    raw.check_operator::<O>(index)?;
+                }
+                raw.check_group::<O>(group, next)?;
+                next = group.first + group.count;
             }
-            raw.check_group::<O>(group, next)?;
-            next = group.first + group.count;
         }
         for index in next..raw.operator_count() {
             raw.check_operator::<O>(index)?;
@@ -450,7 +456,7 @@ impl<'p> RawPlan<'p> {
     }
 
     /// Checks all tables against each other, but no operator.
-    fn check_tables(&self) -> Result<(), PlanError> {
+    fn check_tables<O: OpSet>(&self) -> Result<(), PlanError> {
         let sizes = [self.tensor_bytes(), self.scratch_bytes(), self.state_bytes()];
         let aligned = sizes.iter().all(|size| size.is_multiple_of(format::ALIGN));
         let total = sizes.iter().try_fold(0u32, |sum, &size| sum.checked_add(size as u32));
@@ -471,9 +477,11 @@ impl<'p> RawPlan<'p> {
         if !names::valid(self.section(Section::Names), self.operator_count()) {
             return Err(PlanError::Section(Section::Names));
         }
-        let groups: usize = self.groups().map(|group| strips::group_bytes(group.count)).sum();
-        if groups != self.section(Section::Strips).len() {
-            return Err(PlanError::Section(Section::Strips));
+        if O::STRIPS {
+            let groups: usize = self.groups().map(|group| strips::group_bytes(group.count)).sum();
+            if groups != self.section(Section::Strips).len() {
+                return Err(PlanError::Section(Section::Strips));
+            }
         }
         let data = self.section(Section::Data).len();
         let entries = |section, size: usize| self.section(section).len() / size;
@@ -516,7 +524,8 @@ impl<'p> RawPlan<'p> {
         for (index, port) in self.ports().enumerate() {
             let tensor = self.tensor(port.tensor).map_err(|_| PlanError::Port(index as u16))?;
             // The same bound as of tensors that stand whole.
-            let streamed = self.streamed(&port).map_or(1, usize::from).checked_mul(tensor.row_elements());
+            let streamed = if O::STRIPS { self.streamed(&port) } else { None };
+            let streamed = streamed.map_or(1, usize::from).checked_mul(tensor.row_elements());
             if tensor.place != Place::Arena || streamed.is_none_or(|elements| elements > 1 << 28) {
                 return Err(PlanError::Port(index as u16));
             }
@@ -545,9 +554,6 @@ impl<'p> RawPlan<'p> {
 
     /// Checks a group whose operators must not begin in front of operator `next`.
     fn check_group<O: OpSet>(&self, group: strips::Group<'_>, next: usize) -> Result<(), PlanError> {
-        if !O::STRIPS {
-            return Err(PlanError::StripsNotLinked);
-        }
         if group.first < next || group.first + group.count > self.operator_count() {
             return Err(PlanError::Section(Section::Strips));
         }

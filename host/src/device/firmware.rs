@@ -15,7 +15,7 @@ const VARIABLE: &str = "MIXEL_FIRMWARE";
 /// The loops where time goes are written out for each core. What the compiler unrolls of the others, and inlines beyond this, is
 /// flash with little speed: on a Cortex-M4 a third of the flash for less than one instruction in a hundred of networks (see
 /// docs/performance.md).
-const SPARING: &str = "-Cllvm-args=-unroll-runtime=false -unroll-allow-partial=false -inline-threshold=75";
+const SPARING: &str = "-Cllvm-args=-unroll-runtime=false -unroll-allow-partial=false -unroll-full-max-count=4 -inline-threshold=20";
 /// A first build downloads and compiles some thirty crates.
 const BUILD_LIMIT: Duration = Duration::from_secs(900);
 
