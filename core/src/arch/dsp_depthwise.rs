@@ -11,12 +11,12 @@
 #![allow(unsafe_code)]
 
 #[cfg(mixel_dsp)]
-use super::armv7em::{ImageRow, Pairs, Quad, StagedRows, depthwise_pairs, depthwise_quad, stage_columns};
+use super::armv7em::{ImageRow, Pairs, Quads, StagedRows, depthwise_pairs, depthwise_row};
 use super::depthwise::Filter;
 #[cfg(mixel_dsp)]
 use super::depthwise::Line;
 #[cfg(mixel_dsp)]
-use super::view::{In, Out};
+use super::view::Out;
 
 /// Bytes of a column of four channels that is staged for one row of outputs.
 const COLUMN: usize = 24;
@@ -102,10 +102,7 @@ fn pairs(line: &Line<'_, i8>, filter: &Filter<'_>, staged: &Staged<'_>, y: Out<'
     let plane = columns * PAIR;
     [0, plane / 4].into_iter().for_each(|start| staged.fill(start, PAIR / 4, line.outside));
     let outside = [line.outside; 4];
-    let row = |index: usize| match line.rows.get(index) {
-        Some(row) if !row.is_empty() => (ImageRow { from: row.as_ptr(), step: filter.depth }, 4),
-        _ => (ImageRow { from: outside.as_ptr(), step: 0 }, 0),
-    };
+    let row = |index| image_row(line, filter, &outside, index);
     let to = words.as_mut_ptr().cast::<u8>().wrapping_add(before * PAIR);
     let rows = |first: usize| {
         let ((upper, after_upper), (lower, after_lower)) = (row(first), row(first + 1));
@@ -142,42 +139,40 @@ fn pairs(line: &Line<'_, i8>, filter: &Filter<'_>, staged: &Staged<'_>, y: Out<'
 /// One row of outputs, four channels after four.
 #[cfg(mixel_dsp)]
 fn rows(line: &Line<'_, i8>, filter: &Filter<'_>, staged: &Staged<'_>, y: Out<'_, i8>) {
-    let Staged { before, inside, words: staged_words, .. } = *staged;
-    let (depth, w) = (filter.depth, filter.weights.as_ptr().cast::<u32>());
-    let [first, second, third] = line.rows else { return };
+    let Staged { before, inside, words, .. } = *staged;
     staged.fill(0, COLUMN / 4, line.outside);
     let outside = [line.outside; 4];
-    for channel in (0..depth / 4).map(|quad| quad * 4) {
-        let rows = [first, second, third].map(|row| match row.is_empty() {
-            true => (outside.as_ptr(), 0),
-            false => (row.as_ptr().wrapping_add(channel), depth),
+    let row = |index| image_row(line, filter, &outside, index);
+    let ((first, after_first), (second, after_second), (third, after_third)) = (row(0), row(1), row(2));
+    let (weights, channels) = (filter.weights.as_ptr().cast(), &filter.channels);
+    // SAFETY: rows hold the image's columns, of which whole groups of four channels are read, or are four values that are read again
+    // and again; the staged columns, weights, channels and outputs were found long enough.
+    unsafe {
+        depthwise_row(Quads {
+            w: weights,
+            bias: channels.bias.as_ptr(),
+            multiplier: channels.multiplier.as_ptr(),
+            shift: channels.shift.as_ptr(),
+            y: y.as_mut_ptr(),
+            rows: [first, second, third],
+            next: [after_first, after_second, after_third],
+            inside,
+            to: words.as_mut_ptr().wrapping_add(before * COLUMN / 4),
+            x: words.as_mut_ptr(),
+            length: line.pixels * filter.depth,
+            quads: filter.depth / 4,
+            zero_point: filter.clamp.zero_point,
+            depth: filter.depth,
+            back: (3 * COLUMN).wrapping_sub(filter.window.stride[1] as usize * COLUMN),
         });
-        // SAFETY: rows hold the image's columns, of which four channels from `channel` on are read, or are four values that are
-        // read again and again; the staged columns, weights, channels and outputs were found long enough.
-        unsafe {
-            if inside > 0 {
-                let to = staged_words.as_mut_ptr().add(before * COLUMN / 4);
-                stage_columns(rows.as_ptr().cast(), inside, to);
-            }
-            let words = |array: In<'_, i32>| array.as_ptr().add(channel).cast::<[i32; 4]>().read();
-            let shift = filter.channels.shift.as_ptr().add(channel).cast::<[u8; 4]>().read();
-            let place = y.as_mut_ptr().add(channel);
-            let quad = Quad {
-                bias: words(filter.channels.bias),
-                multiplier: words(filter.channels.multiplier),
-                shift: shift.map(|shift| shift as i32 - 32),
-                zero_point: filter.clamp.zero_point,
-                depth,
-                back: (3 * COLUMN).wrapping_sub(filter.window.stride[1] as usize * COLUMN),
-                end: place.wrapping_add(line.pixels * depth),
-            };
-            depthwise_quad(staged_words.as_mut_ptr(), w.add(quad_words(channel)), &quad, place);
-        }
     }
 }
 
-/// Words of weights in front of the four channels from `channel` on.
+/// A row that the outputs see, with the bytes to its next four channels: four values that stay when it is outside.
 #[cfg(mixel_dsp)]
-const fn quad_words(channel: usize) -> usize {
-    channel / 4 * 3 * COLUMN / 4
+fn image_row(line: &Line<'_, i8>, filter: &Filter<'_>, outside: &[i8; 4], index: usize) -> (ImageRow, usize) {
+    match line.rows.get(index) {
+        Some(row) if !row.is_empty() => (ImageRow { from: row.as_ptr(), step: filter.depth }, 4),
+        _ => (ImageRow { from: outside.as_ptr(), step: 0 }, 0),
+    }
 }

@@ -7,15 +7,15 @@ use std::{
     time::Duration,
 };
 
-use super::{Board, process};
+use super::{Board, FlashProfile, process};
 use crate::{Error, ErrorKind, Result};
 
 /// Names the folder with the firmware's sources.
 const VARIABLE: &str = "MIXEL_FIRMWARE";
 /// The loops where time goes are written out for each core. What the compiler unrolls of the others, and inlines beyond this, is
 /// flash with little speed: on a Cortex-M4 a third of the flash for less than one instruction in a hundred of networks (see
-/// docs/performance.md).
-const SPARING: &str = "-Cllvm-args=-unroll-runtime=false -unroll-allow-partial=false -unroll-full-max-count=4 -inline-threshold=20";
+/// docs/performance.md). The number behind it is the limit of inlining.
+const SPARING: &str = "-Cllvm-args=-unroll-runtime=false -unroll-allow-partial=false -unroll-full-max-count=16 -inline-threshold=";
 /// A first build downloads and compiles some thirty crates.
 const BUILD_LIMIT: Duration = Duration::from_secs(900);
 
@@ -91,7 +91,8 @@ pub fn build(board: &Board, program: &Program<'_>) -> Result<Built> {
     let mut flags = vec![format!("-Ctarget-cpu={}", board.cpu)];
     // On this core the compiler makes vectors of loops, and unrolls them for that.
     if board.cpu != "cortex-m55" {
-        flags.push(SPARING.to_owned());
+        let inlined = if program.profile == FlashProfile::Size.cargo() { "25" } else { "75" };
+        flags.push(format!("{SPARING}{inlined}"));
     }
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo

@@ -29,7 +29,7 @@ impl FlashProfile {
         }
     }
 
-    const fn cargo(self) -> &'static str {
+    pub(super) const fn cargo(self) -> &'static str {
         match self {
             FlashProfile::Speed => "release",
             FlashProfile::Size => "size",

@@ -1,62 +1,47 @@
 //! Depthwise windows of 3x3, four channels at a time.
 
-/// Stages `columns` columns of four channels of three rows: see [`crate::arch::dsp_depthwise`].
-///
-/// # Safety
-/// `rows` are three pairs of a pointer and the distance of columns, valid for `columns` reads of four bytes at any alignment;
-/// `to` is valid for `6 * columns` words, and `columns` is not zero.
-#[unsafe(naked)]
-pub(in crate::arch) unsafe extern "C" fn stage_columns(
-    rows: *const (*const i8, usize),
-    columns: usize,
-    to: *mut u32,
-) {
-    // r0, r4, r6 rows, r3, r5, r7 their steps, r1 count, r2 to; r8-r12 and lr the column.
-    core::arch::naked_asm!(
-        cpu!(),
-        "push {{r4-r11, lr}}",
-        "ldm r0, {{r0, r3-r7}}",
-        "2:",
-        "ldr r8, [r0]",
-        "ldr r9, [r4]",
-        "ldr lr, [r6]",
-        "add r0, r3",
-        "add r4, r5",
-        "add r6, r7",
-        "sxtb16 r10, r8",
-        "sxtb16 r8, r8, ror #8",
-        "sxtb16 r12, r9",
-        "sxtb16 r11, r9, ror #8",
-        "pkhbt r9, r8, r11, lsl #16",
-        "pkhtb r11, r11, r8, asr #16",
-        "pkhbt r8, r10, r12, lsl #16",
-        "pkhtb r10, r12, r10, asr #16",
-        "sxtb16 r12, lr",
-        "sxtb16 lr, lr, ror #8",
-        "stm r2!, {{r8-r12, lr}}",
-        "subs r1, #1",
-        "bne 2b",
-        "pop {{r4-r11, pc}}",
-    )
+/// A row of the image.
+#[repr(C)]
+pub(in crate::arch) struct ImageRow {
+    /// The first column, from the channels on that are next.
+    pub from: *const i8,
+    /// Distance of columns: 0 for a row outside, four values that are read again and again.
+    pub step: usize,
 }
 
-/// Constants of [`depthwise_quad`], in the order in which it reads them.
+/// What [`depthwise_row`] works on. The first four fields arrive in registers, the others on the stack, where they are counted on.
 #[repr(C)]
-pub(in crate::arch) struct Quad {
-    /// Biases of four channels.
-    pub bias: [i32; 4],
-    /// Their multipliers.
-    pub multiplier: [i32; 4],
-    /// Their shifts behind the high word, 1 or more.
-    pub shift: [i32; 4],
+pub(in crate::arch) struct Quads {
+    /// Weights of the first four channels.
+    pub w: *const u32,
+    /// Bias of the first channel.
+    pub bias: *const i32,
+    /// Multiplier of the first channel.
+    pub multiplier: *const i32,
+    /// Shift of the first channel, 33 or more.
+    pub shift: *const u8,
+    /// First output.
+    pub y: *mut i8,
+    /// Rows of the image.
+    pub rows: [ImageRow; 3],
+    /// Bytes to the next four channels of each row.
+    pub next: [usize; 3],
+    /// Columns inside of the image.
+    pub inside: usize,
+    /// Where the first of them is staged.
+    pub to: *mut u32,
+    /// The staged columns.
+    pub x: *const u32,
+    /// Bytes of the outputs.
+    pub length: usize,
+    /// Groups of four channels, at least one.
+    pub quads: usize,
     /// Zero point of the outputs.
     pub zero_point: i32,
     /// Distance of the outputs.
     pub depth: usize,
     /// Bytes from the end of an output's columns back to the next one's first.
     pub back: usize,
-    /// Where the output behind the last one would be.
-    pub end: *mut i8,
 }
 
 /// One column of four channels: r8-r11 inputs, r12 and lr weights, which lie at the three places.
@@ -86,27 +71,89 @@ macro_rules! column {
     };
 }
 
-/// A row of outputs of four channels from staged columns, at least one.
+/// A row of outputs, four channels after four: 68 instructions for four outputs, 19 for a column.
 ///
 /// # Safety
-/// `x` is valid for the columns that the outputs see, `w` for 18 words, and `y` for four writes at each output.
+/// The rows are valid for `inside` reads of four bytes at any alignment and every four channels, `x` for the columns that the outputs
+/// see, `w` and the channels for all four channels, and `y` for all outputs.
 #[unsafe(naked)]
-pub(in crate::arch) unsafe extern "C" fn depthwise_quad(
-    x: *const u32,
-    w: *const u32,
-    quad: &Quad,
-    y: *mut i8,
-) {
-    // r0 x, r1 w, r2 constants, r3 y, r4-r7 sums.
+pub(in crate::arch) unsafe extern "C" fn depthwise_row(quads: Quads) {
+    // r0 x, r1 w, r3 y, r4-r7 sums. Stack: 0 four biases, 16 multipliers, 32 shifts, 48 zero point, 52 depth, 56 back, 60 end of y; 64 w,
+    // 68 bias, 72 multiplier, 76 shift, then r4-r12, lr, 120 y, 124 rows, 148 next, 160 inside, 164 to, 168 x, 172 length, 176 quads,
+    // 180 zero point, 184 depth, 188 back.
     core::arch::naked_asm!(
         cpu!(),
-        "push {{r4-r11, lr}}",
+        "push {{r0-r12, lr}}",
+        "sub sp, #64",
+        "add r3, sp, #180",
+        "ldm r3, {{r0-r2}}",
+        "add r3, sp, #48",
+        "stm r3, {{r0-r2}}",
         "2:",
-        "ldm r2, {{r4-r7}}",
+        "ldr r1, [sp, #160]",
+        "cmp r1, #0",
+        "beq 4f",
+        "add r12, sp, #124",
+        "ldm r12, {{r0, r3-r7}}",
+        "add r12, sp, #148",
+        "ldm r12, {{r8-r10}}",
+        "add r8, r0",
+        "add r9, r4",
+        "add r10, r6",
+        "str r8, [sp, #124]",
+        "str r9, [sp, #132]",
+        "str r10, [sp, #140]",
+        "ldr r2, [sp, #164]",
+        // r0, r4, r6 rows, r3, r5, r7 their steps, r1 count, r2 to; r8-r12 and lr the column.
+        "3:",
+        "ldr r8, [r0]",
+        "ldr r9, [r4]",
+        "ldr lr, [r6]",
+        "add r0, r3",
+        "add r4, r5",
+        "add r6, r7",
+        "sxtb16 r10, r8",
+        "sxtb16 r8, r8, ror #8",
+        "sxtb16 r12, r9",
+        "sxtb16 r11, r9, ror #8",
+        "pkhbt r9, r8, r11, lsl #16",
+        "pkhtb r11, r11, r8, asr #16",
+        "pkhbt r8, r10, r12, lsl #16",
+        "pkhtb r10, r12, r10, asr #16",
+        "sxtb16 r12, lr",
+        "sxtb16 lr, lr, ror #8",
+        "stm r2!, {{r8-r12, lr}}",
+        "subs r1, #1",
+        "bne 3b",
+        "4:",
+        "add r12, sp, #68",
+        "ldm r12, {{r0-r2}}",
+        "ldm r0!, {{r4-r7}}",
+        "ldm r1!, {{r8-r11}}",
+        "ldr r3, [r2], #4",
+        "stm r12, {{r0-r2}}",
+        "stm sp, {{r4-r11}}",
+        // Of a shift the lowest byte counts.
+        "sub r3, r3, #0x20202020",
+        "lsrs r4, r3, #8",
+        "lsrs r5, r3, #16",
+        "lsrs r6, r3, #24",
+        "add r12, sp, #32",
+        "stm r12, {{r3-r6}}",
+        "ldr r3, [sp, #120]",
+        "ldr r4, [sp, #172]",
+        "add r4, r3",
+        "str r4, [sp, #60]",
+        "adds r4, r3, #4",
+        "str r4, [sp, #120]",
+        "ldr r0, [sp, #168]",
+        "ldr r1, [sp, #64]",
+        "5:",
+        "ldm sp, {{r4-r7}}",
         column!(0, 8, 16),
         column!(24, 32, 40),
         column!(48, 56, 64),
-        "add lr, r2, #16",
+        "add lr, sp, #16",
         "ldm lr!, {{r8-r11}}",
         "smmul r4, r4, r8",
         "smmul r5, r5, r9",
@@ -133,18 +180,16 @@ pub(in crate::arch) unsafe extern "C" fn depthwise_quad(
         "add r3, r3, r8",
         "sub r0, r0, r9",
         "cmp r3, r10",
+        "bne 5b",
+        "adds r1, #72",
+        "str r1, [sp, #64]",
+        "ldr r0, [sp, #176]",
+        "subs r0, #1",
+        "str r0, [sp, #176]",
         "bne 2b",
-        "pop {{r4-r11, pc}}",
+        "add sp, #80",
+        "pop {{r4-r12, pc}}",
     )
-}
-
-/// A row of the image.
-#[repr(C)]
-pub(in crate::arch) struct ImageRow {
-    /// The first column, from the channels on that are next.
-    pub from: *const i8,
-    /// Distance of columns: 0 for a row outside, four values that are read again and again.
-    pub step: usize,
 }
 
 /// Two rows of the image on their way into columns that [`depthwise_pairs`] stages.

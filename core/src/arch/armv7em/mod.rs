@@ -50,9 +50,7 @@ mod tiles;
 pub(super) use affine::{AffineRow, affine};
 #[cfg(not(mixel_helium))]
 pub(super) use copy::copy;
-pub(super) use depthwise::{
-    ImageRow, Pairs, Quad, StagedRows, depthwise_pairs, depthwise_quad, stage_columns,
-};
+pub(super) use depthwise::{ImageRow, Pairs, Quads, StagedRows, depthwise_pairs, depthwise_row};
 pub(super) use row::{Row, row};
 pub(super) use staging::{Window, copy_3, stage_3, stage_window};
 #[cfg(not(mixel_helium))]
