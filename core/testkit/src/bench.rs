@@ -5,7 +5,7 @@ use core::fmt::Write as _;
 use mixel_core::arch::view::In;
 use mixel_core::arch::{self, Backend};
 use mixel_core::kernels::requant::{Channels, Quantized};
-use mixel_core::kernels::{self, OpKind, short_channels};
+use mixel_core::kernels::{self, All, OpKind, OpSet, short_channels};
 use mixel_core::pack::Layout;
 use mixel_core::plan::format::{ALIGN, NO_NAME, Section};
 use mixel_core::plan::write::{Constant, MemorySizes, Params, WriteError, Writer};
@@ -13,6 +13,11 @@ use mixel_core::plan::{DType, Direction, Fault, Place, Plan, PlanError, RawPlan,
 use mixel_core::session::{Session, SessionError};
 
 use crate::{Random, Report};
+
+mixel_core::op_set! {
+    /// The kernels without common ways.
+    struct Lean: LinearLean, ConvLean, DepthwiseLean;
+}
 
 /// Why a case fails.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,6 +49,8 @@ pub enum Failure {
     Backend(Backend),
     /// An overlap beyond what the operator allows was accepted.
     OverlapAccepted,
+    /// A kernel without common ways took an operator that needs them.
+    LeanAccepted,
 }
 
 impl From<WriteError> for Failure {
@@ -78,6 +85,7 @@ impl core::fmt::Display for Failure {
                 overlap.map_or(Ok(()), |distance| write!(f, " (output {distance} bytes behind the input)"))
             }
             Self::OverlapAccepted => write!(f, "an overlap beyond the operator's reach was accepted"),
+            Self::LeanAccepted => write!(f, "a kernel without common ways took an operator that needs them"),
         }
     }
 }
@@ -366,12 +374,22 @@ impl Job<'_> {
         overlap: Option<isize>,
     ) -> Result<(), Failure> {
         for &backend in Backend::ALL.iter().filter(|backend| backend.available()) {
-            self.run_on(backend, plan, arena, expected, overlap)?;
+            self.run_on::<Y, All>(backend, plan, arena, expected, overlap)?;
         }
-        Ok(())
+        if !matches!(self.kind, OpKind::Linear | OpKind::Conv | OpKind::Depthwise) {
+            return Ok(());
+        }
+        // Again without the common ways, or refused where they are needed.
+        let lean = RawPlan::open(plan)?.operator(0).is_some_and(|operator| kernels::lean(&operator));
+        match (lean, Plan::<Lean>::with_ops(plan)) {
+            (true, _) => self.run_on::<Y, Lean>(Backend::best(), plan, arena, expected, overlap),
+            (false, Err(PlanError::Operator(_, _, Fault::Lean))) => Ok(()),
+            (false, Err(error)) => Err(error.into()),
+            (false, Ok(_)) => Err(Failure::LeanAccepted),
+        }
     }
 
-    fn run_on<Y: Pod + Quantized>(
+    fn run_on<Y: Pod + Quantized, O: OpSet>(
         &self,
         backend: Backend,
         plan: &[u8],
@@ -379,7 +397,7 @@ impl Job<'_> {
         expected: &[Y],
         overlap: Option<isize>,
     ) -> Result<(), Failure> {
-        let plan = Plan::new_checked(plan)?;
+        let plan = Plan::<O>::with_ops(plan)?;
         let skip = arena.as_ptr().align_offset(ALIGN);
         let arena = arena.get_mut(skip..).ok_or(Failure::Memory)?;
         // What an operator does not write must not look like a result.

@@ -1,7 +1,8 @@
 //! All conformance cases on this machine, and random ones.
 
-use mixel_core::kernels::OpKind;
+use mixel_core::kernels::{OpKind, lean};
 use mixel_core::pack::Layout;
+use mixel_core::plan::RawPlan;
 use mixel_testkit::conv::{self, Case};
 use mixel_testkit::{Failure, MEMORY, Pool, Random, linear};
 
@@ -21,6 +22,35 @@ fn all_cases_agree_with_their_reference() {
     }
     assert!(cases >= 300 / every, "only {cases} cases were run");
     assert!(failed.is_empty(), "{} of {cases} failed:\n{}", failed.len(), failed.join("\n"));
+}
+
+/// How many of some convolutions with random weights and scales kernels without common ways take, and how many they leave.
+fn lean_ones(kind: OpKind, layout: Layout, channels: usize, dilation: u16) -> (usize, usize) {
+    let mut memory = vec![0u8; MEMORY];
+    let (mut taken, mut left) = (0, 0);
+    for seed in 0..if cfg!(miri) { 2 } else { 40 } {
+        let mut look = |bytes: &[u8]| {
+            let operator = RawPlan::open(bytes).unwrap().operator(0).unwrap();
+            if lean(&operator) { taken += 1 } else { left += 1 }
+        };
+        let random = &mut Random::new(seed);
+        let pool = Pool::inspected(&mut memory, &mut look);
+        let case = Case::new([1, 8, 8, channels], channels, [3, 3], 1, [1, 1], 1).dilated([1, dilation]);
+        conv::check::<i8, i8>(case, kind, layout, pool, random).unwrap();
+    }
+    (taken, left)
+}
+
+#[test]
+fn kernels_without_common_ways_take_the_usual_operators_of_arm_dsp_only() {
+    for kind in [OpKind::Conv, OpKind::Depthwise] {
+        assert!(lean_ones(kind, Layout::ArmDsp, 8, 1).0 > 0, "{kind:?}");
+        assert_eq!(lean_ones(kind, Layout::ArmDsp, 8, 2).0, 0, "{kind:?} dilated");
+        for layout in [Layout::Generic, Layout::Helium] {
+            assert_eq!(lean_ones(kind, layout, 8, 1).0, 0, "{kind:?} {layout:?}");
+        }
+    }
+    assert_eq!(lean_ones(OpKind::Depthwise, Layout::ArmDsp, 6, 1).0, 0);
 }
 
 /// Runs `check` with many seeds, for every layout.
