@@ -7,15 +7,15 @@
 //! three multiplications two take both halves or one does for two rows. The weights lie in the order of the second way, as 16-bit
 //! values ([`crate::pack::DepthwiseOrder::Pairs`]).
 //!
-//! Other machines, and filters that do not qualify, read that order in [`super::depthwise`].
+//! Other machines, cores with Helium among them, and filters that do not qualify, read that order in [`super::depthwise`].
 #![allow(unsafe_code)]
 
-#[cfg(mixel_dsp)]
+#[cfg(all(mixel_dsp, not(mixel_helium)))]
 use super::armv7em::{ImageRow, Pairs, Quads, StagedRows, depthwise_pairs, depthwise_row};
 use super::depthwise::Filter;
-#[cfg(mixel_dsp)]
+#[cfg(all(mixel_dsp, not(mixel_helium)))]
 use super::depthwise::Line;
-#[cfg(mixel_dsp)]
+#[cfg(all(mixel_dsp, not(mixel_helium)))]
 use super::view::Out;
 
 /// Bytes of a column of four channels that is staged for one row of outputs.
@@ -52,7 +52,7 @@ pub(super) fn line_bytes(filter: &Filter<'_>, width: usize) -> usize {
 }
 
 /// See [`super::matrix::Lane::line`].
-#[cfg(mixel_dsp)]
+#[cfg(all(mixel_dsp, not(mixel_helium)))]
 pub(super) fn line(line: &Line<'_, i8>, filter: &Filter<'_>, scratch: Out<'_, u8>, y: Out<'_, i8>) -> usize {
     let (width, quads) = (line.pixels, filter.depth / 4);
     let room = scratch.cast::<u32>().len() * 4 >= line_bytes(filter, width);
@@ -72,7 +72,7 @@ pub(super) fn line(line: &Line<'_, i8>, filter: &Filter<'_>, scratch: Out<'_, u8
 }
 
 /// Columns on their way to the outputs.
-#[cfg(mixel_dsp)]
+#[cfg(all(mixel_dsp, not(mixel_helium)))]
 struct Staged<'a> {
     /// All that the outputs see.
     columns: usize,
@@ -84,7 +84,7 @@ struct Staged<'a> {
     words: Out<'a, u32>,
 }
 
-#[cfg(mixel_dsp)]
+#[cfg(all(mixel_dsp, not(mixel_helium)))]
 impl Staged<'_> {
     /// Fills the columns outside, of so many words each from `start` on, with two values.
     fn fill(&self, start: usize, words: usize, outside: i8) {
@@ -96,7 +96,7 @@ impl Staged<'_> {
 }
 
 /// Two rows of outputs, or the last one, of all groups of four channels.
-#[cfg(mixel_dsp)]
+#[cfg(all(mixel_dsp, not(mixel_helium)))]
 fn pairs(line: &Line<'_, i8>, filter: &Filter<'_>, staged: &Staged<'_>, y: Out<'_, i8>) {
     let Staged { columns, before, inside, words } = *staged;
     let plane = columns * PAIR;
@@ -137,7 +137,7 @@ fn pairs(line: &Line<'_, i8>, filter: &Filter<'_>, staged: &Staged<'_>, y: Out<'
 }
 
 /// One row of outputs, four channels after four.
-#[cfg(mixel_dsp)]
+#[cfg(all(mixel_dsp, not(mixel_helium)))]
 fn rows(line: &Line<'_, i8>, filter: &Filter<'_>, staged: &Staged<'_>, y: Out<'_, i8>) {
     let Staged { before, inside, words, .. } = *staged;
     staged.fill(0, COLUMN / 4, line.outside);
@@ -169,7 +169,7 @@ fn rows(line: &Line<'_, i8>, filter: &Filter<'_>, staged: &Staged<'_>, y: Out<'_
 }
 
 /// A row that the outputs see, with the bytes to its next four channels: four values that stay when it is outside.
-#[cfg(mixel_dsp)]
+#[cfg(all(mixel_dsp, not(mixel_helium)))]
 fn image_row(line: &Line<'_, i8>, filter: &Filter<'_>, outside: &[i8; 4], index: usize) -> (ImageRow, usize) {
     match line.rows.get(index) {
         Some(row) if !row.is_empty() => (ImageRow { from: row.as_ptr(), step: filter.depth }, 4),

@@ -297,7 +297,7 @@ impl Lane for i8 {
         }
     }
 
-    #[cfg(mixel_dsp)]
+    #[cfg(all(mixel_dsp, not(mixel_helium)))]
     fn line<Y: Quantized>(
         line: &Line<'_, i8>,
         filter: &Filter<'_>,

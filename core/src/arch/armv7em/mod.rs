@@ -41,6 +41,7 @@ macro_rules! widen {
 mod affine;
 #[cfg(not(mixel_helium))]
 mod copy;
+#[cfg(not(mixel_helium))]
 mod depthwise;
 mod row;
 mod staging;
@@ -50,6 +51,7 @@ mod tiles;
 pub(super) use affine::{AffineRow, affine};
 #[cfg(not(mixel_helium))]
 pub(super) use copy::copy;
+#[cfg(not(mixel_helium))]
 pub(super) use depthwise::{ImageRow, Pairs, Quads, StagedRows, depthwise_pairs, depthwise_row};
 pub(super) use row::{Row, row};
 pub(super) use staging::{Window, copy_3, stage_3, stage_window};
