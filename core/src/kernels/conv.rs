@@ -12,6 +12,7 @@ use super::conv_rows;
 use super::matrix::{Dense, Lean, Matrix, Weights};
 use super::packed::{Int4, Sparse};
 use super::requant::{Channels, Clamp, Quantized};
+use super::short_channels::shifts_fit;
 use super::wide::{lean, narrow, narrow_and_wide};
 use super::window::{Rows, Window, overlap};
 use super::{OpKind, Run};
@@ -152,7 +153,7 @@ pub(super) fn lean(operator: &Operator<'_>) -> bool {
     Filter::<Lean>::read(operator, &input, &output).is_some_and(|Filter { window, matrix }| {
         let runs = matrix.groups == 1 && window.dilation[1] == 1 && window.kernel[0] as usize <= MAX_HEIGHT;
         let long = window.kernel[1] as usize * input.inner() >= 4;
-        matrix.layout == Layout::ArmDsp && runs && long && matrix.rounding().simple
+        matrix.layout == Layout::ArmDsp && runs && long && matrix.rounding().simple && shifts_fit(operator)
     })
 }
 

@@ -6,7 +6,7 @@ use super::conv::{Shapes, dynamic};
 #[cfg(mixel_columns)]
 use super::depthwise_bands::Bands;
 use super::requant::{Channels, Clamp, Quantized};
-use super::short_channels::Source;
+use super::short_channels::{Source, shifts_fit};
 use super::wide::narrow_and_wide;
 use super::window::{Rows, Window, overlap};
 use crate::arch::Backend;
@@ -217,8 +217,8 @@ fn lines<X: Lane, Y: Quantized, const COMMON: bool>(run: &Run<'_>) {
 /// Whether the layout's way takes all channels.
 pub(super) fn lean(operator: &Operator<'_>) -> bool {
     let Ok((input, output)) = operator.unary() else { return false };
-    Filter::read(operator, &output)
-        .is_some_and(|filter| depthwise::lean(&filter.with(operator, input.inner())))
+    let takes = |filter: Filter<'_>| depthwise::lean(&filter.with(operator, [input.inner(), output.inner()]));
+    Filter::read(operator, &output).is_some_and(takes) && shifts_fit(operator)
 }
 
 impl super::Kernel for DepthwiseLean {

@@ -7,6 +7,7 @@ use super::Run;
 use super::matrix::{Dense, Lean, Matrix, Weights};
 use super::packed::{Int4, Sparse};
 use super::requant::{Channels, Clamp, Quantized};
+use super::short_channels::shifts_fit;
 use super::wide::{lean, narrow, narrow_and_wide};
 use crate::arch::matrix::{self, Lane, Patches, Staging, Windows};
 use crate::pack::{Depth, Layout};
@@ -76,7 +77,7 @@ pub(super) fn lean(operator: &Operator<'_>) -> bool {
     let Ok((input, output)) = operator.unary() else { return false };
     read::<Lean>(operator, &input, &output).is_some_and(|matrix| {
         let tiles = matrix.depth >= 4 && matrix.rounding().simple;
-        matrix.layout == Layout::ArmDsp && (input.outer() == 1 || tiles)
+        matrix.layout == Layout::ArmDsp && (input.outer() == 1 || tiles && shifts_fit(operator))
     })
 }
 

@@ -179,6 +179,12 @@ pub(crate) fn checked<'p>(operator: &Operator<'p>) -> Result<(Operator<'p>, usiz
     }
 }
 
+/// Whether no channel of `operator` that is in short form has a shift below 33, which loops without the common ways do not take. Kernels
+/// see the shifts of others themselves.
+pub(crate) fn shifts_fit(operator: &Operator<'_>) -> bool {
+    Short::of(operator).is_none_or(|short| short.block.get(0) >= 33)
+}
+
 /// Brings the channels of `operator` into its scratch memory, if it has them in short form: where they are then, and the bytes
 /// that they take.
 pub(crate) fn unpacked<'r>(operator: &Operator<'r>, lease: &'r Lease<'r>) -> Option<(Source<'r>, usize)> {
