@@ -198,12 +198,20 @@ pub enum OpKind {
 }
 
 impl OpKind {
-    /// All kinds.
+    /// All kinds, those first that plans have most of: they are looked for in this order.
     pub const ALL: &'static [OpKind] = &[
         Self::Linear,
         Self::Lut,
+        Self::LutSteps,
         Self::Conv,
         Self::Depthwise,
+        Self::Add,
+        Self::Mul,
+        Self::Join,
+        Self::Move,
+        Self::LayerNorm,
+        Self::Softmax,
+        Self::Shuffle,
         Self::ConvTranspose,
         Self::MaxPool,
         Self::AveragePool,
@@ -217,23 +225,16 @@ impl OpKind {
         Self::AveragePool16,
         Self::MatMul16,
         Self::Projection16,
-        Self::Add,
-        Self::Mul,
         Self::Div,
         Self::Requantize,
-        Self::Softmax,
-        Self::LayerNorm,
         Self::GroupNorm,
         Self::L2Norm,
         Self::Reduce,
-        Self::Move,
         Self::Gather,
         Self::Resize,
         Self::Gram,
         Self::CosineSoftmax,
         Self::Feed,
-        Self::Join,
-        Self::Shuffle,
         Self::Lut16,
         Self::Add16,
         Self::Mul16,
@@ -251,7 +252,6 @@ impl OpKind {
         Self::ConvSparse,
         Self::Sum3,
         Self::Sum3_16,
-        Self::LutSteps,
     ];
 
     /// The kind with this code.

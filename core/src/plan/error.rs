@@ -6,6 +6,7 @@ use crate::kernels::OpKind;
 /// What is wrong with one tensor or operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[repr(u32)]
 pub enum Fault {
     /// An unknown number code (type, place, kind, mode).
     Code,

@@ -43,9 +43,18 @@ pub struct Operator<'p> {
 }
 
 impl<'p> Record<'p> {
+    fn new(bytes: &'p [u8], index: usize) -> Self {
+        let (head, rest) = bytes.split_first_chunk().unwrap_or((&[0; 2], &[]));
+        let [kind, operands] = *head;
+        Self { kind: kind as u16, inputs: operands & 15, outputs: operands >> 4, rest, index: index as u16 }
+    }
+
     /// Checks the number of the operands, and each of them.
     pub fn check(&self, plan: RawPlan<'p>) -> Result<Operator<'p>, Fault> {
-        let operator = self.find(plan)?;
+        let operator = self.find(plan).ok_or(match OpKind::from_code(self.kind) {
+            None => Fault::Code,
+            Some(_) => Fault::Operands,
+        })?;
         for operand in 0..operator.inputs as usize + operator.outputs as usize {
             plan.tensor(operator.tensor_index(operand))?;
         }
@@ -57,18 +66,18 @@ impl<'p> Record<'p> {
         Ok(operator)
     }
 
-    /// Finds what belongs to it, and checks that it is there.
-    fn find(&self, plan: RawPlan<'p>) -> Result<Operator<'p>, Fault> {
-        let kind = OpKind::from_code(self.kind).ok_or(Fault::Code)?;
+    /// Finds what belongs to it; none when its kind is unknown or an operand is not there.
+    fn find(&self, plan: RawPlan<'p>) -> Option<Operator<'p>> {
+        let kind = OpKind::from_code(self.kind)?;
         let count = self.inputs as usize + self.outputs as usize;
         let (mut params, mut operands) = (Cursor::new(self.rest), [0; MAX_OPERANDS]);
-        let places = operands.get_mut(..count).ok_or(Fault::Operands)?;
+        let places = operands.get_mut(..count)?;
         places.iter_mut().for_each(|operand| *operand = params.short());
         if params.overrun() || self.outputs == 0 {
-            return Err(Fault::Operands);
+            return None;
         }
         let (inputs, outputs, index) = (self.inputs, self.outputs, self.index);
-        Ok(Operator {
+        Some(Operator {
             kind,
             index,
             inputs,
@@ -84,14 +93,12 @@ impl<'p> Record<'p> {
 
 impl<'p> Operator<'p> {
     pub(super) fn record(plan: RawPlan<'p>, index: usize) -> Record<'p> {
-        let bytes = plan.operator_bytes(index).unwrap_or(&[]);
-        let (head, rest) = bytes.split_first_chunk().unwrap_or((&[0; 2], &[]));
-        let [kind, operands] = *head;
-        Record { kind: kind as u16, inputs: operands & 15, outputs: operands >> 4, rest, index: index as u16 }
+        Record::new(plan.operator_bytes(index).unwrap_or(&[]), index)
     }
 
     pub(super) fn read(plan: RawPlan<'p>, index: usize) -> Option<Self> {
-        (index < plan.operator_count()).then(|| Self::record(plan, index).find(plan).ok()).flatten()
+        let bytes = plan.operator_bytes(index)?;
+        Record::new(bytes, index).find(plan)
     }
 
     /// The plan that it is part of.

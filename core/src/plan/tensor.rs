@@ -23,7 +23,14 @@ pub enum DType {
 impl DType {
     /// The type with this code.
     pub fn from_code(code: u8) -> Option<Self> {
-        [Self::I8, Self::I16, Self::I32, Self::U8, Self::U16].into_iter().find(|dtype| *dtype as u8 == code)
+        Some(match code {
+            0 => Self::I8,
+            1 => Self::I16,
+            2 => Self::I32,
+            3 => Self::U8,
+            4 => Self::U16,
+            _ => return None,
+        })
     }
 
     /// Bytes of one element.
@@ -91,17 +98,10 @@ impl Rows {
 ///
 /// Shapes with fewer than four dimensions have leading ones. Memory and strides are those of the bound, also where a
 /// dimension varies at run time; only the counts follow the rows present.
+// Words first: an error in place of a tensor is told by the element type, and what is copied beside that should be whole words.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(C)]
 pub struct Tensor {
-    /// Element type.
-    pub dtype: DType,
-    /// Memory region.
-    pub place: Place,
-    /// Bit i says that `dims[i]` varies with the number of rows present: it is `dims[i]` when there are as many as the
-    /// plan's bound, and one less for every row less. What `dims[i]` has above the bound is there without any rows.
-    pub dynamic: u8,
-    /// Number of dimensions of the model's own shape (1 to 4); `dims` is filled with ones in front.
-    pub rank: u8,
     /// Bounds of the four dimensions, each below [`super::format::MAX_DIM`].
     pub dims: [u32; 4],
     /// Byte offset in its region.
@@ -110,6 +110,15 @@ pub struct Tensor {
     pub scale: f32,
     /// The integer that stands for zero; within 16 bits.
     pub zero_point: i32,
+    /// Bit i says that `dims[i]` varies with the number of rows present: it is `dims[i]` when there are as many as the
+    /// plan's bound, and one less for every row less. What `dims[i]` has above the bound is there without any rows.
+    pub dynamic: u8,
+    /// Number of dimensions of the model's own shape (1 to 4); `dims` is filled with ones in front.
+    pub rank: u8,
+    /// Memory region.
+    pub place: Place,
+    /// Element type.
+    pub dtype: DType,
 }
 
 impl Tensor {

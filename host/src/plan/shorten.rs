@@ -36,7 +36,8 @@ struct Chosen {
 /// # Errors
 /// As [`place`].
 pub fn shorten(program: Program, placement: Placement) -> Result<(Program, Placement)> {
-    if matches!(program.layout, Layout::X86 | Layout::Aarch64) {
+    // Vectors pass through tables and channels in less time than it takes to bring them back.
+    if !matches!(program.layout, Layout::Generic | Layout::ArmDsp) {
         return Ok((program, placement));
     }
     let mut chosen = chosen(&program, &placement)?;
@@ -56,7 +57,6 @@ fn chosen(program: &Program, placement: &Placement) -> Result<Chosen> {
     let plan = RawPlan::open(&draft).map_err(|error| fault(program, usize::MAX, error.to_string()))?;
     let steps = steps(program, &placement.offsets, placement.memory)?;
     let bounds: Vec<usize> = liveness::bounds(program, &liveness::buffers(program), &steps).collect();
-    let small = matches!(program.layout, Layout::Generic | Layout::ArmDsp);
     let alone = |index: usize| !program.strips.iter().any(|strips| strips.operators().contains(&index));
     let output = |operator: &ProgramOperator| program.tensors[operator.outputs[0] as usize].tensor;
     let table = |(index, operator): (usize, &ProgramOperator)| {
@@ -72,7 +72,7 @@ fn chosen(program: &Program, placement: &Placement) -> Result<Chosen> {
         let bytes = (Channels::bytes(count) + weights).next_multiple_of(ALIGN);
         // Steps begin with the caller's.
         let room = bounds[index + 1] + bytes <= placement.lower_bound;
-        small && kind && alone(index) && much && room
+        kind && alone(index) && much && room
     };
     let operators = || program.operators.iter().enumerate();
     Ok(Chosen { tables: operators().map(table).collect(), channels: operators().map(channels).collect() })
