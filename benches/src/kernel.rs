@@ -35,6 +35,7 @@ pub fn quantized(kernel: &Kernel) -> mixel::Result<Quantized> {
 pub fn plan(quantized: &Quantized, target: Target) -> mixel::Result<Aligned> {
     let program = mixel::lower::lower(quantized, target.layout())?;
     let placement = mixel::plan::place(&program)?;
+    let (program, placement) = mixel::plan::shorten(program, placement)?;
     mixel::emit::emit(&program, &placement, true)
 }
 
