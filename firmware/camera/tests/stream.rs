@@ -35,7 +35,7 @@ struct Aligned<const N: usize>([u8; N]);
 /// A plan whose network hands the tokens through.
 fn plan() -> Box<Aligned<8192>> {
     let dim = CONFIG.token_dim();
-    let mut memory = vec![0; 8192];
+    let mut memory = vec![0; 1024 * Section::COUNT];
     let mut writer = Writer::new(&mut memory, [1024; Section::COUNT]);
     let mut write = || -> Result<_, WriteError> {
         let ragged = |dtype, inner: usize, offset: usize| Tensor {
