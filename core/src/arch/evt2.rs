@@ -73,7 +73,7 @@ mod tests {
             (state >> 33) % n
         };
         let mut all = 0;
-        for round in 0..if cfg!(miri) { 20 } else { 5_000 } {
+        for round in 0..if cfg!(miri) { 101 } else { 5_000 } {
             // 640 x 480.
             let run =
                 Run { base: 0xFFFF_FF40, limits: (0x4000 - 480) << 17 | (0x8000 - 640), t: 0xFFFF_FF00 };

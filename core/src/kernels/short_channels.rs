@@ -4,7 +4,7 @@
 //!
 //! Depthwise weights of such operators stand tap by tap in the plan, a byte each, and are brought into the layout's order with them.
 //!
-//! For operators that do much with each channel, in the layouts for which memory and flash are small: see [`Short::of`].
+//! For operators that do much with each channel, in the layouts for which memory and flash are small: see `Short::of`.
 
 use super::OpKind;
 use super::requant::Channels;

@@ -285,7 +285,7 @@ fn stated_quantization_is_kept() {
     let at = channels.offset as usize;
     let bias = i32::from_le_bytes(program.data[at..at + 4].try_into().unwrap());
     assert_eq!(bias, 100 + 3 * (-127 - 106 - 85 - 64));
-    assert_eq!((params.i32(), params.i32()), (-100, 127));
+    assert_eq!(params.range(), (-100, 127));
     let db = {
         let sample = vec![vec![1.0, -0.5, 2.0, 0.1]];
         let wanted = &evaluate(&graph, &sample)[&graph.outputs[0]];
