@@ -198,7 +198,7 @@ pub enum OpKind {
 }
 
 impl OpKind {
-    /// All kinds, those first that plans have most of: they are looked for in this order.
+    /// All kinds.
     pub const ALL: &'static [OpKind] = &[
         Self::Linear,
         Self::Lut,
