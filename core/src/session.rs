@@ -104,6 +104,9 @@ impl<'p, 'a, O: OpSet> Session<'p, 'a, O> {
 
     /// Sets all state back to what it is before the first run: what the plan gives for it, else each tensor's zero point.
     pub fn reset(&mut self) {
+        if !O::STATES {
+            return;
+        }
         for index in 0..self.plan.tensor_count() as u16 {
             let Ok(tensor) = self.plan.tensor(index) else { continue };
             if tensor.place == Place::State {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use mixel_core::events::{Event, Geometry};
 use mixel_core::kernels::{self, OpKind};
 use mixel_core::pack::Layout;
-use mixel_core::plan::{Interface, RawPlan};
+use mixel_core::plan::{Interface, Plan};
 use tract_onnx::pb::{ValueInfoProto, tensor_proto, type_proto};
 
 use crate::aligned::Aligned;
@@ -409,8 +409,24 @@ fn interfaces(model: &Model) -> Vec<(String, Interface)> {
     ports.map(|info| (info.name.clone(), interface(info))).collect()
 }
 
-/// Rust source of the operator set `Ops` of a plan, for firmware that carries this plan only.
-pub fn operator_set(plan: &RawPlan<'_>) -> String {
+/// For which plans an operator set is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetFor {
+    /// For this plan alone, which stands verified: the device compares its checksum and carries no checks.
+    ThisPlan,
+    /// For every plan with the same operators, verified on the device.
+    AnyPlan,
+}
+
+impl SetFor {
+    /// What `--any-plan` asks for.
+    pub fn of(any_plan: bool) -> Self {
+        if any_plan { Self::AnyPlan } else { Self::ThisPlan }
+    }
+}
+
+/// Rust source of the operator set `Ops` of a plan, for firmware that links no other operators.
+pub fn operator_set(plan: &Plan<'_>, set_for: SetFor) -> String {
     let mut kinds: Vec<OpKind> = plan.operators().map(|operator| operator.kind).collect();
     kinds.sort_by_key(|kind| *kind as u16);
     kinds.dedup();
@@ -423,9 +439,19 @@ pub fn operator_set(plan: &RawPlan<'_>) -> String {
     let strips = plan.groups().next().is_some();
     let front_end = plan.front_end().has_code();
     let short_channels = plan.operators().any(|operator| operator.has_short_channels());
+    let states = plan.state_bytes() > 0;
+    let verified = match set_for {
+        SetFor::ThisPlan => format!(
+            "    // SAFETY: `mixel compile` verified the plan with this checksum against these operators.\n    \
+             verified: unsafe {:#010X};\n",
+            plan.checksum()
+        ),
+        SetFor::AnyPlan => String::new(),
+    };
     format!(
         "// Written by `mixel compile --ops-rs`.\nmixel_core::op_set! {{\n    /// The operators of this plan.\n    \
-         pub struct Ops: {};\n    strips: {strips};\n    front_end: {front_end};\n    short_channels: {short_channels};\n}}\n",
+         pub struct Ops: {};\n    strips: {strips};\n    front_end: {front_end};\n    short_channels: {short_channels};\n    \
+         states: {states};\n{verified}}}\n",
         names.join(", ")
     )
 }

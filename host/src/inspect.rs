@@ -249,7 +249,7 @@ fn port_facts(plan: &RawPlan<'_>, port: &Port<'_>) -> Option<PortFacts> {
         Interface::Reals => "float32",
         interface => type_name(tensor.dtype, interface == Interface::Unsigned),
     };
-    Some(PortFacts { name: port.name.to_owned(), interface, tensor: facts(&tensor) })
+    Some(PortFacts { name: port.name().to_owned(), interface, tensor: facts(&tensor) })
 }
 
 fn facts(tensor: &Tensor) -> TensorFacts {
@@ -300,7 +300,7 @@ fn arena(plan: &RawPlan<'_>, names: &[String]) -> Vec<Region> {
         }
     };
     for port in plan.inputs() {
-        touch(port.tensor, 0, port.name, true);
+        touch(port.tensor, 0, port.name(), true);
     }
     for operator in plan.operators() {
         let index = operator.index as usize;
@@ -312,7 +312,7 @@ fn arena(plan: &RawPlan<'_>, names: &[String]) -> Vec<Region> {
         }
     }
     for port in plan.ports().filter(|port| port.direction == Direction::Output) {
-        touch(port.tensor, last_operator, port.name, false);
+        touch(port.tensor, last_operator, port.name(), false);
     }
     regions
 }

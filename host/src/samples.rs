@@ -63,7 +63,7 @@ pub fn cases(names: &[String], arrays: &[(String, Array)]) -> Result<Vec<Case>> 
 
 /// Names of the inputs of `plan`.
 pub fn input_names(plan: &RawPlan<'_>) -> Vec<String> {
-    plan.inputs().map(|port| port.name.to_owned()).collect()
+    plan.inputs().map(|port| port.name().to_owned()).collect()
 }
 
 /// `case` as the tensors of `plan`.
@@ -84,18 +84,20 @@ pub fn sample(plan: &RawPlan<'_>, case: &Case) -> Result<Sample> {
     let mut rows = None;
     let inputs = plan.inputs().zip(arrays).map(|(port, array)| {
         let tensor =
-            plan.port_tensor(&port).map_err(|_| Error::new(ErrorKind::Plan, port.name, "no tensor"))?;
+            plan.port_tensor(&port).map_err(|_| Error::new(ErrorKind::Plan, port.name(), "no tensor"))?;
         let turned = if port.channels_first { channels_last(array) } else { None };
         let array = turned.as_ref().unwrap_or(array);
-        let present = fit(port.name, &tensor, plan.max_rows(), &array.dims)?;
+        let present = fit(port.name(), &tensor, plan.max_rows(), &array.dims)?;
         if let (Some(present), Some(earlier)) = (present, rows)
             && present != earlier
         {
             let message = format!("{present} rows, while another input has {earlier}");
-            return Err(Error::new(ErrorKind::Input, port.name, message).hint("give all inputs as many rows"));
+            return Err(
+                Error::new(ErrorKind::Input, port.name(), message).hint("give all inputs as many rows")
+            );
         }
         rows = rows.or(present);
-        let integers = integers(port.name, &tensor, port.interface, &array.data)?;
+        let integers = integers(port.name(), &tensor, port.interface, &array.data)?;
         Ok(at_bound(&tensor, &integers, rows_of(plan, present)))
     });
     let inputs = inputs.collect::<Result<Vec<_>>>()?;
@@ -272,7 +274,7 @@ pub fn output_arrays(
     ports
         .map(|(index, port)| {
             let tensor =
-                plan.port_tensor(&port).map_err(|_| Error::new(ErrorKind::Plan, port.name, "no tensor"))?;
+                plan.port_tensor(&port).map_err(|_| Error::new(ErrorKind::Plan, port.name(), "no tensor"))?;
             let mut all = Vec::new();
             for (output, &present) in outputs.iter().zip(rows) {
                 let mut integers = elements(tensor.dtype, &output[index]);
@@ -302,7 +304,7 @@ pub fn output_arrays(
                 all = (0..all.len()).map(|at| all[place(at)]).collect();
                 dims = vec![samples, channels, height, width];
             }
-            Ok((port.name.to_owned(), Array::new(&dims, present(&tensor, interface, &all))?))
+            Ok((port.name().to_owned(), Array::new(&dims, present(&tensor, interface, &all))?))
         })
         .collect()
 }
@@ -348,15 +350,15 @@ pub fn reference_inputs(plan: &RawPlan<'_>, case: &Case) -> Result<Vec<Array>> {
             .map(|(port, array)| {
                 let tensor = plan
                     .port_tensor(&port)
-                    .map_err(|_| Error::new(ErrorKind::Plan, port.name, "no tensor"))?;
-                fit(port.name, &tensor, plan.max_rows(), &array.dims)?;
+                    .map_err(|_| Error::new(ErrorKind::Plan, port.name(), "no tensor"))?;
+                fit(port.name(), &tensor, plan.max_rows(), &array.dims)?;
                 let data = if port.interface == Interface::Reals && matches!(array.data, ArrayData::F32(_)) {
                     array.data.clone()
                 } else {
                     present(
                         &tensor,
                         port.interface,
-                        &integers(port.name, &tensor, port.interface, &array.data)?,
+                        &integers(port.name(), &tensor, port.interface, &array.data)?,
                     )
                 };
                 let mut dims = array.dims.clone();

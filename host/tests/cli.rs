@@ -35,6 +35,15 @@ fn a_float_model_from_onnx_to_answers() {
     assert_eq!(compiled["arena_bytes_lower_bound"].as_u64().map(|bytes| bytes > 0), Some(true));
     let operators = std::fs::read_to_string(folder.join("ops.rs")).unwrap();
     assert!(operators.contains("pub struct Ops:") && operators.contains("Conv"), "{operators}");
+    let plan = std::fs::read(folder.join("m.mxl")).unwrap();
+    let checksum = u32::from_le_bytes(plan[12..16].try_into().unwrap());
+    assert!(operators.contains(&format!("verified: unsafe {checksum:#010X};")), "{operators}");
+    json(
+        folder,
+        &["compile", "m.onnx", "-o", "any.mxl", "--calib", "c.npz", "--ops-rs", "any.rs", "--any-plan"],
+    );
+    let any = std::fs::read_to_string(folder.join("any.rs")).unwrap();
+    assert!(any.contains("pub struct Ops:") && !any.contains("verified"), "{any}");
 
     let facts = json(folder, &["inspect", "m.mxl"]);
     for field in ["arena_bytes", "weights_bytes", "plan_bytes", "macs"] {

@@ -39,6 +39,7 @@ mod portable;
 pub mod product;
 #[cfg(not(target_os = "none"))]
 pub mod rows;
+pub mod verified;
 pub mod view;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod x86;

@@ -78,13 +78,13 @@ pub use reduce::{Reduce, Reduce16};
 pub use requantize::Requantize;
 pub use resize::{Resize, Resize16};
 pub use shuffle::Shuffle;
-pub use softmax::{Softmax, Softmax16};
+pub use softmax::{Softmax, Softmax16, SoftmaxLean};
 pub use sum3::{Sum3, Sum3_16};
 
 use crate::arch::Backend;
 use crate::arch::view::{Element, In, Lease, Out};
 use crate::plan::format::Section;
-use crate::plan::{Fault, Operator, Place, Rows, Tensor};
+use crate::plan::{Fault, Operator, Place, Rows, Tensor, Verified};
 
 /// What an operator does. The numbers are those of the plan file; docs/format.md lists the retired ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -381,6 +381,13 @@ pub trait OpSet {
     /// Whether operators may have their channels in short form (see [`short_channels`]).
     const SHORT_CHANNELS: bool;
 
+    /// Whether plans may keep state from run to run.
+    const STATES: bool;
+
+    /// The one plan that the set is for, when the host verified it against the set: a device then compares checksums and has no checks
+    /// linked. None for any plan, verified where it is loaded.
+    const VERIFIED: Option<Verified>;
+
     /// Shows `visitor` the kernel of `kind`; none when it is not in the set.
     fn visit<V: Visitor>(kind: OpKind, visitor: V) -> Option<V::Answer>;
 }
@@ -408,34 +415,38 @@ pub trait Visitor {
 ///     strips: true;
 ///     front_end: false;
 ///     short_channels: false;
+///     states: false;
 /// }
 /// ```
 ///
-/// Without these lines there are no strips, and front ends and channels in short form are linked.
+/// Without these lines there are no strips, and front ends, channels in short form and states are linked. A last line `verified: unsafe
+/// 0x1234ABCD;` says that the set is for the one plan with that checksum, which was verified against it: whoever writes it vouches for
+/// that, as [`Verified::by_checksum`](crate::plan::Verified::by_checksum) asks. `mixel compile --ops-rs` does.
 #[macro_export]
 macro_rules! op_set {
-    ($(#[$attribute:meta])* $visibility:vis struct $name:ident: $($kernel:ident),* $(,)?;) => {
-        $crate::op_set! { $(#[$attribute])* $visibility struct $name: $($kernel),*; strips: false; }
+    (@first $value:literal $($default:literal)?) => { $value };
+    (@verified) => { None };
+    (@verified $checksum:literal) => {
+        // SAFETY: whoever wrote the set says so.
+        Some(unsafe { $crate::plan::Verified::by_checksum($checksum) })
     };
-    ($(#[$attribute:meta])* $visibility:vis struct $name:ident: $($kernel:ident),* $(,)?; strips: $strips:literal;) => {
-        $crate::op_set! {
-            $(#[$attribute])* $visibility struct $name: $($kernel),*; strips: $strips; front_end: true;
-        }
-    };
-    ($(#[$attribute:meta])* $visibility:vis struct $name:ident: $($kernel:ident),* $(,)?; strips: $strips:literal; front_end: $front_end:literal;) => {
-        $crate::op_set! {
-            $(#[$attribute])* $visibility struct $name: $($kernel),*; strips: $strips; front_end: $front_end;
-            short_channels: true;
-        }
-    };
-    ($(#[$attribute:meta])* $visibility:vis struct $name:ident: $($kernel:ident),* $(,)?; strips: $strips:literal; front_end: $front_end:literal; short_channels: $short:literal;) => {
+    (
+        $(#[$attribute:meta])* $visibility:vis struct $name:ident: $($kernel:ident),* $(,)?;
+        $(strips: $strips:literal;)?
+        $(front_end: $front_end:literal;)?
+        $(short_channels: $short:literal;)?
+        $(states: $states:literal;)?
+        $(verified: unsafe $checksum:literal;)?
+    ) => {
         $(#[$attribute])*
         $visibility struct $name;
 
         impl $crate::kernels::OpSet for $name {
-            const STRIPS: bool = $strips;
-            const FRONT_END: bool = $front_end;
-            const SHORT_CHANNELS: bool = $short;
+            const STRIPS: bool = $crate::op_set!(@first $($strips)? false);
+            const FRONT_END: bool = $crate::op_set!(@first $($front_end)? true);
+            const SHORT_CHANNELS: bool = $crate::op_set!(@first $($short)? true);
+            const STATES: bool = $crate::op_set!(@first $($states)? true);
+            const VERIFIED: Option<$crate::plan::Verified> = $crate::op_set!(@verified $($checksum)?);
 
             fn visit<V: $crate::kernels::Visitor>(
                 kind: $crate::kernels::OpKind,
@@ -549,13 +560,14 @@ impl Visitor for Ask<'_, '_> {
 const LOOPS: bool = cfg!(all(mixel_dsp, not(mixel_helium)));
 
 /// Whether the kernel of the operator's kind that is without the common ways takes it: [`LinearLean`], [`ConvLean`] and
-/// [`DepthwiseLean`] have nothing but the loops of the Arm DSP layout. In an operator set they stand for their kind if every operator
+/// [`DepthwiseLean`] have nothing but the loops of the Arm DSP layout, [`SoftmaxLean`] goes along the last axis only. In an operator set they stand for their kind if every operator
 /// of the plan is one for them; plans with others are refused at load ([`Fault::Lean`]).
 pub fn lean(operator: &Operator<'_>) -> bool {
     match operator.kind {
         OpKind::Linear => linear::lean(operator),
         OpKind::Conv => conv::lean(operator),
         OpKind::Depthwise => depthwise::lean(operator),
+        OpKind::Softmax => softmax::lean(operator),
         _ => false,
     }
 }

@@ -109,29 +109,32 @@ fn pool<X: Quantized>(
 ) {
     let [_, height, width, channels] = input.dims.map(|dim| dim as usize);
     let [images, out_height, out_width, _] = output.dims.map(|dim| dim as usize);
-    let rows = (0..images).flat_map(|n| (0..out_height).map(move |oy| (n, oy)));
     let [down, across] = window.dilation.map(usize::from);
     let (row_step, column_step) = (down * width * channels, across * channels);
-    for (row, (n, oy)) in rows.enumerate() {
-        let top = window.start(0, oy);
-        let ys = window.inside(0, top, height);
-        for ox in 0..out_width {
-            let left = window.start(1, ox);
-            let xs = window.inside(1, left, width);
-            let place = (row * out_width + ox) * channels;
+    let mut place = 0;
+    for n in 0..images {
+        for oy in 0..out_height {
+            let top = window.start(0, oy);
+            let ys = window.inside(0, top, height);
             let iy = (top + (ys.start * down) as isize).max(0) as usize;
-            let ix = (left + (xs.start * across) as isize).max(0) as usize;
-            let first = ((n * height + iy) * width + ix) * channels;
-            let taps = Taps { first, rows: ys.len(), columns: xs.len(), row_step, column_step };
-            let mut channel = 0;
-            while channel < channels {
-                let lanes = LANES.min(channels - channel);
-                let mut values = [start; LANES];
-                pool::fold(fold, x, &Taps { first: first + channel, ..taps }, lanes, &mut values);
-                for (lane, value) in values.iter().enumerate().take(lanes) {
-                    finish(place + channel + lane, *value, ys.len() * xs.len());
+            for ox in 0..out_width {
+                let left = window.start(1, ox);
+                let xs = window.inside(1, left, width);
+                let ix = (left + (xs.start * across) as isize).max(0) as usize;
+                let first = ((n * height + iy) * width + ix) * channels;
+                let taps = Taps { first, rows: ys.len(), columns: xs.len(), row_step, column_step };
+                let inside = taps.rows * taps.columns;
+                let mut channel = 0;
+                while channel < channels {
+                    let lanes = LANES.min(channels - channel);
+                    let mut values = [start; LANES];
+                    pool::fold(fold, x, &Taps { first: first + channel, ..taps }, lanes, &mut values);
+                    for value in values.iter().take(lanes) {
+                        finish(place, *value, inside);
+                        place += 1;
+                    }
+                    channel += lanes;
                 }
-                channel += lanes;
             }
         }
     }

@@ -25,6 +25,8 @@ pub struct SoftmaxOf<W>(PhantomData<W>);
 pub type Softmax = SoftmaxOf<Bits8>;
 /// The operator on any of int8 and int16.
 pub type Softmax16 = SoftmaxOf<Bits16>;
+/// [`Softmax`] along the last axis alone (see [`super::lean`]).
+pub struct SoftmaxLean;
 
 /// The parameters of [`super::OpKind::Softmax`] and [`super::OpKind::Softmax16`] as the plan stores them. Zero points are
 /// those of the tensors.
@@ -254,6 +256,42 @@ impl<W: Width> Kernel for SoftmaxOf<W> {
                 divisor = Divisor { max: packed >> 8, factor, shift: packed as u8 };
                 lane = if lane + 1 == lanes.stride { 0 } else { lane + 1 };
                 y.set(index, divisor.apply(weights.get::<W>(divisor.max.wrapping_sub(x.get(index))), clamp));
+            }
+        }
+    }
+}
+
+/// Whether it goes along the last axis, of which all is there.
+pub(super) fn lean(operator: &Operator<'_>) -> bool {
+    let (Ok(input), Some(params)) = (operator.input(0), SoftmaxParams::read(operator.params())) else {
+        return false;
+    };
+    params.axis == 3 && input.dynamic >> 3 == 0
+}
+
+impl Kernel for SoftmaxLean {
+    const KIND: OpKind = OpKind::Softmax;
+
+    fn check(operator: &Operator<'_>) -> Result<(), Fault> {
+        Softmax::check(operator)?;
+        if lean(operator) { Ok(()) } else { Err(Fault::Lean) }
+    }
+
+    fn reach(operator: &Operator<'_>, input: usize) -> Option<isize> {
+        Softmax::reach(operator, input)
+    }
+
+    fn run(run: &Run<'_>) {
+        let Ok((input, output)) = run.operator().unary() else { return };
+        let Some(params) = SoftmaxParams::read(run.operator().params()) else { return };
+        let weights = Weights::new(run.operator(), &params, DType::I8, run.backend());
+        let clamp = Clamp { zero_point: output.zero_point, min: i8::MIN.into(), max: i8::MAX.into() };
+        let (x, y) = (run.read::<i8>(&input), run.write::<i8>(&output));
+        let length = input.inner();
+        for (first, rows) in input.row_spans(run.rows()) {
+            for row in first..first + rows {
+                let (x, y) = (x.window(row * length, length), y.window(row * length, length));
+                Divisor::of::<Bits8>(x, 1, &weights, params.scale).map::<Bits8>(x, y, weights, clamp);
             }
         }
     }

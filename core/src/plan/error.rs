@@ -63,8 +63,12 @@ pub enum PlanError {
     NotLinked(u16, OpKind),
     /// The plan runs operators in strips of rows, which this firmware was built without.
     StripsNotLinked,
+    /// The plan keeps state from run to run, which this firmware was built without.
+    StatesNotLinked,
     /// The plan has a front end for text or events, which the operator set leaves out.
     FrontEndNotLinked,
+    /// The operator set is for one plan, which was verified with it, and this is another.
+    OtherPlan,
     /// An input or output record is not valid.
     Port(u16),
     /// The record of the state in this tensor is not valid.
@@ -106,6 +110,13 @@ impl core::fmt::Display for PlanError {
             Self::FrontEndNotLinked => f.write_str(
                 "the plan has a front end for text or events, which this firmware was built without; take `front_end: false` out of \
                  the operator set",
+            ),
+            Self::StatesNotLinked => f.write_str(
+                "the plan keeps state from run to run, which this firmware was built without; take `states: false` out of the operator \
+                 set",
+            ),
+            Self::OtherPlan => f.write_str(
+                "the operator set was written for another plan; write both in one go, or the set with `--any-plan`",
             ),
             Self::StripsNotLinked => f.write_str(
                 "the plan runs in strips of rows, which this firmware was built without; add `strips: true` to the operator set",

@@ -22,6 +22,8 @@ pub use names::Name;
 pub use operator::Operator;
 pub use tensor::{DType, Place, Rows, Tensor};
 
+pub use crate::arch::verified::Verified;
+
 use crate::kernels::{self, All, OpKind, OpSet};
 use crate::pack::Layout;
 use cursor::Cursor;
@@ -55,13 +57,24 @@ impl<'p> Plan<'p> {
 impl<'p, O: OpSet> Plan<'p, O> {
     /// Verifies `bytes`, which must lie at a multiple of 16, against the operators of the set `O` only.
     ///
+    /// A set that is for one plan, which the host verified against it ([`OpSet::VERIFIED`]), takes that plan by its checksum: what
+    /// was verified once is not verified again, and a program with the plan in it has no checks in its flash.
+    ///
     /// # Errors
-    /// As [`Plan::new_checked`], and [`PlanError::NotLinked`] for an operator outside `O`.
+    /// As [`Plan::new_checked`]; [`PlanError::NotLinked`] for an operator outside `O`; [`PlanError::OtherPlan`] when the set is for
+    /// one plan and this is another.
     pub fn with_ops(bytes: &'p [u8]) -> Result<Self, PlanError> {
         let raw = RawPlan::open(bytes)?;
+        if let Some(verified) = O::VERIFIED {
+            let same = raw.checksum() == verified.checksum();
+            return if same { Ok(Self { raw, operators: PhantomData }) } else { Err(PlanError::OtherPlan) };
+        }
         // Without strips nothing below looks for groups.
         if !O::STRIPS && !raw.section(Section::Strips).is_empty() {
             return Err(PlanError::StripsNotLinked);
+        }
+        if !O::STATES && raw.state_bytes() > 0 {
+            return Err(PlanError::StatesNotLinked);
         }
         raw.check_tables::<O>()?;
         raw.check_front_end::<O>()?;
@@ -95,6 +108,12 @@ impl<'p, O> core::ops::Deref for Plan<'p, O> {
 #[derive(Clone, Copy)]
 pub struct RawPlan<'p> {
     bytes: &'p [u8],
+}
+
+impl core::fmt::Debug for RawPlan<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "a plan of {} bytes", self.bytes.len())
+    }
 }
 
 /// Whether a port takes data in or gives it out.
@@ -159,8 +178,17 @@ pub struct Port<'p> {
     pub interface: Interface,
     /// Whether the model itself has the channels in front of rows and columns; the tensor has them last.
     pub channels_first: bool,
+    plan: RawPlan<'p>,
+    /// Where its name is in the strings section.
+    name: u32,
+}
+
+impl<'p> Port<'p> {
     /// The name that the model gives it; empty if stripped.
-    pub name: &'p str,
+    // Read when asked for, so that programs that do not ask have no check of UTF-8 linked.
+    pub fn name(&self) -> &'p str {
+        self.plan.string(self.name)
+    }
 }
 
 /// What a tensor is, by the numbers of entries in other sections, and where.
@@ -246,6 +274,11 @@ impl<'p> RawPlan<'p> {
         self.header().get(position / 4).map_or(0, |word| u32::from_le_bytes(*word))
     }
 
+    /// The checksum over everything else, as the header has it.
+    pub fn checksum(&self) -> u32 {
+        self.header_u32(header::CHECKSUM)
+    }
+
     /// Target whose weight order the plan has.
     pub fn layout(&self) -> Layout {
         let code = Cursor::new(self.bytes.get(header::LAYOUT..).unwrap_or(&[])).u16();
@@ -283,10 +316,10 @@ impl<'p> RawPlan<'p> {
         self.section(Section::Tensors).len() / TENSOR_SIZE
     }
 
-    /// Tensor `index`.
+    /// Tensor `index`, whose numbers make sense in a verified plan only.
     ///
     /// # Errors
-    /// [`Fault::Operands`] when there is none, or what its record has wrong.
+    /// [`Fault::Operands`] when there is none; [`Fault::Dims`] or [`Fault::Code`] when it cannot be told what it is.
     #[inline(never)]
     pub fn tensor(&self, index: u16) -> Result<Tensor, Fault> {
         let TensorRecord { shape, scale, offset } = self.tensor_record(index).ok_or(Fault::Operands)?;
@@ -407,7 +440,7 @@ impl<'p> RawPlan<'p> {
             };
             let channels_first = interface & CHANNELS_FIRST != 0;
             let interface = Interface::from_code(interface & !CHANNELS_FIRST)?;
-            Some(Port { tensor, direction, interface, channels_first, name: plan.string(cursor.word()) })
+            Some(Port { tensor, direction, interface, channels_first, plan, name: cursor.word() })
         })
     }
 
@@ -491,7 +524,8 @@ impl<'p> RawPlan<'p> {
                 .tensor_record(index)
                 .filter(|record| (record.shape as usize) < shapes && (record.scale as usize) < scales);
             known.ok_or(PlanError::Tensor(index, Fault::Code))?;
-            let tensor = self.tensor(index).map_err(|fault| PlanError::Tensor(index, fault))?;
+            let tensor = self.tensor(index).and_then(Tensor::checked);
+            let tensor = tensor.map_err(|fault| PlanError::Tensor(index, fault))?;
             let region = match tensor.place {
                 Place::Arena => self.tensor_bytes() + self.scratch_bytes(),
                 Place::Data => data,
@@ -530,10 +564,8 @@ impl<'p> RawPlan<'p> {
                 return Err(PlanError::Port(index as u16));
             }
         }
-        let ports = self.section(Section::Ports).chunks_exact(PORT_SIZE);
-        for record in ports.filter(|record| record[2] != STATE_CODE) {
-            let name = Cursor::new(&record[4..]).word();
-            self.try_string(name).ok_or(PlanError::String(name))?;
+        for port in self.ports() {
+            self.try_string(port.name).ok_or(PlanError::String(port.name))?;
         }
         Ok(())
     }

@@ -181,7 +181,7 @@ impl<'p> Operator<'p> {
         if (self.inputs, self.outputs) != (1, 1) {
             return Err(Fault::Operands);
         }
-        Ok((self.input(0)?, self.output(0)?))
+        Ok((self.tensor(0)?, self.tensor(1)?))
     }
 
     /// The two inputs and the one output of an operator that has just these.
@@ -192,7 +192,7 @@ impl<'p> Operator<'p> {
         if (self.inputs, self.outputs) != (2, 1) {
             return Err(Fault::Operands);
         }
-        Ok((self.input(0)?, self.input(1)?, self.output(0)?))
+        Ok((self.tensor(0)?, self.tensor(1)?, self.tensor(2)?))
     }
 
     /// Its parameters, to be read field by field.

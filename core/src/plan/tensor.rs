@@ -1,7 +1,7 @@
 //! Tensors as a plan describes them.
 
 use super::error::Fault;
-use super::format::{SCALE_SIZE, SHAPE_SIZE};
+use super::format::{MAX_DIM, SCALE_SIZE, SHAPE_SIZE};
 
 /// Element type of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,8 +145,13 @@ impl Tensor {
         offset: u32,
     ) -> Result<Self, Fault> {
         let [kind, form, a0, a1, a2, b0, b1, b2, c0, c1, c2, d0, d1, d2] = *shape;
-        let dims =
-            [[a0, a1, a2, 0], [b0, b1, b2, 0], [c0, c1, c2, 0], [d0, d1, d2, 0]].map(u32::from_le_bytes);
+        // Whole words, which most processors load at once; the last one from a byte earlier.
+        let dims = [
+            u32::from_le_bytes([a0, a1, a2, b0]) & (MAX_DIM - 1),
+            u32::from_le_bytes([b0, b1, b2, c0]) & (MAX_DIM - 1),
+            u32::from_le_bytes([c0, c1, c2, d0]) & (MAX_DIM - 1),
+            u32::from_le_bytes([c2, d0, d1, d2]) >> 8,
+        ];
         let [low, high, scale @ ..] = *scale;
         let (zero_point, scale) = (i16::from_le_bytes([low, high]) as i32, f32::from_le_bytes(scale));
         let dtype = DType::from_code(kind & 15).ok_or(Fault::Code)?;
@@ -157,16 +162,22 @@ impl Tensor {
             _ => return Err(Fault::Code),
         };
         let (dynamic, rank) = (form & 15, form >> 4);
-        let (low, high) = dtype.range();
-        if !(1..=4).contains(&rank) || zero_point < low || zero_point > high {
+        Ok(Self { dtype, place, dynamic, rank, dims, offset, scale, zero_point })
+    }
+
+    /// Checks what makes sense of its numbers, which is done once: operators read their tensors again and again.
+    pub(super) fn checked(self) -> Result<Self, Fault> {
+        let (low, high) = self.dtype.range();
+        if !(1..=4).contains(&self.rank) || !(low..=high).contains(&self.zero_point) {
             return Err(Fault::Code);
         }
         // 2^28 elements keep every index and byte offset in 32 bits.
-        let elements = dims
+        let elements = self
+            .dims
             .iter()
             .try_fold(1u32, |all, &dim| all.checked_mul(dim).filter(|&all| dim > 0 && all <= 1 << 28));
         elements.ok_or(Fault::Dims)?;
-        Ok(Self { dtype, place, dynamic, rank, dims, offset, scale, zero_point })
+        Ok(self)
     }
 
     /// Number of elements at the bound.

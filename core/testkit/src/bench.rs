@@ -16,7 +16,7 @@ use crate::{Random, Report};
 
 mixel_core::op_set! {
     /// The kernels without common ways.
-    struct Lean: LinearLean, ConvLean, DepthwiseLean;
+    struct Lean: LinearLean, ConvLean, DepthwiseLean, SoftmaxLean;
 }
 
 /// Why a case fails.
@@ -376,7 +376,7 @@ impl Job<'_> {
         for &backend in Backend::ALL.iter().filter(|backend| backend.available()) {
             self.run_on::<Y, All>(backend, plan, arena, expected, overlap)?;
         }
-        if !matches!(self.kind, OpKind::Linear | OpKind::Conv | OpKind::Depthwise) {
+        if !matches!(self.kind, OpKind::Linear | OpKind::Conv | OpKind::Depthwise | OpKind::Softmax) {
             return Ok(());
         }
         // Again without the common ways, or refused where they are needed.

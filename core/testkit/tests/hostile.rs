@@ -1,7 +1,7 @@
 //! Damaged plans of every operator with weights, geometry or rows: each is refused, or runs without a panic and within its
 //! arena.
 
-use mixel_core::kernels::OpKind;
+use mixel_core::kernels::{OpKind, OpSet};
 use mixel_core::pack::Layout;
 use mixel_core::plan::format::{Section, header};
 use mixel_core::plan::write::seal;
@@ -188,6 +188,46 @@ fn damaged_headers_are_refused_or_run() {
             }
         }
     }
+}
+
+mixel_core::op_set! {
+    /// For the plan of the test below alone.
+    struct ForOnePlan: Linear;
+    // The test below verifies the plan first.
+    verified: unsafe 0xE977D0A4;
+}
+
+#[test]
+fn a_set_for_one_plan_takes_no_other() {
+    let original = plan(MAKERS[0], 3);
+    let mut copy = Aligned::new(original.len());
+    let plan = &mut copy.bytes()[..original.len()];
+    plan.copy_from_slice(&original);
+    let checked = Plan::new_checked(plan).expect("a plan");
+    let vouched = ForOnePlan::VERIFIED.map(|verified| verified.checksum());
+    assert_eq!(
+        Some(checked.checksum()),
+        vouched,
+        "the plan of this test is another one now: write its checksum above"
+    );
+
+    let run = |bytes: &[u8]| {
+        let mut arena = Aligned::new(1 << 16);
+        let mut session =
+            Session::new(Plan::<ForOnePlan>::with_ops(bytes)?, arena.bytes()).expect("a session");
+        session.run();
+        Ok::<_, PlanError>(session.output(0).to_vec())
+    };
+    let mut arena = Aligned::new(1 << 16);
+    let mut session = Session::new(checked, arena.bytes()).expect("a session");
+    session.run();
+    assert_eq!(run(plan).expect("its plan"), session.output(0));
+
+    // Damage is still noticed; what is whole and another plan is refused, though its operators are linked.
+    *plan.last_mut().expect("bytes") ^= 1;
+    assert_eq!(run(plan), Err(PlanError::Checksum));
+    seal(plan);
+    assert_eq!(run(plan), Err(PlanError::OtherPlan));
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //!
 //! `MIXEL_PLAN` names the plan, `MIXEL_OPS` the operator set that `mixel compile --ops-rs` wrote for it. The
 //! program includes what comes out with `include!(concat!(env!("OUT_DIR"), "/plan.rs"));`: the constant
-//! `ARENA_BYTES`, the static `PLAN`, the type `Aligned` for plan and arena, and the operator set `ops::Ops`.
+//! `ARENA_BYTES`, the static `PLAN`, the type `Aligned` for plan and arena, and the operator set `ops::Ops`, which must have been
+//! written with this plan, or for any plan.
 
 #![forbid(unsafe_code)]
 
@@ -37,7 +38,8 @@ fn generate() -> Result<(), Box<dyn Error>> {
     let out = out()?;
     let plan = input("MIXEL_PLAN", "a plan (`mixel compile MODEL.onnx -o FILE`)")?;
     let ops = input("MIXEL_OPS", "its operator set (`mixel compile MODEL.onnx -o FILE --ops-rs FILE`)")?;
-    let (bytes, arena) = sizes(&plan).map_err(|error| format!("{}: {error}", plan.display()))?;
+    let Facts { bytes, arena, checksum } =
+        facts(&plan).map_err(|error| format!("{}: {error}", plan.display()))?;
     let generated = format!(
         "/// What plans and arenas must lie at multiples of.
 #[repr(C, align(16))]
@@ -54,6 +56,14 @@ static PLAN: Aligned<[u8; {bytes}]> = Aligned(*include_bytes!({plan:?}));
 mod ops {{
     include!({ops:?});
 }}
+
+const _: () = assert!(
+    match <ops::Ops as mixel_core::kernels::OpSet>::VERIFIED {{
+        Some(verified) => verified.checksum() == {checksum:#010X},
+        None => true,
+    }},
+    \"MIXEL_OPS was written for another plan than MIXEL_PLAN: write both with one `mixel compile`\"
+);
 "
     );
     fs::write(out.join("plan.rs"), generated)?;
@@ -64,15 +74,22 @@ mod ops {{
     Ok(())
 }
 
-/// Bytes of the plan and of its arena.
-fn sizes(path: &Path) -> Result<(usize, usize), Box<dyn Error>> {
-    let bytes = fs::read(path)?;
+/// What a program needs to know of its plan beforehand.
+struct Facts {
+    bytes: usize,
+    arena: usize,
+    checksum: u32,
+}
+
+fn facts(path: &Path) -> Result<Facts, Box<dyn Error>> {
+    let file = fs::read(path)?;
     // The reader wants the alignment that the plan has in flash.
-    let mut memory = vec![0; bytes.len() + 15];
+    let mut memory = vec![0; file.len() + 15];
     let start = memory.as_ptr().align_offset(16);
-    let aligned = memory.get_mut(start..start + bytes.len()).ok_or("no aligned memory")?;
-    aligned.copy_from_slice(&bytes);
-    Ok((bytes.len(), RawPlan::open(aligned)?.arena_bytes()))
+    let aligned = memory.get_mut(start..start + file.len()).ok_or("no aligned memory")?;
+    aligned.copy_from_slice(&file);
+    let plan = RawPlan::open(aligned)?;
+    Ok(Facts { bytes: file.len(), arena: plan.arena_bytes(), checksum: plan.checksum() })
 }
 
 /// The absolute path that `variable` names.

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::model::ModelArgs;
 use super::{Verdict, apart, print, print_json, write_file};
 use crate::Result;
-use crate::compile::{Target, operator_set};
+use crate::compile::{SetFor, Target, operator_set};
 use crate::inspect::inspect;
 use crate::report::grouped;
 use crate::run::open;
@@ -32,6 +32,9 @@ pub struct Args {
     /// Also write the plan's operator set as Rust source, for firmware that carries this plan only
     #[arg(long, value_name = "FILE")]
     ops_rs: Option<PathBuf>,
+    /// Let the operator set take every plan with these operators, which the device verifies, instead of this one that is verified here
+    #[arg(long, requires = "ops_rs")]
+    any_plan: bool,
 }
 
 pub fn run(args: &Args, json: bool) -> Result<Verdict> {
@@ -40,7 +43,7 @@ pub fn run(args: &Args, json: bool) -> Result<Verdict> {
     let plan = open(&compiled.plan, "")?;
     write_file(&args.output, &compiled.plan)?;
     if let Some(path) = &args.ops_rs {
-        write_file(path, operator_set(&plan).as_bytes())?;
+        write_file(path, operator_set(&plan, SetFor::of(args.any_plan)).as_bytes())?;
     }
     let facts = inspect(&plan);
     let bound = compiled.placement.lower_bound + facts.state_bytes;

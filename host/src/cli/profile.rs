@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::model::{InputArgs, ModelArgs, load};
 use super::{Verdict, print, print_json, write_file};
 use crate::Result;
-use crate::compile::operator_set;
+use crate::compile::{SetFor, operator_set};
 use crate::device::{self, FlashProfile, Sample, board, flash_bytes};
 use crate::inspect::{Inspection, inspect};
 use crate::report::Align::{Left, Right};
@@ -38,6 +38,9 @@ pub struct Args {
     /// What the firmware is built for whose flash is measured
     #[arg(long, value_enum, default_value_t)]
     flash: FlashProfile,
+    /// Measure the flash of firmware that takes every plan with these operators and verifies it on the device
+    #[arg(long)]
+    any_plan: bool,
     /// Write a report to open in a browser
     #[arg(long, value_name = "R.html")]
     report: Option<PathBuf>,
@@ -65,7 +68,7 @@ pub fn run(args: &Args, json: bool) -> Result<Verdict> {
     let profile = measured.profile.ok_or_else(lacking)?;
     let flash = {
         let _progress = Progress::new("measuring flash");
-        flash_bytes(board, &bytes, &operator_set(&plan), args.flash)?
+        flash_bytes(board, &bytes, &operator_set(&plan, SetFor::of(args.any_plan)), args.flash)?
     };
     let facts = inspect(&plan);
     let unit = profile.unit.name();
@@ -104,6 +107,7 @@ pub fn run(args: &Args, json: bool) -> Result<Verdict> {
         "stack_bytes": profile.stack_bytes,
         "flash_bytes": flash.firmware,
         "flash_profile": args.flash.name(),
+        "flash_any_plan": args.any_plan,
         "plan_bytes": facts.plan_bytes,
         "ops": ops,
     });

@@ -91,7 +91,7 @@ pub fn build(board: &Board, program: &Program<'_>) -> Result<Built> {
     let mut flags = vec![format!("-Ctarget-cpu={}", board.cpu)];
     // On this core the compiler makes vectors of loops, and unrolls them for that.
     if board.cpu != "cortex-m55" {
-        let inlined = if program.profile == FlashProfile::Size.cargo() { "25" } else { "75" };
+        let inlined = if program.profile == FlashProfile::Size.cargo() { "15" } else { "75" };
         flags.push(format!("{SPARING}{inlined}"));
     }
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
