@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use mixel::arrays::{Array, ArrayData};
-use mixel::compile::{CalibrationData, CompileOptions, Prepared, Target, operator_set, prepare};
+use mixel::compile::{CalibrationData, CompileOptions, Prepared, SetFor, Target, operator_set, prepare};
 use mixel::device::{self, FlashProfile, Sample, board, flash_bytes};
 use mixel::import::ImportOptions;
 use mixel::inspect::inspect;
@@ -104,7 +104,8 @@ impl Exported {
         let board = board(name)?;
         let compiled = self.int8.compile(target_of(board)?)?;
         let plan = open(&compiled.plan, "")?;
-        let bytes = flash_bytes(board, &compiled.plan, &operator_set(&plan), FlashProfile::Size)?;
+        let bytes =
+            flash_bytes(board, &compiled.plan, &operator_set(&plan, SetFor::ThisPlan), FlashProfile::Size)?;
         Ok(bytes.firmware + bytes.plan)
     }
 }
