@@ -202,6 +202,9 @@ const fn filled(count: usize, step: usize) -> usize {
     }
 }
 
+/// Most inputs of an output. Blocks, of up to 16 outputs whose inputs are filled up to four times as many, have a length then.
+const MOST_INPUTS: usize = usize::MAX / 128;
+
 impl MatrixOrder {
     /// Inputs with the fill.
     pub const fn padded(self, depth: Depth) -> usize {
@@ -212,16 +215,24 @@ impl MatrixOrder {
         }
     }
 
-    /// Elements that a matrix of `outputs` x `depth` takes.
-    pub const fn len(self, outputs: usize, depth: Depth) -> usize {
-        self.block(depth, filled(outputs, self.channels))
+    /// Elements that a matrix of `outputs` x `depth` takes; none when there are too many.
+    pub const fn len(self, outputs: usize, depth: Depth) -> Option<usize> {
+        let known = matches!(depth.segments.checked_mul(depth.len), Some(total) if total <= MOST_INPUTS);
+        match filled(outputs, self.channels).checked_div(self.channels) {
+            Some(blocks) if known => blocks.checked_mul(self.block_len(depth)),
+            _ => None,
+        }
     }
 
-    /// Where the block that begins with `output` begins.
+    /// Elements of a block, of at most [`MOST_INPUTS`].
+    const fn block_len(self, depth: Depth) -> usize {
+        self.head + self.channels * self.padded(depth)
+    }
+
+    /// Where the block that begins with `output` begins, in a matrix that has a [`MatrixOrder::len`].
     pub const fn block(self, depth: Depth, output: usize) -> usize {
-        let size = self.head + self.channels * self.padded(depth);
         match output.checked_div(self.channels) {
-            Some(block) => block * size,
+            Some(block) => block * self.block_len(depth),
             None => 0,
         }
     }
@@ -299,7 +310,7 @@ mod tests {
             for depth in [Depth::whole(7), Depth::window([3, 5], 1, false), Depth::window([3, 2], 2, true)] {
                 let outputs = 5;
                 let mut seen = heapless::Vec::<bool, 2048>::new();
-                seen.resize(order.len(outputs, depth), false).unwrap();
+                seen.resize(order.len(outputs, depth).unwrap(), false).unwrap();
                 for output in 0..outputs {
                     for input in 0..depth.total() {
                         let place = &mut seen[order.index(depth, output, input)];
@@ -312,11 +323,24 @@ mod tests {
     }
 
     #[test]
+    fn there_are_no_lengths_beyond_what_numbers_hold() {
+        // Twice as much as there are addresses, which wraps to 0.
+        let half = 1 << (usize::BITS / 2);
+        for order in Layout::ALL.map(Layout::matrix) {
+            assert_eq!(order.len(half, Depth::whole(half)), None);
+            assert_eq!(order.len(2 * half, Depth { segments: half, len: half, columns: 1 }), None);
+            assert_eq!(order.len(2 * order.channels, Depth::whole(usize::MAX)), None);
+            let block = order.head + order.channels * order.padded(Depth::whole(half));
+            assert_eq!(order.len(2 * order.channels, Depth::whole(half)), Some(2 * block));
+        }
+    }
+
+    #[test]
     fn heads_are_sums_and_are_checked() {
         let (order, depth) = (Layout::X86.matrix(), Depth::window([2, 5], 1, true));
         let weights: [i8; 170] = core::array::from_fn(|index| (index * 37 % 251) as u8 as i8);
         let mut packed = [0i8; 2 * (64 + 16 * 16)];
-        assert_eq!(order.len(17, depth), packed.len());
+        assert_eq!(order.len(17, depth), Some(packed.len()));
         order.pack(&weights, 17, depth, &mut packed);
         let sum: i32 = weights[..10].iter().map(|&weight| weight as i32).sum();
         let head: [u8; 4] = core::array::from_fn(|index| packed[index] as u8);

@@ -424,10 +424,7 @@ impl<'a> Factors<'a> {
 
     /// Whether they and the scales are there for all channels of inputs of `depth` values.
     fn fit(&self, channels: &Channels<'_>, depth: usize) -> bool {
-        let count = channels.bias.len();
-        let scales = channels.multiplier.len() >= count && channels.shift.len() >= count;
-        let values = count.next_multiple_of(2) * depth.next_multiple_of(4);
-        scales && self.values.len() * 4 >= values * self.size
+        enough((self.values.len() * 4, self.size), channels, depth)
     }
 }
 
@@ -504,11 +501,17 @@ impl Product<'_> {
     }
 }
 
+/// Whether `bytes` of weights of `size` bytes each are enough for all channels of inputs of `depth` values, and there are scales.
+fn enough((bytes, size): (usize, usize), channels: &Channels<'_>, depth: usize) -> bool {
+    let count = channels.bias.len();
+    let scales = channels.multiplier.len() >= count && channels.shift.len() >= count;
+    let weights = Layout::ArmDsp.matrix().len(count, Depth::whole(depth));
+    scales && weights.and_then(|weights| weights.checked_mul(size)).is_some_and(|needed| bytes >= needed)
+}
+
 /// Whether there are weights and scales for all channels of inputs of `depth` values.
 fn fits(weights: In<'_, i8>, channels: &Channels<'_>, depth: usize) -> bool {
-    let (count, aligned) = (channels.bias.len(), weights.as_ptr().cast::<u32>().is_aligned());
-    let scales = channels.multiplier.len() >= count && channels.shift.len() >= count;
-    aligned && scales && weights.len() >= count.next_multiple_of(2) * depth.next_multiple_of(4)
+    weights.as_ptr().cast::<u32>().is_aligned() && enough((weights.len(), 1), channels, depth)
 }
 
 /// All outputs of staged patches; false when something is too short.
@@ -609,4 +612,22 @@ pub(super) fn row<Y: Quantized>(
         y.set(channel, channels.finish(channel, sum, rounding.clamp));
     }
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_that_no_memory_holds_are_not_there() {
+        let (bias, shift) = ([0; 4], [33; 4]);
+        let channels = Channels { bias: In::new(&bias), multiplier: In::new(&bias), shift: In::new(&shift) };
+        assert!(enough((32, 1), &channels, 8) && !enough((31, 1), &channels, 8));
+        assert!(enough((64, 2), &channels, 8) && !enough((63, 2), &channels, 8));
+        // Four times that, and eight times, wrap to 0.
+        for power in [2, 3] {
+            let depth = 1 << (usize::BITS - power);
+            assert!(!enough((1 << 20, 1), &channels, depth) && !enough((1 << 20, 2), &channels, depth));
+        }
+    }
 }

@@ -404,7 +404,7 @@ impl Lane for i16 {
             return plain::<i16>(patches, patches.depth, weights, sums);
         }
         let x = patches.bytes.cast::<i16>();
-        if weights.len() < order.len(order.channels, inputs) {
+        if order.len(order.channels, inputs).is_none_or(|len| weights.len() < len) {
             return 0;
         }
         for (row, sums) in sums.iter_mut().enumerate().take(patches.rows) {

@@ -121,7 +121,7 @@ pub fn outputs<Y: Quantized>(
     let starts = (0..rows.starts.len()).map(|index| rows.starts.get(index)).max();
     let last = starts.unwrap_or(0) as usize + before * rows.step + lines_before * rows.line;
     let inputs = last + rows.len.next_multiple_of(order.depth) <= rows.bytes.len();
-    let constants = weights.len() >= order.len(count, depth)
+    let constants = order.len(count, depth).is_some_and(|len| weights.len() >= len)
         && channels.multiplier.len() >= count
         && channels.shift.len() >= count;
     let room = y.len() >= lines_before * line_stride + before * stride + count;

@@ -69,7 +69,7 @@ impl Form {
     ) -> Result<Constant, WriteError> {
         let full = WriteError::Full(None);
         let size = match self {
-            Self::Dense => layout.matrix().len(outputs, depth),
+            Self::Dense => layout.matrix().len(outputs, depth).ok_or(full)?,
             Self::Int4 => layout.int4().len(outputs, depth.total()).ok_or(full)?,
             Self::Sparse => {
                 let values = weights.iter().filter(|weight| **weight != 0).count();

@@ -41,7 +41,7 @@ impl Sizes {
 pub fn stored_bytes(form: WeightForm, layout: Layout, sizes: Sizes, nonzero: usize) -> Option<usize> {
     let Sizes { groups, outputs, depth } = sizes;
     match form {
-        WeightForm::Int8 => Some(groups * layout.matrix().len(outputs, depth)),
+        WeightForm::Int8 => Some(groups * layout.matrix().len(outputs, depth)?),
         WeightForm::Int4 => Some(groups * layout.int4().len(outputs, depth.total())?),
         WeightForm::Sparse => Bitmap::len(groups * outputs, depth.total(), nonzero),
         WeightForm::Auto => None,

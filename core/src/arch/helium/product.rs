@@ -6,6 +6,7 @@
 use super::super::view::{In, Out};
 use super::{CHANNELS, GROUP, limit, short};
 use crate::kernels::requant::{Channel, Channels, Clamp, Quantized, Scale};
+use crate::pack::{Depth, Layout};
 
 /// Rows times whole blocks of channels.
 #[derive(Clone, Copy)]
@@ -43,8 +44,9 @@ impl<'a> Product<'a> {
         channels: Channels<'a>,
         clamp: Clamp,
     ) -> Option<Self> {
-        let (outputs, block) = (channels.bias.len(), depth.div_ceil(GROUP) * GROUP * CHANNELS);
-        let complete = weights.len() >= outputs.div_ceil(CHANNELS) * block
+        let outputs = channels.bias.len();
+        let needed = Layout::Helium.matrix().len(outputs, Depth::whole(depth));
+        let complete = needed.is_some_and(|needed| weights.len() >= needed)
             && channels.multiplier.len() == outputs
             && channels.shift.len() == outputs;
         if depth == 0 || !complete {
