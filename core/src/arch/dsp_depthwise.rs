@@ -23,11 +23,6 @@ const COLUMN: usize = 24;
 /// Bytes of a column of two channels that is staged for two rows.
 const PAIR: usize = 16;
 
-/// Columns that `width` outputs see.
-fn columns(filter: &Filter<'_>, width: usize) -> usize {
-    width.saturating_sub(1) * filter.window.stride[1] as usize + 3
-}
-
 /// Whether the filter is one of those that this file is for.
 fn fits(filter: &Filter<'_>) -> bool {
     filter.window.kernel == [3, 3] && filter.window.dilation[1] == 1 && filter.outputs == filter.depth
@@ -48,7 +43,7 @@ pub(super) fn lines(filter: &Filter<'_>) -> usize {
 /// See [`super::matrix::Lane::line_bytes`].
 pub(super) fn line_bytes(filter: &Filter<'_>, width: usize) -> usize {
     let column = if lines(filter) == 1 { COLUMN } else { 2 * PAIR };
-    if fits(filter) { columns(filter, width) * column } else { 0 }
+    if fits(filter) { filter.window.seen(1, width).saturating_mul(column) } else { 0 }
 }
 
 /// See [`super::matrix::Lane::line`].
@@ -61,7 +56,7 @@ pub(super) fn line(line: &Line<'_, i8>, filter: &Filter<'_>, scratch: Out<'_, u8
         return 0;
     }
     // Columns outside of the image are the same for all channels.
-    let columns = columns(filter, width);
+    let columns = filter.window.seen(1, width);
     let before = (filter.window.pad[1] as usize).min(columns);
     let staged = Staged { columns, before, inside: line.width.min(columns - before), words: scratch.cast() };
     match lines(filter) {

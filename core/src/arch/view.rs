@@ -247,6 +247,13 @@ pub(super) unsafe fn copy_bytes(from: *const u8, to: *mut u8, bytes: usize) {
     }
 }
 
+/// Where the last of `count` runs of `len` elements ends, the first of which begins at 0 and each other one `step` behind the one
+/// before; of none as of one. What numbers do not hold is `usize::MAX`, and no window is as long.
+#[inline(always)]
+pub const fn span(count: usize, step: usize, len: usize) -> usize {
+    count.saturating_sub(1).saturating_mul(step).saturating_add(len)
+}
+
 /// Stores `value` in every byte.
 #[inline]
 pub fn fill(bytes: Out<'_, u8>, value: u8) {
@@ -322,6 +329,16 @@ mod tests {
         assert_eq!((out.get(2), out.get(3)), (3, 0));
         assert_eq!(out.window(2, 10).len(), 1);
         assert_eq!(out.window(7, 1).len(), 0);
+    }
+
+    #[test]
+    fn spans_do_not_wrap() {
+        assert_eq!((span(3, 10, 4), span(1, 10, 4), span(0, 10, 4)), (24, 4, 4));
+        // Either would be 5.
+        let half = 1 << (usize::BITS / 2);
+        assert_eq!(span(half + 1, half, 5), usize::MAX);
+        assert_eq!(span(2, usize::MAX - 4, 10), usize::MAX);
+        assert_eq!(span(half, half, half - 1), usize::MAX);
     }
 
     #[test]

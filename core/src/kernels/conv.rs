@@ -14,7 +14,7 @@ use super::packed::{Int4, Sparse};
 use super::requant::{Channels, Clamp, Quantized};
 use super::short_channels::shifts_fit;
 use super::wide::{lean, narrow, narrow_and_wide};
-use super::window::{Rows, Window, overlap};
+use super::window::{self, Rows, Window, overlap};
 use super::{OpKind, Run};
 use crate::arch::depthwise::MAX_HEIGHT;
 use crate::arch::matrix::{self, Lane, Staging, Windows};
@@ -170,8 +170,7 @@ fn scratch<X: Lane, W: Weights>(operator: &Operator<'_>) -> usize {
         return conv_columns::scratch(&filter, &input, &output);
     }
     let kept = if overlap(&input, &output) { filter.window.kept() } else { 0 };
-    filter.tile_bytes::<X>().next_multiple_of(4)
-        + kept * input.dims[2] as usize * input.inner() * size_of::<X>()
+    window::scratch(filter.tile_bytes::<X>(), kept, &input)
 }
 
 fn reach<W: Weights>(operator: &Operator<'_>, _input: usize) -> Option<isize> {

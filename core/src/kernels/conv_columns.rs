@@ -7,8 +7,9 @@ use super::Run;
 use super::conv::Filter;
 use super::matrix::Weights;
 use super::requant::Quantized;
-use super::window::{Rows, Window, overlap};
+use super::window::{self, Rows, Window, overlap};
 use crate::arch::helium::columns::{Spread, fill, slide};
+use crate::arch::view::span;
 use crate::plan::Tensor;
 
 /// Bytes that columns take at most where more is not needed.
@@ -52,7 +53,7 @@ impl Part {
 
     /// Columns that `outputs` outputs see.
     fn columns(&self, outputs: usize) -> usize {
-        outputs.saturating_sub(1).saturating_mul(self.step).saturating_add(self.kernel)
+        span(outputs, self.step, self.kernel)
     }
 
     /// Columns for the outputs from `first` on, of images of `width` columns with rows of `outputs` outputs.
@@ -71,8 +72,7 @@ impl Part {
 
     /// Bytes of the columns, and behind them the kept rows.
     fn scratch(&self, input: &Tensor) -> usize {
-        let kept = self.kept * input.dims[2] as usize * input.inner();
-        self.bytes().div_ceil(4).saturating_mul(4).saturating_add(kept)
+        window::scratch(self.bytes(), self.kept, input)
     }
 }
 

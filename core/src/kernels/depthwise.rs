@@ -8,7 +8,7 @@ use super::depthwise_bands::Bands;
 use super::requant::{Channels, Clamp, Quantized};
 use super::short_channels::{Source, shifts_fit};
 use super::wide::narrow_and_wide;
-use super::window::{Rows, Window, overlap};
+use super::window::{self, Rows, Window, overlap};
 use crate::arch::Backend;
 use crate::arch::depthwise::{self, Line, MAX_HEIGHT};
 use crate::arch::matrix::{Lane, Rounding};
@@ -122,8 +122,7 @@ fn scratch<X: Lane>(operator: &Operator<'_>) -> usize {
     if let Some(bands) = bands(&full, &input, &output) {
         return bands.scratch(&full, &input);
     }
-    let line = X::line_bytes(&full, width).next_multiple_of(4);
-    let bytes = line + kept * input.dims[2] as usize * input.inner() * size_of::<X>();
+    let bytes = window::scratch(X::line_bytes(&full, width), kept, &input);
     // Which way it goes is known when it runs.
     #[cfg(not(target_os = "none"))]
     let bytes = bytes.max(super::depthwise_rows::scratch(&full, &input, &output));

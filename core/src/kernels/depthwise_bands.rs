@@ -6,7 +6,7 @@
 
 use super::Run;
 use super::requant::Quantized;
-use super::window::{Rows, overlap};
+use super::window::{self, Rows, overlap};
 use crate::arch::depthwise::Filter;
 use crate::arch::helium::depthwise::{Band, MAX_ROWS, Shape, band};
 use crate::arch::view::In;
@@ -43,8 +43,7 @@ impl Bands {
 
     /// Bytes of planes and kept rows.
     pub fn scratch(&self, filter: &Filter<'_>, input: &Tensor) -> usize {
-        let rows = self.kept + self.keeps as usize;
-        self.shape.bytes(filter).next_multiple_of(4) + rows * input.dims[2] as usize * input.inner()
+        window::scratch(self.shape.bytes(filter), self.kept + self.keeps as usize, input)
     }
 
     /// The operator on 8-bit images.

@@ -1,7 +1,7 @@
 //! Rows of an image with their padding, for kernels of hosts: every row is copied once, so that windows are read from the
 //! copies, nothing is gathered per pixel, and borders are pixels like all others.
 
-use super::window::Window;
+use super::window::{TOO_MANY, Window};
 use crate::arch::fill;
 use crate::arch::view::{In, Out};
 use crate::plan::Tensor;
@@ -34,15 +34,15 @@ impl<'w, 'r> PaddedRows<'w, 'r> {
 
     /// Bytes of a row: up to the last tap of the last output, and the whole row.
     pub fn padded(window: &Window, input: &Tensor, output: &Tensor) -> usize {
-        let reach =
-            (output.dims[2] as usize).saturating_sub(1) * window.stride[1] as usize + window.extent(1);
-        reach.max(window.pad[1] as usize + input.dims[2] as usize) * input.inner()
+        let seen = window.seen(1, output.dims[2] as usize);
+        seen.max(window.pad[1] as usize + input.dims[2] as usize).saturating_mul(input.inner())
     }
 
-    /// Bytes of scratch memory, of which `behind` lie behind the rows, for loads that reach beyond the last one.
+    /// Bytes of scratch memory, of which `behind` lie behind the rows, for loads that reach beyond the last one; at most
+    /// [`TOO_MANY`].
     pub fn bytes(window: &Window, input: &Tensor, output: &Tensor, behind: usize) -> usize {
-        let steps = Self::lines(output).saturating_sub(1) * window.stride[0] as usize;
-        (window.extent(0) + steps) * Self::padded(window, input, output) + behind
+        let rows = window.seen(0, Self::lines(output));
+        rows.saturating_mul(Self::padded(window, input, output)).saturating_add(behind).min(TOO_MANY)
     }
 
     /// The rows of an image of `height` rows, with `width` pixels in each present. Padding holds `outside`.
@@ -91,5 +91,23 @@ impl<'w, 'r> PaddedRows<'w, 'r> {
             }
         }
         self.rows = top..end;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::window::tests::image;
+
+    #[test]
+    fn rows_that_no_memory_holds_are_too_many() {
+        let window = |stride| Window { kernel: [1; 2], stride, dilation: [1; 2], pad: [0; 2] };
+        let bytes =
+            |stride, input: &Tensor, output: &Tensor| PaddedRows::bytes(&window(stride), input, output, 4);
+        assert_eq!(bytes([2, 3], &image(3, 4, 5), &image(2, 2, 1)), 3 * 4 * 5 + 4);
+        // 2^16 rows of 2^16 bytes.
+        assert_eq!(bytes([u16::MAX; 2], &image(1, 1, 1), &image(2, 2, 1)), TOO_MANY);
+        // 2^18 rows of 2^30 pixels of 2^16 bytes.
+        assert_eq!(bytes([37449, 32767], &image(1, 1, 1 << 16), &image(8, 32770, 1)), TOO_MANY);
     }
 }

@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use crate::arch::view::{Element, In, Out};
+use crate::arch::view::{Element, In, Out, span};
 use crate::pack::Depth;
 use crate::plan::cursor::Cursor;
 use crate::plan::{Operator, Tensor, write};
@@ -26,6 +26,15 @@ pub struct Window {
 /// The part of a (height, width) pair that belongs to an axis: 0 for rows, 1 for columns.
 pub(super) fn along<T>([rows, columns]: [T; 2], axis: usize) -> T {
     if axis == 0 { rows } else { columns }
+}
+
+/// More bytes than a plan has memory, which is below 2 GiB, and few enough for sums with them to fit 32 bits.
+pub(super) const TOO_MANY: usize = i32::MAX as usize;
+
+/// Bytes of scratch memory for `bytes` bytes and, behind them, `kept` rows of `input`; at most [`TOO_MANY`].
+pub(super) fn scratch(bytes: usize, kept: usize, input: &Tensor) -> usize {
+    let rows = kept.saturating_mul(input.row_elements() * input.dtype.size());
+    bytes.min(TOO_MANY).next_multiple_of(4).saturating_add(rows).min(TOO_MANY)
 }
 
 /// Height and width of an image.
@@ -65,6 +74,12 @@ impl Window {
     /// Rows (`axis` 0) or columns (1) from the first tap to the last, both included.
     pub fn extent(&self, axis: usize) -> usize {
         (along(self.kernel, axis) as usize).saturating_sub(1) * along(self.dilation, axis) as usize + 1
+    }
+
+    /// Rows (`axis` 0) or columns (1) from the first tap of the first of `count` outputs to the last tap of the last one, as
+    /// [`span`] counts.
+    pub fn seen(&self, axis: usize, count: usize) -> usize {
+        span(count, along(self.stride, axis) as usize, self.extent(axis))
     }
 
     /// The inputs of an output in memory, of `groups` groups of `channels` channels in all: the rows of the window, or its
@@ -199,4 +214,33 @@ impl<'a, X: Element> Rows<'a, X> {
 /// Whether an output may overwrite its input: they share memory, or are not placed yet (drafts have all offsets zero).
 pub(super) fn overlap(input: &Tensor, output: &Tensor) -> bool {
     super::shared(input, output)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::plan::{DType, Place};
+
+    pub fn image(height: u32, width: u32, channels: u32) -> Tensor {
+        let (dims, place, dtype) = ([1, height, width, channels], Place::Arena, DType::I8);
+        Tensor { dims, offset: 0, scale: 1.0, zero_point: 0, dynamic: 0, rank: 4, place, dtype }
+    }
+
+    #[test]
+    fn windows_see_what_lies_between_their_taps() {
+        let window = Window { kernel: [3, 1], stride: [2, 5], dilation: [4, 1], pad: [0, 0] };
+        assert_eq!((window.seen(0, 1), window.seen(0, 3), window.seen(1, 3)), (9, 13, 11));
+        let most = Window { kernel: [1; 2], stride: [u16::MAX; 2], dilation: [1; 2], pad: [0; 2] };
+        assert_eq!(most.seen(0, usize::MAX), usize::MAX);
+    }
+
+    #[test]
+    fn scratch_memory_is_never_less_for_more() {
+        let input = image(1, 1 << 14, 1 << 14);
+        assert_eq!((scratch(5, 0, &input), scratch(8, 3, &image(1, 5, 7))), (8, 8 + 3 * 35));
+        // What would wrap to 0 in 32 bits, and in 64.
+        assert_eq!(scratch(0, 16, &input), TOO_MANY);
+        assert_eq!(scratch(0, usize::MAX / (1 << 28) + 1, &input), TOO_MANY);
+        assert_eq!((scratch(usize::MAX, 0, &input), scratch(usize::MAX, 1, &input)), (TOO_MANY, TOO_MANY));
+    }
 }

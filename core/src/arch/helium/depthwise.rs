@@ -4,7 +4,7 @@
 //! of bytes, a load and a `VMLADAV`, and that of the output below it begins one byte further (or as many as the stride).
 
 use super::super::depthwise::Filter;
-use super::super::view::{In, Out};
+use super::super::view::{In, Out, span};
 use super::{CHANNELS, limit, short};
 #[cfg(not(mixel_helium))]
 use crate::kernels::requant::{Channel, Clamp, Scale};
@@ -63,13 +63,12 @@ impl Shape {
 
     /// Bytes of a plane.
     fn plane(self, filter: &Filter<'_>) -> usize {
-        let [_, columns] = filter.window.kernel.map(usize::from);
-        (self.columns.saturating_sub(1) * filter.window.stride[1] as usize + columns) * self.pitch
+        filter.window.seen(1, self.columns).saturating_mul(self.pitch)
     }
 
     /// Bytes of scratch memory. A load of the last window reaches behind its plane.
     pub fn bytes(self, filter: &Filter<'_>) -> usize {
-        self.lanes * self.plane(filter) + TAPS
+        self.plane(filter).saturating_mul(self.lanes).saturating_add(TAPS)
     }
 }
 
@@ -100,21 +99,22 @@ pub fn band(
     let Filter { window, depth, channels, clamp, .. } = *filter;
     let (plane, pitch, lanes) = (shape.plane(filter), shape.pitch, shape.lanes);
     let ([kernel, _], [down, across]) = (window.kernel.map(usize::from), window.stride.map(usize::from));
-    let seen = band.count.saturating_sub(1) * down + kernel;
+    let (seen, length) = (span(band.count, down, kernel), band.width.saturating_mul(depth));
     let inputs = band.rows.len() == seen
         && seen <= pitch
-        && band.rows.iter().all(|row| row.is_empty() || row.len() >= band.width * depth);
-    let constants = filter.weights.len() >= depth * TAPS
+        && band.rows.iter().all(|row| row.is_empty() || row.len() >= length);
+    let constants = filter.weights.len() >= depth.saturating_mul(TAPS)
         && channels.multiplier.len() >= depth
         && channels.shift.len() >= depth;
     let room = scratch.len() >= shape.bytes(filter)
         && band.count > 0
-        && y.len() >= (band.count - 1) * stride + band.outputs * depth;
+        && y.len() >= span(band.count, stride, band.outputs.saturating_mul(depth));
     if !inputs || !constants || !room {
         return;
     }
     let kept = band.keep.and_then(|(row, place)| Some((*band.rows.get(row)?, place)));
-    let kept = kept.filter(|(row, place)| !row.is_empty() && place.len() >= band.width * depth);
+    // A copy has one run at least.
+    let kept = kept.filter(|(row, place)| !row.is_empty() && place.len() >= length && band.width > 0);
     let planes = scratch.as_mut_ptr();
     let mut first = 0;
     while first < band.outputs {
