@@ -5,7 +5,7 @@
 #![allow(unsafe_code)]
 
 use super::matrix::Lane;
-use super::view::{In, Out};
+use super::view::{In, Out, span};
 use super::{Backend, portable};
 use crate::kernels::requant::{Channel, Channels, Clamp, Quantized, Scale};
 use crate::kernels::window::Window;
@@ -85,15 +85,17 @@ pub fn line<X: Lane, Y: Quantized, const COMMON: bool>(
     let Filter { window, weights, depth, channels, .. } = filter;
     let [rows, columns] = window.kernel.map(usize::from);
     let count = channels.bias.len();
-    let below = line.count.saturating_sub(1);
-    let inputs = line.rows.len() == rows + below
-        && line.rows.iter().all(|row| row.is_empty() || row.len() >= line.width * depth);
+    let (below, length) = (line.count.saturating_sub(1), line.width.saturating_mul(*depth));
+    let inputs =
+        line.rows.len() == rows + below && line.rows.iter().all(|row| row.is_empty() || row.len() >= length);
     let order = filter.layout.depthwise([rows, columns]);
     let constants = order.len(rows * columns, count).is_some_and(|len| weights.len() >= len)
         && channels.multiplier.len() == count
         && channels.shift.len() == count;
     let multiplier = count.checked_div(*depth).unwrap_or(0);
-    if !inputs || !constants || multiplier == 0 || y.len() < below * line.stride + line.pixels * count {
+    let whole = multiplier > 0 && multiplier * depth == count;
+    let room = y.len() >= span(line.count, line.stride, line.pixels.saturating_mul(count));
+    if !inputs || !constants || !whole || !room {
         return;
     }
     let done = X::line(line, filter, scratch, y);
@@ -310,15 +312,13 @@ pub struct Lines<'a> {
 impl Lines<'_> {
     /// Whether the image reaches as far as the outputs see, and outputs of `len` elements, rows `stride` apart, have room.
     pub(super) fn holds(&self, filter: &Filter<'_>, (len, stride): (usize, usize)) -> bool {
-        let Filter { window, depth, .. } = filter;
-        let [height, width] = window.kernel.map(usize::from);
-        let [down, right] = window.dilation.map(usize::from);
-        let (Some(below), Some(before)) = (self.lines.checked_sub(1), self.pixels.checked_sub(1)) else {
+        let (window, depth) = (&filter.window, filter.depth);
+        if self.lines == 0 || self.pixels == 0 {
             return false;
-        };
-        let last = (below * window.stride[0] as usize + (height - 1) * down) * self.row;
-        let seen = last + (before * window.stride[1] as usize + (width - 1) * right + 1) * depth + BEHIND;
-        self.image.len() >= seen && len >= below * stride + self.pixels * depth
+        }
+        let (rows, columns) = (window.seen(0, self.lines), window.seen(1, self.pixels));
+        let seen = span(rows, self.row, columns.saturating_mul(depth)).saturating_add(BEHIND);
+        self.image.len() >= seen && len >= span(self.lines, stride, self.pixels.saturating_mul(depth))
     }
 }
 

@@ -14,7 +14,7 @@ use super::depthwise::MAX_HEIGHT;
 #[cfg(mixel_dsp)]
 use super::matrix::Windows;
 use super::matrix::{Patches, Rounding, Staging, channel_at};
-use super::view::{In, Out};
+use super::view::{In, Out, span};
 use crate::kernels::requant::{Channels, Quantized};
 use crate::pack::{Depth, Layout};
 
@@ -140,12 +140,12 @@ pub(super) fn stage(tile: &Staging<'_>, patch: usize, at: usize, values: In<'_, 
 
 /// See [`super::matrix::Lane::stage_all`].
 pub(super) fn stage_all(tile: &Staging<'_>, rows: &[In<'_, i8>], from: usize, (step, len): (usize, usize)) {
-    let reach = from + (ROWS - 1) * step + len;
+    let reach = from.saturating_add(span(ROWS, step, len));
     if rows.iter().any(|row| row.len() < reach) {
         return;
     }
     #[cfg(mixel_dsp)]
-    if has_room(tile, rows.len() * len) && len >= 4 {
+    if has_room(tile, rows.len().saturating_mul(len)) && len >= 4 {
         // SAFETY: the rows were found long enough, and the tile has room.
         return unsafe { stage_rows(tile, rows, from, (step, len)) };
     }
@@ -249,9 +249,9 @@ pub(super) fn windows(
 ) -> Option<usize> {
     let Windows { rows, from, step, len, count, outside, last } = windows;
     let (outputs, seen) = (channels.bias.len(), Seen::new(rows)?);
-    let inputs = len >= 4 && !rows.is_empty() && rows.len() * len == tile.depth && has_room(tile, tile.depth);
-    let patches = staged + count;
-    let room = outputs > 0 && staged < ROWS && y.len() + stride >= patches * stride + outputs;
+    let whole = rows.len().checked_mul(len) == Some(tile.depth);
+    let inputs = len >= 4 && !rows.is_empty() && whole && has_room(tile, tile.depth);
+    let room = outputs > 0 && staged < ROWS && y.len() >= span(staged + count, stride, outputs);
     if !rounding.simple || !inputs || !room || !factors.fit(channels, tile.depth) {
         return None;
     }
@@ -525,7 +525,7 @@ pub(super) fn outputs<Y: Quantized>(
     let (rows, groups, count) = (patches.rows, patches.depth.div_ceil(4), channels.bias.len());
     let (x, w) = (patches.bytes.as_ptr().cast::<u32>(), weights.as_ptr().cast::<u32>());
     let inputs = groups > 0 && x.is_aligned() && patches.bytes.len() >= staged_bytes(patches.depth);
-    let room = (1..=ROWS).contains(&rows) && y.len() >= (rows - 1) * stride + count;
+    let room = (1..=ROWS).contains(&rows) && y.len() >= span(rows, stride, count);
     if !inputs || !room || !fits(weights, channels, patches.depth) {
         return false;
     }

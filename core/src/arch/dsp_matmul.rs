@@ -5,7 +5,7 @@
 use super::dsp;
 use super::matrix::{Rounding, Staging};
 use super::product::Matrices;
-use super::view::Out;
+use super::view::{Out, span};
 use crate::kernels::requant::Channels;
 use crate::pack::Layout;
 
@@ -50,9 +50,9 @@ pub fn multiply(matrices: &Matrices<'_>, scratch: Out<'_, u8>, (y, stride): (Out
 fn multiply_panel(matrices: &Matrices<'_>, scratch: Out<'_, u8>, y: (Out<'_, i8>, usize)) -> bool {
     let Matrices { a: (a, a_row), zero_a, b: (b, [down, across]), zero_b, sizes, scale, clamp } = *matrices;
     let [rows, depth, columns] = sizes;
-    let reach = depth.saturating_sub(1) * down + columns.saturating_sub(1) * across;
+    let reach = span(depth, down, span(columns, across, 1));
     let whole = rows >= dsp::ROWS && depth >= 4 && columns > 0;
-    if !whole || b.len() <= reach || scratch.len() < bytes(depth, columns) {
+    if !whole || b.len() < reach || scratch.len() < bytes(depth, columns) {
         return false;
     }
     let (packed, tile) = (packed_bytes(depth, columns), dsp::tile_bytes(depth, depth));
@@ -82,7 +82,7 @@ fn multiply_panel(matrices: &Matrices<'_>, scratch: Out<'_, u8>, y: (Out<'_, i8>
     let channels =
         Channels { bias: biases.reader(), multiplier: multipliers.reader(), shift: shifts.reader() };
     let staging = Staging { layout: Layout::ArmDsp, bytes: tile, depth, run: depth };
-    let a = a.window(0, (rows - 1) * a_row + depth);
+    let a = a.window(0, span(rows, a_row, depth));
     let halves = halves.reader();
     #[cfg(mixel_dsp)]
     {

@@ -4,7 +4,7 @@
 
 use super::Backend;
 use super::product::Matrices;
-use super::view::Out;
+use super::view::{Out, span};
 
 /// Columns of a vector's pairs of sums.
 pub(super) const LANES: usize = 16;
@@ -29,13 +29,12 @@ pub fn multiply(
     (y, stride): (Out<'_, i8>, usize),
 ) -> bool {
     let Matrices { a: (a, a_row), b: (b, [down, across]), sizes: [rows, depth, columns], .. } = *matrices;
-    let last = |count: usize, step: usize| count.saturating_sub(1) * step;
     let complete = rows > 0
         && depth > 0
         && columns > 0
-        && a.len() >= last(rows, a_row) + depth
-        && b.len() > last(depth, down) + last(columns, across)
-        && y.len() >= last(rows, stride) + columns
+        && a.len() >= span(rows, a_row, depth)
+        && b.len() >= span(depth, down, span(columns, across, 1))
+        && y.len() >= span(rows, stride, columns)
         && scratch.len() >= pairs(depth, columns);
     if !complete || backend == Backend::Portable {
         return false;

@@ -36,7 +36,9 @@ impl Plane {
 /// this machine has no shorter way or a place lies outside.
 #[inline]
 pub fn plane(x: In<'_, u8>, y: Out<'_, u8>, start: [usize; 2], plane: &Plane) -> bool {
-    if !cfg!(mixel_dsp) || plane.rows == 0 || plane.inner == 0 {
+    // Larger counts would be negative as steps.
+    let countable = (plane.rows | plane.inner) <= isize::MAX as usize;
+    if !cfg!(mixel_dsp) || !countable || plane.rows == 0 || plane.inner == 0 {
         return false;
     }
     let inside = plane.inside(0, start[0], x.len()) && plane.inside(1, start[1], y.len());

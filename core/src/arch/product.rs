@@ -1,7 +1,7 @@
 //! Products and sums of activations: the inner loops of matrix products of two activations and of sparse projections.
 #![allow(unsafe_code)]
 
-use super::view::{In, Out};
+use super::view::{In, Out, span};
 use crate::kernels::requant::{Channels, Clamp, Quantized, Scale};
 
 /// Sums that are kept at once: what a Cortex-M's registers hold, or a vector register on larger machines.
@@ -100,7 +100,7 @@ pub fn combine<X: Quantized, const L: usize>(
     (zero_a, zero_b): (i32, i32),
 ) -> [i32; L] {
     let mut sums = [0i32; L];
-    if a.is_empty() || (a.len() - 1) * stride + L > b.len() {
+    if a.is_empty() || span(a.len(), stride, L) > b.len() {
         return sums;
     }
     for index in 0..a.len() {

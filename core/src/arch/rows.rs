@@ -7,7 +7,7 @@
 
 use super::Backend;
 use super::portable;
-use super::view::{In, Out};
+use super::view::{In, Out, span};
 use crate::kernels::requant::{Channel, Channels, Clamp, Quantized, Scale};
 use crate::pack::{Depth, Layout};
 
@@ -115,16 +115,16 @@ pub fn outputs<Y: Quantized>(
 ) -> bool {
     let (order, count) = (layout.matrix(), channels.bias.len());
     let depth = Depth { segments: rows.starts.len(), len: rows.len, columns: 1 };
-    let (Some(before), Some(lines_before)) = (rows.count.checked_sub(1), rows.lines.checked_sub(1)) else {
+    if rows.count == 0 || rows.lines == 0 {
         return true;
-    };
-    let starts = (0..rows.starts.len()).map(|index| rows.starts.get(index)).max();
-    let last = starts.unwrap_or(0) as usize + before * rows.step + lines_before * rows.line;
-    let inputs = last + rows.len.next_multiple_of(order.depth) <= rows.bytes.len();
+    }
+    let last = (0..rows.starts.len()).map(|index| rows.starts.get(index)).max().unwrap_or(0) as usize;
+    let line = span(rows.count, rows.step, rows.len.next_multiple_of(order.depth));
+    let inputs = last.saturating_add(span(rows.lines, rows.line, line)) <= rows.bytes.len();
     let constants = order.len(count, depth).is_some_and(|len| weights.len() >= len)
         && channels.multiplier.len() >= count
         && channels.shift.len() >= count;
-    let room = y.len() >= lines_before * line_stride + before * stride + count;
+    let room = y.len() >= span(rows.lines, line_stride, span(rows.count, stride, count));
     if !order.segmented || !inputs || !constants || !room {
         return false;
     }
@@ -172,4 +172,32 @@ pub fn outputs<Y: Quantized>(
         }
     }
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether outputs of one channel are computed, from `bytes` into `y`.
+    fn done(rows: Rows<'_>, y: Out<'_, i8>, strides: [usize; 2]) -> bool {
+        let weights = [1; 16];
+        let (bias, multiplier, shift) = ([0; 1], [1 << 30; 1], [31; 1]);
+        let channels =
+            Channels { bias: In::new(&bias), multiplier: In::new(&multiplier), shift: In::new(&shift) };
+        let on = (Backend::Portable, Layout::Aarch64);
+        outputs(on, rows, In::new(&weights), &channels, Clamp::full::<i8>(0), (y, strides))
+    }
+
+    #[test]
+    fn steps_that_wrap_lead_outside() {
+        let (bytes, mut y, half) = ([1; 16], [0; 8], 1 << (usize::BITS - 1));
+        let (bytes, y) = (In::new(&bytes), Out::new(&mut y));
+        let rows = Rows { bytes, starts: In::new(&[0]), len: 4, step: 4, count: 3, lines: 1, line: 0 };
+        assert!(done(rows, y, [1, 0]) && y.get(2) == 2);
+        // Twice that is 0, or that less one.
+        assert!(!done(Rows { step: half, ..rows }, y, [1, 0]));
+        assert!(!done(Rows { lines: 3, line: half, ..rows }, y, [1, 0]));
+        assert!(!done(Rows { starts: In::new(&[u32::MAX]), step: usize::MAX / 2 + 1, ..rows }, y, [1, 0]));
+        assert!(!done(rows, y, [half, 0]) && !done(Rows { lines: 3, ..rows }, y, [1, half]));
+    }
 }

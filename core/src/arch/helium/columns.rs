@@ -1,7 +1,7 @@
 //! Image rows as columns: what a row of outputs sees, column by column and in each row by row of the window, so that the
 //! window of every pixel is one run of bytes, and that of its neighbour begins a few columns further.
 
-use super::super::view::{In, Out};
+use super::super::view::{In, Out, span};
 use super::runs;
 
 /// Bytes of a pixel, at most, of which one store brings some to their places.
@@ -44,7 +44,7 @@ impl Spread {
     /// Spreads the pixels of `row` over `to`; what does not fit stays away.
     pub fn row(&self, row: In<'_, i8>, to: Out<'_, i8>) {
         let pixels = row.len().checked_div(self.depth).unwrap_or(0);
-        let fits = pixels > 0 && (pixels - 1) * self.step + self.depth <= to.len();
+        let fits = pixels > 0 && span(pixels, self.step, self.depth) <= to.len();
         if !fits || self.step < self.depth {
             return;
         }

@@ -4,7 +4,7 @@
 //! row, which is added to all of its sums.
 
 use super::super::product::Matrices;
-use super::super::view::Out;
+use super::super::view::{Out, span};
 use super::product::{Row, row_of_one_scale};
 use super::{CHANNELS, GROUP, limit};
 #[cfg(not(mixel_helium))]
@@ -12,7 +12,7 @@ use crate::kernels::requant::{Channel, Clamp, Scale};
 
 /// Bytes of scratch memory for a second operand of `depth` rows and `columns` columns: the columns, and their biases.
 pub fn bytes(depth: usize, columns: usize) -> usize {
-    columns.next_multiple_of(CHANNELS) * (depth.next_multiple_of(GROUP) + size_of::<i32>())
+    columns.next_multiple_of(CHANNELS).saturating_mul(depth.next_multiple_of(GROUP) + size_of::<i32>())
 }
 
 /// Results `[rows][columns]`, rows `stride` apart. Nothing happens, and false comes back, when something is too short or too
@@ -20,16 +20,13 @@ pub fn bytes(depth: usize, columns: usize) -> usize {
 pub fn multiply(matrices: &Matrices<'_>, scratch: Out<'_, i32>, (y, stride): (Out<'_, i8>, usize)) -> bool {
     let Matrices { a: (a, a_row), zero_a, b: (b, [down, across]), zero_b, sizes, scale, clamp } = *matrices;
     let [rows, depth, columns] = sizes;
-    let (Some(last_row), Some(last_value), Some(last_column)) =
-        (rows.checked_sub(1), depth.checked_sub(1), columns.checked_sub(1))
-    else {
-        return false;
-    };
-    let operands = a.len() >= last_row * a_row + depth && b.len() > last_value * down + last_column * across;
+    let there = rows > 0 && depth > 0 && columns > 0;
+    let operands =
+        a.len() >= span(rows, a_row, depth) && b.len() >= span(depth, down, span(columns, across, 1));
     let room =
-        scratch.len() * size_of::<i32>() >= bytes(depth, columns) && y.len() >= last_row * stride + columns;
+        scratch.len() * size_of::<i32>() >= bytes(depth, columns) && y.len() >= span(rows, stride, columns);
     // Places of eight values are 16 bits.
-    if !operands || !room || scale.shift < 33 || down > u16::MAX as usize / 8 {
+    if !there || !operands || !room || scale.shift < 33 || down > u16::MAX as usize / 8 {
         return false;
     }
     let filled = columns.next_multiple_of(CHANNELS);
@@ -86,7 +83,7 @@ pub fn multiply(matrices: &Matrices<'_>, scratch: Out<'_, i32>, (y, stride): (Ou
             offset: sum.wrapping_mul(zero_b).wrapping_neg(),
         };
         // What a last block gives too much lies where the next row's results come, but for the last row.
-        let spills = row < last_row && stride >= CHANNELS;
+        let spills = row + 1 < rows && stride >= CHANNELS;
         task.blocks = if spills { filled / CHANNELS } else { whole };
         // SAFETY: packed columns and biases are whole blocks; those that are not filled are of no consequence, and only the
         // columns that there are stay results.

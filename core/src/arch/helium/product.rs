@@ -3,7 +3,7 @@
 //! `VMLADAVA.S8` adds 16 products to a general register, so inputs stay the plain bytes that they are. The last group of
 //! inputs is loaded under a predicate: nothing behind a row is read. Four sums become one vector for the output scale.
 
-use super::super::view::{In, Out};
+use super::super::view::{In, Out, span};
 use super::{CHANNELS, GROUP, limit, short};
 use crate::kernels::requant::{Channel, Channels, Clamp, Quantized, Scale};
 use crate::pack::{Depth, Layout};
@@ -80,9 +80,11 @@ impl<'a> Product<'a> {
         count: usize,
         (y, stride): (Out<'_, Y>, usize),
     ) -> bool {
-        let Some(last) = count.checked_sub(1) else { return true };
+        if count == 0 {
+            return true;
+        }
         let (outputs, Self { task, channels, clamp, short }) = (self.channels.bias.len(), self);
-        if rows.len() < last * task.step + task.depth || y.len() < last * stride + outputs {
+        if rows.len() < span(count, task.step, task.depth) || y.len() < span(count, stride, outputs) {
             return false;
         }
         let task = Task { x: rows.as_ptr(), rows: count, y: y.as_mut_ptr().cast(), stride, ..*task };
@@ -699,3 +701,26 @@ macro_rules! row {
 row!(row, ", #16", ", #4");
 #[cfg(mixel_helium)]
 row!(row_of_one_scale, "", "");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_that_wrap_lead_outside() {
+        let (bias, multiplier, shift, weights) = ([0; 8], [1 << 30; 8], [33; 8], [1; 128]);
+        let channels =
+            Channels { bias: In::new(&bias), multiplier: In::new(&multiplier), shift: In::new(&shift) };
+        let product =
+            |depth, step| Product::new([depth, step], In::new(&weights), channels, Clamp::full::<i8>(0));
+        // Eight times that, and four times, wrap to 0.
+        assert!([3, 2].iter().all(|power| product(1 << (usize::BITS - power), 1).is_none()));
+        let (rows, mut y, half) = ([1; 64], [0i8; 32], 1 << (usize::BITS - 1));
+        let (rows, y) = (In::new(&rows), Out::new(&mut y));
+        let done =
+            |step, stride| product(16, step).is_some_and(|product| product.outputs(rows, 3, (y, stride)));
+        assert!(done(16, 8) && y.get(23) == 2);
+        // Twice that is 0.
+        assert!(!done(half, 8) && !done(16, half));
+    }
+}

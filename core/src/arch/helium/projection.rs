@@ -1,6 +1,6 @@
 //! Sums of weight rows.
 
-use super::super::view::{In, Out};
+use super::super::view::{In, Out, span};
 use super::short;
 use crate::kernels::requant::{Channels, Clamp};
 
@@ -28,7 +28,7 @@ pub fn add(
     (rows, count): (In<'_, u16>, usize),
     (weights, width): (In<'_, i8>, usize),
 ) -> bool {
-    let complete = sums.len() == LANES && weights.len() >= count.saturating_sub(1) * width + LANES;
+    let complete = sums.len() == LANES && weights.len() >= span(count, width, LANES);
     if !complete || rows.is_empty() || rows.len() > MOST {
         return false;
     }
