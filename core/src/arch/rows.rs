@@ -125,7 +125,8 @@ pub fn outputs<Y: Quantized>(
         && channels.multiplier.len() >= count
         && channels.shift.len() >= count;
     let room = y.len() >= span(rows.lines, line_stride, span(rows.count, stride, count));
-    if !order.segmented || !inputs || !constants || !room {
+    // Micro-kernels read the starts again when there are outputs.
+    if !order.segmented || !inputs || !constants || !room || rows.starts.meets(&y) {
         return false;
     }
     let task = Task {
@@ -149,8 +150,8 @@ pub fn outputs<Y: Quantized>(
         line_stride,
     };
     let lines = (0..task.lines).map(|line| task.at(line));
-    // SAFETY: every row's segments, the weights of all outputs, their constants and the outputs were found long enough;
-    // a backend is only there when the machine has its instructions.
+    // SAFETY: every row's segments, the weights of all outputs, their constants and the outputs were found long enough, and the
+    // starts are not overwritten; a backend is only there when the machine has its instructions.
     unsafe {
         match (layout, backend) {
             #[cfg(all(target_arch = "x86_64", not(miri)))]
@@ -199,5 +200,16 @@ mod tests {
         assert!(!done(Rows { lines: 3, line: half, ..rows }, y, [1, 0]));
         assert!(!done(Rows { starts: In::new(&[u32::MAX]), step: usize::MAX / 2 + 1, ..rows }, y, [1, 0]));
         assert!(!done(rows, y, [half, 0]) && !done(Rows { lines: 3, ..rows }, y, [1, half]));
+    }
+
+    #[test]
+    fn outputs_do_not_take_the_place_of_starts() {
+        let mut words = [0u32; 4];
+        let words = Out::new(&mut words);
+        let bytes = [1; 16];
+        let (bytes, starts) = (In::new(&bytes), words.reader().window(1, 1));
+        let rows = Rows { bytes, starts, len: 4, step: 4, count: 3, lines: 1, line: 0 };
+        assert!(!done(rows, words.cast(), [1, 0]) && !done(rows, words.window(1, 2).cast(), [1, 0]));
+        assert!(done(rows, words.window(0, 1).cast(), [1, 0]));
     }
 }

@@ -114,6 +114,14 @@ impl<'a, T: Element> In<'a, T> {
         In { pointer: self.pointer.cast(), len, memory: PhantomData }
     }
 
+    /// Whether some of its memory is that of `other`.
+    #[inline]
+    pub fn meets<U: Element>(&self, other: &Out<'_, U>) -> bool {
+        let (ours, theirs) = (self.pointer as usize, other.pointer as usize);
+        let inside = |place: usize, start: usize, bytes: usize| place.wrapping_sub(start) < bytes;
+        inside(theirs, ours, self.len * size_of::<T>()) || inside(ours, theirs, other.len * size_of::<U>())
+    }
+
     /// The first element's address, for micro-kernels, valid for `len` reads.
     #[inline(always)]
     pub fn as_ptr(&self) -> *const T {
@@ -349,6 +357,9 @@ mod tests {
         let (a, b) = (lease.window::<u8>(0, 4), lease.window::<u8>(2, 4));
         b.set(0, 7);
         assert_eq!(a.get(2), 7);
+        assert!(a.reader().meets(&b) && b.reader().meets(&a));
+        let behind = lease.window::<u16>(4, 2);
+        assert!(!a.reader().meets(&behind) && !behind.reader().meets(&a));
         assert!(lease.window::<u8>(5, 4).is_empty());
         assert!(lease.window::<u32>(0, usize::MAX).is_empty());
         assert_eq!(arena.bytes(2, 1), &[7]);
