@@ -196,6 +196,9 @@ fn host_suites() -> Result<Vec<String>, String> {
     Ok(names)
 }
 
+/// A machine with numbers of 32 bits that miri interprets, with the standard library that tests need.
+const NARROW: &str = "i686-unknown-linux-gnu";
+
 /// Alone, because a build of the whole workspace would switch on `std` in shared crates and hide a break.
 fn core_alone(step: &mut Step) {
     for target in setup::TARGETS {
@@ -242,7 +245,9 @@ fn core_miri(step: &mut Step) {
         step.skip(format!("miri is not there: {reason}"));
         return;
     }
-    if output("cargo", &["+nightly", "miri", "setup"]).is_none() {
+    let built =
+        |arguments: &[&str]| output("cargo", &[&["+nightly", "miri", "setup"], arguments].concat()).is_some();
+    if !built(&[]) || !built(&["--target", NARROW]) {
         step.skip("miri cannot build its standard library here");
         return;
     }
@@ -251,6 +256,8 @@ fn core_miri(step: &mut Step) {
     // Tests with file access or clocks have no place in the core; random layouts are wanted.
     miri.env("MIRIFLAGS", "-Zmiri-strict-provenance -Zmiri-symbolic-alignment-check");
     step.run(miri);
+    // Sizes wrap where numbers have 32 bits, as on boards.
+    step.run(cargo(&format!("+nightly miri test --locked -p mixel-testkit --test sizes --target {NARROW}")));
 }
 
 /// Programs for real boards, and clippy for all that have a plan in them.

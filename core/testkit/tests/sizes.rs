@@ -1,0 +1,188 @@
+//! Plans whose sizes do not fit the numbers they are counted in: refused, for what wraps looks small and loops would run beyond it.
+//!
+//! Most sizes here wrap where numbers have 32 bits, as on boards, so this is worth running for such a target: the steps of
+//! `cargo xtask test` do that in Miri.
+
+use mixel_core::arch::view::In;
+use mixel_core::kernels::OpKind;
+use mixel_core::kernels::conv::ConvParams;
+use mixel_core::kernels::depthwise::DepthwiseParams;
+use mixel_core::kernels::requant::Channels;
+use mixel_core::kernels::short_channels;
+use mixel_core::kernels::window::Window;
+use mixel_core::pack::{Depth, Layout};
+use mixel_core::plan::format::{ALIGN, NO_NAME, Section};
+use mixel_core::plan::write::{Constant, MemorySizes, Params, Writer};
+use mixel_core::plan::{DType, Direction, Fault};
+use mixel_core::{Plan, PlanError};
+use mixel_testkit::tensor;
+
+/// An operator on int8 with its memory.
+#[derive(Clone, Copy)]
+struct Case {
+    kind: OpKind,
+    layout: Layout,
+    input: [usize; 4],
+    output: [usize; 4],
+    /// Whether the output takes the input's place.
+    in_place: bool,
+    scratch: u32,
+}
+
+impl Case {
+    /// What becomes of its plan; `constants` are bytes for them.
+    fn load(
+        &self,
+        constants: usize,
+        params: impl FnOnce(&mut Writer<'_>) -> Params,
+    ) -> Result<(), PlanError> {
+        let mut parts = vec![0; constants + 512 * Section::COUNT];
+        let mut room = [512; Section::COUNT];
+        room[Section::Data as usize] = constants;
+        let mut writer = Writer::new(&mut parts, room);
+        let params = params(&mut writer);
+        let [input, mut output] = [self.input, self.output].map(|dims| tensor(DType::I8, dims, 0));
+        let end = input.bytes().next_multiple_of(ALIGN);
+        output.offset = if self.in_place { 0 } else { end as u32 };
+        let tensors = end.max((output.offset as usize + output.bytes()).next_multiple_of(ALIGN)) as u32;
+        let operands = [&input, &output].map(|tensor| writer.tensor(tensor).expect("room"));
+        writer.operator(self.kind, &operands[..1], &operands[1..], params.bytes()).expect("room");
+        for (tensor, direction) in operands.into_iter().zip([Direction::Input, Direction::Output]) {
+            writer.port(tensor, direction, NO_NAME).expect("room");
+        }
+        let memory = MemorySizes { tensors, scratch: self.scratch, ..MemorySizes::default() };
+        let mut plan = vec![0u128; (constants + 1024 * Section::COUNT) / 16];
+        let plan: &mut [u8] = bytemuck::cast_slice_mut(&mut plan);
+        let length = writer.finish(self.layout, memory, plan).expect("room");
+        Plan::new_checked(&plan[..length]).map(drop)
+    }
+
+    /// The answer to a plan with `fault`.
+    fn refused(&self, fault: Fault) -> Result<(), PlanError> {
+        Err(PlanError::Operator(0, self.kind, fault))
+    }
+}
+
+/// Zeros.
+fn zeros(writer: &mut Writer<'_>, count: usize) -> Constant {
+    Constant { offset: writer.data_with(count, |room| room.fill(0)).expect("room"), count }
+}
+
+/// Channels without a bias, in short form or the usual one.
+fn channels(writer: &mut Writer<'_>, count: usize, short: bool) -> Constant {
+    let (bias, multiplier, shift) = (vec![0; count], vec![1 << 30; count], vec![40; count]);
+    let mut bytes: Vec<u8> =
+        [&bias, &multiplier].into_iter().flatten().flat_map(|word: &i32| word.to_le_bytes()).collect();
+    bytes.extend(&shift);
+    if short {
+        let channels =
+            Channels { bias: In::new(&bias), multiplier: In::new(&multiplier), shift: In::new(&shift) };
+        bytes.clear();
+        short_channels::pack(&channels, |byte| bytes.push(byte)).expect("a short form");
+    }
+    Constant { offset: writer.data(&bytes).expect("room"), count: bytes.len() }
+}
+
+fn window(kernel: [u16; 2], stride: [u16; 2]) -> Window {
+    Window { kernel, stride, dilation: [1; 2], pad: [0; 2] }
+}
+
+const SCRATCH: u32 = 1 << 20;
+
+/// A convolution with `weights` bytes of weights.
+fn conv(case: &Case, window: Window, weights: usize) -> Result<(), PlanError> {
+    let outputs = case.output[3];
+    case.load(weights + 16 * outputs + 16, |writer| {
+        let (weights, channels) = (zeros(writer, weights), channels(writer, outputs, false));
+        ConvParams { window, groups: 1, weights, channels, min: -128, max: 127 }.encode()
+    })
+}
+
+#[test]
+fn matrices_have_all_their_weights() {
+    for layout in Layout::ALL {
+        // 2^32 weights seem to be none: but for heads, no bytes.
+        let (input, output, order) = ([1, 1, 1, 4096], [1, 1, 1, 16], layout.matrix());
+        // Enough for windows of 2^28 values.
+        let scratch = 7 << 28;
+        let case = Case { kind: OpKind::Conv, layout, input, output, in_place: false, scratch };
+        let heads = order.head * 16 / order.channels;
+        assert_eq!(
+            conv(&case, window([256; 2], [1; 2]), heads),
+            case.refused(Fault::Constants),
+            "{layout:?}"
+        );
+        let small = Case { input: [1, 1, 1, 4], ..case };
+        let size = order.len(16, Depth::window([2, 2], 4, true)).expect("a size");
+        assert_eq!(conv(&small, window([2; 2], [1; 2]), size), Ok(()), "{layout:?}");
+    }
+}
+
+/// A depthwise convolution, whose channels may be in short form.
+fn depthwise(case: &Case, window: Window, short: bool) -> Result<(), PlanError> {
+    let (taps, count) = (window.kernel.map(usize::from), case.output[3]);
+    let order = case.layout.depthwise(taps);
+    let size =
+        if short { taps[0] * taps[1] * count } else { order.len(taps[0] * taps[1], count).expect("a size") };
+    case.load(size + 16 * count + 16, |writer| {
+        let (weights, channels) = (zeros(writer, size), channels(writer, count, short));
+        DepthwiseParams { window, weights, channels, min: -128, max: 127 }.encode()
+    })
+}
+
+#[test]
+fn staged_columns_of_depthwise_rows_have_room() {
+    // (2^29 + 3) columns of 24 bytes seem to be 72 bytes.
+    let (layout, input, output) = (Layout::ArmDsp, [1, 1, 1000, 4], [1, 1, 16385, 4]);
+    let case = Case { kind: OpKind::Depthwise, layout, input, output, in_place: false, scratch: SCRATCH };
+    for short in [false, true] {
+        assert_eq!(depthwise(&case, window([3; 2], [1, 32768]), short), case.refused(Fault::Scratch));
+        assert_eq!(depthwise(&case, window([3; 2], [1, 2]), short), Ok(()));
+    }
+}
+
+#[test]
+fn planes_of_depthwise_rows_have_room() {
+    // Whole rows, 8 planes of (2^28 + 3) columns of 6 bytes, seem to be 160 bytes. Pixel by pixel they are as many in truth, but
+    // then a row of the input has to be kept.
+    let (layout, input, output) = (Layout::Helium, [1, 1, 20, 8], [1, 1, 8193, 8]);
+    let case = Case { kind: OpKind::Depthwise, layout, input, output, in_place: true, scratch: 160 };
+    assert_eq!(depthwise(&case, window([3; 2], [1, 32768]), false), case.refused(Fault::Scratch));
+    let kept = Case { scratch: 160 + 20 * 8, ..case };
+    assert_eq!(depthwise(&kept, window([3; 2], [1, 32768]), false), Ok(()));
+}
+
+#[test]
+fn padded_rows_have_room() {
+    for layout in [Layout::X86, Layout::Aarch64] {
+        // 2^16 rows of 2^16 pixels seem to be none.
+        let (input, output) = ([1, 1, 1, 1], [1, 2, 2, 1]);
+        let size = layout.matrix().len(1, Depth::whole(1)).expect("a size");
+        let case = Case { kind: OpKind::Conv, layout, input, output, in_place: false, scratch: SCRATCH };
+        assert_eq!(conv(&case, window([1; 2], [u16::MAX; 2]), size), case.refused(Fault::Scratch));
+        assert_eq!(conv(&case, window([1; 2], [5, 7]), size), Ok(()));
+        let case = Case { kind: OpKind::Depthwise, ..case };
+        assert_eq!(depthwise(&case, window([1; 2], [u16::MAX; 2]), false), case.refused(Fault::Scratch));
+        assert_eq!(depthwise(&case, window([1; 2], [5, 7]), false), Ok(()));
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "so many weights take long")]
+fn padded_rows_have_room_in_64_bits() {
+    // 2^18 rows of 2^30 pixels of 2^16 bytes.
+    let (layout, input, output) = (Layout::Aarch64, [1, 1, 1, 1 << 16], [1, 8, 32770, 1]);
+    let case = Case { kind: OpKind::Conv, layout, input, output, in_place: false, scratch: SCRATCH };
+    assert_eq!(conv(&case, window([1; 2], [37449, 32767]), 4 << 16), case.refused(Fault::Scratch));
+}
+
+#[test]
+fn kept_rows_have_room() {
+    // 16 rows of 2^28 bytes seem to be none.
+    let (layout, input, output) = (Layout::ArmDsp, [1, 1, 1 << 23, 32], [1, 1, 1, 32]);
+    let case = Case { kind: OpKind::Depthwise, layout, input, output, in_place: true, scratch: SCRATCH };
+    let window = Window { pad: [15, 0], ..window([16, 1], [1; 2]) };
+    assert_eq!(depthwise(&case, window, false), case.refused(Fault::Scratch));
+    let narrow = Case { input: [1, 1, 1 << 10, 32], ..case };
+    assert_eq!(depthwise(&narrow, window, false), Ok(()));
+}
