@@ -259,7 +259,12 @@ pub(super) unsafe fn copy_bytes(from: *const u8, to: *mut u8, bytes: usize) {
 /// before; of none as of one. What numbers do not hold is `usize::MAX`, and no window is as long.
 #[inline(always)]
 pub const fn span(count: usize, step: usize, len: usize) -> usize {
-    count.saturating_sub(1).saturating_mul(step).saturating_add(len)
+    // Asked for each row of outputs: branches that are not taken cost less than values that stop at a bound.
+    let Some(last) = count.saturating_sub(1).checked_mul(step) else { return usize::MAX };
+    match last.checked_add(len) {
+        Some(end) => end,
+        None => usize::MAX,
+    }
 }
 
 /// Stores `value` in every byte.

@@ -121,7 +121,8 @@ pub(super) fn run<Y: Quantized, W: Weights>(
             let ys = window.inside(0, top, height);
             // Kernel rows that are there from the row above.
             let there = if slides && oy > 0 { kernel - 1 } else { 0 };
-            for first in (0..out_width).step_by(part.outputs.max(1)) {
+            let mut first = 0;
+            while first < out_width {
                 let seen = if first == 0 { head } else { part.seen(window, first, [width, out_width]) };
                 let Seen { count, columns, before, from, inside } = seen;
                 if there > 0 {
@@ -153,6 +154,7 @@ pub(super) fn run<Y: Quantized, W: Weights>(
                     count,
                     (y.window(place, count * out_channels), out_channels),
                 );
+                first += part.outputs;
             }
         }
     }

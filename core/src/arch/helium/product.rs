@@ -116,6 +116,8 @@ impl<'a> Product<'a> {
 ///
 /// # Safety
 /// As for [`multiply`], for a block more of weights and the channels that there are.
+// Out of line, so that rows without last channels do not make room for its arrays.
+#[inline(never)]
 unsafe fn rest(task: &Task, channels: &Channels<'_>) {
     let (first, block) = (task.blocks * CHANNELS, task.depth.div_ceil(GROUP) * GROUP * CHANNELS);
     let (mut bias, mut multiplier, mut shift) = ([0; CHANNELS], [0; CHANNELS], [33; CHANNELS]);
@@ -148,6 +150,7 @@ unsafe fn rest(task: &Task, channels: &Channels<'_>) {
 }
 
 /// All outputs by the rule in 64 bits, or with 16 bits: few layers, and small ones.
+#[inline(never)]
 fn long<Y: Quantized>(task: &Task, outputs: usize, clamp: Clamp, y: Out<'_, Y>) {
     for row in 0..task.rows {
         for channel in 0..outputs {
