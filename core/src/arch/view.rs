@@ -257,7 +257,7 @@ pub(super) unsafe fn copy_bytes(from: *const u8, to: *mut u8, bytes: usize) {
 
 /// Where the last of `count` runs of `len` elements ends, the first of which begins at 0 and each other one `step` behind the one
 /// before; of none as of one. What numbers do not hold is `usize::MAX`, and no window is as long.
-#[inline(always)]
+#[inline]
 pub const fn span(count: usize, step: usize, len: usize) -> usize {
     // Asked for each row of outputs: branches that are not taken cost less than values that stop at a bound.
     let Some(last) = count.saturating_sub(1).checked_mul(step) else { return usize::MAX };
@@ -271,7 +271,13 @@ pub const fn span(count: usize, step: usize, len: usize) -> usize {
 #[inline]
 pub fn fill(bytes: Out<'_, u8>, value: u8) {
     // SAFETY: the window has `len` writable bytes.
-    unsafe { core::ptr::write_bytes(bytes.pointer, value, bytes.len) }
+    unsafe {
+        // The compiler's is ten times as long.
+        #[cfg(all(mixel_dsp, not(mixel_helium)))]
+        super::armv7em::fill(bytes.pointer, bytes.len, value.into());
+        #[cfg(not(all(mixel_dsp, not(mixel_helium))))]
+        core::ptr::write_bytes(bytes.pointer, value, bytes.len);
+    }
 }
 
 /// The memory of one session. Between runs it is read and written as bytes; during a run it is leased for windows.

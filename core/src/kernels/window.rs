@@ -68,7 +68,8 @@ impl Window {
 
     /// Whether kernel, stride and dilation are not zero.
     pub fn valid(&self) -> bool {
-        [self.kernel, self.stride, self.dilation].into_iter().flatten().all(|field| field > 0)
+        let ([kh, kw], [down, across], [below, beside]) = (self.kernel, self.stride, self.dilation);
+        !(kh == 0 || kw == 0 || down == 0 || across == 0 || below == 0 || beside == 0)
     }
 
     /// Rows (`axis` 0) or columns (1) from the first tap to the last, both included.

@@ -1,4 +1,4 @@
-//! Bytes from one place to another.
+//! Bytes from one place to another, and the same byte in many.
 
 /// Copies `bytes` bytes, eight words at a time where both places lie at whole words.
 ///
@@ -40,6 +40,34 @@ pub(in crate::arch) unsafe extern "C" fn copy(from: *const u8, to: *mut u8, byte
         "bne 7b",
         "8:",
         "pop {{r4-r9}}",
+        "bx lr",
+    )
+}
+
+/// Stores `value` in `bytes` bytes.
+///
+/// # Safety
+/// `to` is valid for so many writes.
+#[unsafe(naked)]
+pub(in crate::arch) unsafe extern "C" fn fill(to: *mut u8, bytes: usize, value: u32) {
+    core::arch::naked_asm!(
+        cpu!(),
+        "orr r2, r2, r2, lsl #8",
+        "orr r2, r2, r2, lsl #16",
+        "subs r1, #4",
+        "blo 3f",
+        "2:",
+        "str r2, [r0], #4",
+        "subs r1, #4",
+        "bhs 2b",
+        "3:",
+        "adds r1, #4",
+        "beq 5f",
+        "4:",
+        "strb r2, [r0], #1",
+        "subs r1, #1",
+        "bne 4b",
+        "5:",
         "bx lr",
     )
 }

@@ -50,7 +50,7 @@ mod tiles;
 #[cfg(not(mixel_helium))]
 pub(super) use affine::{AffineRow, affine};
 #[cfg(not(mixel_helium))]
-pub(super) use copy::copy;
+pub(super) use copy::{copy, fill};
 #[cfg(not(mixel_helium))]
 pub(super) use depthwise::{ImageRow, Pairs, Quads, StagedRows, depthwise_pairs, depthwise_row};
 pub(super) use row::{Row, row};
