@@ -414,7 +414,7 @@ fn interfaces(model: &Model) -> Vec<(String, Interface)> {
 pub enum SetFor {
     /// For this plan alone, which stands verified: the device compares its checksum and carries no checks.
     ThisPlan,
-    /// For every plan with the same operators, verified on the device.
+    /// For every plan that needs no more than the set has, verified on the device.
     AnyPlan,
 }
 
@@ -442,7 +442,7 @@ pub fn operator_set(plan: &Plan<'_>, set_for: SetFor) -> String {
     let states = plan.state_bytes() > 0;
     let verified = match set_for {
         SetFor::ThisPlan => format!(
-            "    // SAFETY: `mixel compile` verified the plan with this checksum against these operators.\n    \
+            "    // SAFETY: `mixel compile` verified the plan with this checksum and chose these operators for it.\n    \
              verified: unsafe {:#010X};\n",
             plan.checksum()
         ),

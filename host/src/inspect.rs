@@ -141,7 +141,7 @@ pub struct Region {
     pub last: usize,
 }
 
-/// Looks at `plan`, verified or not; what cannot be read is left out.
+/// Looks at `plan`, which is verified or comes from this program; what cannot be read is left out.
 pub fn inspect(plan: &RawPlan<'_>) -> Inspection {
     let names = names(plan);
     let ops: Vec<OpFacts> = (0..plan.operator_count())

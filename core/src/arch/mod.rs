@@ -1,7 +1,7 @@
 //! Everything that touches raw memory or an instruction set.
 //!
-//! [`view`] gives operators their windows into the arena; the other files hold the micro-kernels of one
-//! instruction set each. All unsafe code of the crate is in this folder.
+//! [`view`] gives operators their windows into the arena, [`verified`] takes somebody's word for a plan; the other files hold the
+//! micro-kernels of one instruction set each. All unsafe code of the crate is in this folder.
 
 #[cfg(all(target_arch = "aarch64", not(target_os = "none")))]
 mod aarch64;

@@ -371,7 +371,7 @@ impl<'r> Run<'r> {
 }
 
 /// A set of operators, known when the firmware is built.
-pub trait OpSet {
+pub trait OpSet: Sized {
     /// Whether groups of operators may run in strips (see [`crate::plan::strips`]).
     const STRIPS: bool;
 
@@ -384,9 +384,9 @@ pub trait OpSet {
     /// Whether plans may keep state from run to run.
     const STATES: bool;
 
-    /// The one plan that the set is for, when the host verified it against the set: a device then compares checksums and has no checks
-    /// linked. None for any plan, verified where it is loaded.
-    const VERIFIED: Option<Verified>;
+    /// The one plan that the set is for, when the host verified it: a device then compares checksums and has no checks linked. None for
+    /// any plan, verified where it is loaded.
+    const VERIFIED: Option<Verified<Self>>;
 
     /// Shows `visitor` the kernel of `kind`; none when it is not in the set.
     fn visit<V: Visitor>(kind: OpKind, visitor: V) -> Option<V::Answer>;
@@ -420,16 +420,11 @@ pub trait Visitor {
 /// ```
 ///
 /// Without these lines there are no strips, and front ends, channels in short form and states are linked. A last line `verified: unsafe
-/// 0x1234ABCD;` says that the set is for the one plan with that checksum, which was verified against it: whoever writes it vouches for
-/// that, as [`Verified::by_checksum`](crate::plan::Verified::by_checksum) asks. `mixel compile --ops-rs` does.
+/// 0x1234ABCD;` says that the set is for the one plan with that checksum, which was verified elsewhere: whoever writes it vouches for
+/// that and for whom it gets plans from, as [`Verified::by_checksum`](crate::plan::Verified::by_checksum) asks. `mixel compile --ops-rs` does.
 #[macro_export]
 macro_rules! op_set {
     (@first $value:literal $($default:literal)?) => { $value };
-    (@verified) => { None };
-    (@verified $checksum:literal) => {
-        // SAFETY: whoever wrote the set says so.
-        Some(unsafe { $crate::plan::Verified::by_checksum($checksum) })
-    };
     (
         $(#[$attribute:meta])* $visibility:vis struct $name:ident: $($kernel:ident),* $(,)?;
         $(strips: $strips:literal;)?
@@ -446,7 +441,7 @@ macro_rules! op_set {
             const FRONT_END: bool = $crate::op_set!(@first $($front_end)? true);
             const SHORT_CHANNELS: bool = $crate::op_set!(@first $($short)? true);
             const STATES: bool = $crate::op_set!(@first $($states)? true);
-            const VERIFIED: Option<$crate::plan::Verified> = $crate::op_set!(@verified $($checksum)?);
+            const VERIFIED: Option<$crate::plan::Verified<Self>> = $crate::__verified!($($checksum)?);
 
             fn visit<V: $crate::kernels::Visitor>(
                 kind: $crate::kernels::OpKind,
@@ -560,8 +555,9 @@ impl Visitor for Ask<'_, '_> {
 const LOOPS: bool = cfg!(all(mixel_dsp, not(mixel_helium)));
 
 /// Whether the kernel of the operator's kind that is without the common ways takes it: [`LinearLean`], [`ConvLean`] and
-/// [`DepthwiseLean`] have nothing but the loops of the Arm DSP layout, [`SoftmaxLean`] goes along the last axis only. In an operator set they stand for their kind if every operator
-/// of the plan is one for them; plans with others are refused at load ([`Fault::Lean`]).
+/// [`DepthwiseLean`] have nothing but the loops of the Arm DSP layout, [`SoftmaxLean`] goes along the last axis only. In an operator
+/// set they stand for their kind if every operator of the plan is one for them; the check of a plan with others refuses it
+/// ([`Fault::Lean`]).
 pub fn lean(operator: &Operator<'_>) -> bool {
     match operator.kind {
         OpKind::Linear => linear::lean(operator),

@@ -28,7 +28,7 @@ pub(super) fn along<T>([rows, columns]: [T; 2], axis: usize) -> T {
     if axis == 0 { rows } else { columns }
 }
 
-/// More bytes than a plan has memory, which is below 2 GiB, and few enough for sums with them to fit 32 bits.
+/// More bytes than a plan has memory, which is below 2 GiB, and few enough for a table of channels more to fit 32 bits.
 pub(super) const TOO_MANY: usize = i32::MAX as usize;
 
 /// Bytes of scratch memory for `bytes` bytes and, behind them, `kept` rows of `input`; at most [`TOO_MANY`].

@@ -30,8 +30,8 @@ pub enum Fault {
     Scratch,
     /// A dimension that varies at run time is where the operator cannot have one.
     Dynamic,
-    /// The layout's loops do not take the operator, and the firmware was built without the common ways of its kind; have the operator
-    /// set written again.
+    /// The lean kernel of its kind does not take the operator, and the firmware was built without the common ways; have the operator set
+    /// written again.
     Lean,
 }
 

@@ -57,8 +57,9 @@ impl<'p> Plan<'p> {
 impl<'p, O: OpSet> Plan<'p, O> {
     /// Verifies `bytes`, which must lie at a multiple of 16, against the operators of the set `O` only.
     ///
-    /// A set that is for one plan, which the host verified against it ([`OpSet::VERIFIED`]), takes that plan by its checksum: what
-    /// was verified once is not verified again, and a program with the plan in it has no checks in its flash.
+    /// A set that is for one plan, which the host verified ([`OpSet::VERIFIED`]), takes that plan by its checksum: what was verified once
+    /// is not verified again, and a program with the plan in it has no checks in its flash. A checksum tells damage and mix-ups, but
+    /// not a file that somebody made to have it: plans that come from outside of the program need a set for any plan.
     ///
     /// # Errors
     /// As [`Plan::new_checked`]; [`PlanError::NotLinked`] for an operator outside `O`; [`PlanError::OtherPlan`] when the set is for
@@ -607,6 +608,9 @@ impl<'p> RawPlan<'p> {
     /// Whether there are `scratch` bytes of scratch memory that no operand of `operator` reaches into.
     #[inline(never)]
     fn leaves_scratch(&self, operator: &Operator<'_>, scratch: usize) -> bool {
+        if scratch > self.scratch_bytes() {
+            return false;
+        }
         let (start, end) = (self.tensor_bytes(), self.tensor_bytes() + scratch);
         let operands = (0..operator.inputs as usize + operator.outputs as usize)
             .filter_map(|operand| self.tensor(operator.tensor_index(operand)).ok())
@@ -615,7 +619,7 @@ impl<'p> RawPlan<'p> {
             let offset = tensor.offset as usize;
             offset >= end || offset + tensor.bytes() <= start
         });
-        scratch == 0 || (scratch <= self.scratch_bytes() && clear.all(|clear| clear))
+        scratch == 0 || clear.all(|clear| clear)
     }
 
     /// Checks an operator's record, but not what it asks of its operands.

@@ -230,6 +230,38 @@ fn a_set_for_one_plan_takes_no_other() {
     assert_eq!(run(plan), Err(PlanError::OtherPlan));
 }
 
+mixel_core::op_set! {
+    /// Without what plans may have beside operators.
+    struct Bare: Linear;
+    strips: false;
+    front_end: false;
+    short_channels: false;
+    states: false;
+}
+
+#[test]
+fn what_a_set_leaves_out_is_refused_by_name() {
+    let original = plan(MAKERS[0], 3);
+    let refused = |change: fn(&mut [u8])| {
+        let mut copy = Aligned::new(original.len());
+        let plan = &mut copy.bytes()[..original.len()];
+        plan.copy_from_slice(&original);
+        change(plan);
+        seal(plan);
+        Plan::<Bare>::with_ops(plan).err()
+    };
+    assert_eq!(refused(|_| ()), None);
+    assert_eq!(refused(|plan| plan[header::STATE_BYTES] = 16), Some(PlanError::StatesNotLinked));
+    assert_eq!(
+        refused(|plan| {
+            let start = plan.len() as u32 - 4;
+            let at = header::SECTIONS + 4 * Section::Strips as usize;
+            plan[at..at + 4].copy_from_slice(&start.to_le_bytes());
+        }),
+        Some(PlanError::StripsNotLinked)
+    );
+}
+
 #[test]
 fn every_truncation_is_refused() {
     let original = plan(MAKERS[0], 3);

@@ -1,4 +1,4 @@
-//! One plan and nothing else: reset code, the check of the plan, a session, one run on zeros.
+//! One plan and nothing else: reset code, the plan's checksum (or its check, with a set for any plan), a session, one run on zeros.
 //!
 //! `mixel profile` builds it to say what mixel takes of a board's flash. It has no logs, no transport, no
 //! files and no formatting; a panic, if there could be one, would loop. The only trace of the emulator is the

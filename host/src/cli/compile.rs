@@ -32,7 +32,7 @@ pub struct Args {
     /// Also write the plan's operator set as Rust source, for firmware that carries this plan only
     #[arg(long, value_name = "FILE")]
     ops_rs: Option<PathBuf>,
-    /// Let the operator set take every plan with these operators, which the device verifies, instead of this one that is verified here
+    /// Let the operator set take every plan that needs no more, which the device verifies, instead of this one that is verified here
     #[arg(long, requires = "ops_rs")]
     any_plan: bool,
 }

@@ -38,7 +38,7 @@ pub struct Args {
     /// What the firmware is built for whose flash is measured
     #[arg(long, value_enum, default_value_t)]
     flash: FlashProfile,
-    /// Measure the flash of firmware that takes every plan with these operators and verifies it on the device
+    /// Measure the flash of firmware that takes every plan that needs no more, and verifies it on the device
     #[arg(long)]
     any_plan: bool,
     /// Write a report to open in a browser
@@ -120,11 +120,12 @@ pub fn run(args: &Args, json: bool) -> Result<Verdict> {
     } else {
         print(&text(&facts, &counts, total, unit))?;
         print(&format!(
-            "memory: arena {} bytes, stack {}; flash: firmware {} (built for {}), plan {}\n",
+            "memory: arena {} bytes, stack {}; flash: firmware {} (built for {}{}), plan {}\n",
             grouped(facts.arena_bytes as u64),
             grouped(profile.stack_bytes.into()),
             grouped(flash.firmware),
             args.flash.name(),
+            if args.any_plan { ", verifies any plan" } else { "" },
             grouped(facts.plan_bytes as u64),
         ))?;
     }

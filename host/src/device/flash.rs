@@ -70,7 +70,7 @@ const PLAN_SECTION: &str = ".plan";
 /// `mixel compile --ops-rs` writes), and measures it.
 ///
 /// The program has the reset code and exception vectors (no interrupts of a chip), the session, the operators,
-/// and the check of the plan; no logs, no transport and no files.
+/// and the plan's checksum, or its check with a set for any plan; no logs, no transport and no files.
 ///
 /// # Errors
 /// As [`super::run`] for building.
