@@ -242,24 +242,20 @@ mixel_core::op_set! {
 #[test]
 fn what_a_set_leaves_out_is_refused_by_name() {
     let original = plan(MAKERS[0], 3);
-    let refused = |change: fn(&mut [u8])| {
-        let mut copy = Aligned::new(original.len());
-        let plan = &mut copy.bytes()[..original.len()];
-        plan.copy_from_slice(&original);
+    // `more` bytes at the end are the last section: groups that run in strips.
+    let refused = |more: usize, change: fn(&mut [u8])| {
+        let length = original.len() + more;
+        let mut copy = Aligned::new(length);
+        let plan = &mut copy.bytes()[..length];
+        plan[..original.len()].copy_from_slice(&original);
+        plan[header::LENGTH..header::LENGTH + 4].copy_from_slice(&(length as u32).to_le_bytes());
         change(plan);
         seal(plan);
         Plan::<Bare>::with_ops(plan).err()
     };
-    assert_eq!(refused(|_| ()), None);
-    assert_eq!(refused(|plan| plan[header::STATE_BYTES] = 16), Some(PlanError::StatesNotLinked));
-    assert_eq!(
-        refused(|plan| {
-            let start = plan.len() as u32 - 4;
-            let at = header::SECTIONS + 4 * Section::Strips as usize;
-            plan[at..at + 4].copy_from_slice(&start.to_le_bytes());
-        }),
-        Some(PlanError::StripsNotLinked)
-    );
+    assert_eq!(refused(0, |_| ()), None);
+    assert_eq!(refused(0, |plan| plan[header::STATE_BYTES] = 16), Some(PlanError::StatesNotLinked));
+    assert_eq!(refused(4, |_| ()), Some(PlanError::StripsNotLinked));
 }
 
 #[test]
