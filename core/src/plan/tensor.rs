@@ -145,7 +145,7 @@ impl Tensor {
         offset: u32,
     ) -> Result<Self, Fault> {
         let [kind, form, a0, a1, a2, b0, b1, b2, c0, c1, c2, d0, d1, d2] = *shape;
-        // Whole words, which most processors load at once; the last one from a byte earlier.
+        // Words cut to three bytes, the last one from a byte earlier: three bytes beside a zero were stored one by one.
         let dims = [
             u32::from_le_bytes([a0, a1, a2, b0]) & (MAX_DIM - 1),
             u32::from_le_bytes([b0, b1, b2, c0]) & (MAX_DIM - 1),
