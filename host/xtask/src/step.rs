@@ -103,6 +103,21 @@ impl Step {
         success
     }
 
+    /// Runs `command`, which must fail and say `reason`.
+    pub fn refuse(&mut self, mut command: Command, reason: &str) {
+        let line = describe(&command);
+        let output = match command.stdin(Stdio::null()).output() {
+            Ok(output) => output,
+            Err(error) => return self.check(false, &format!("`{line}`: {error}")),
+        };
+        let said =
+            [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        // A log that cannot be written must not stop the tests.
+        let _ = writeln!(self.log, "$ {line} (must fail)\n{said}");
+        let refused = !output.status.success() && said.contains(reason);
+        self.check(refused, &format!("`{line}` was to fail with \"{reason}\""));
+    }
+
     /// Takes counts out of a line.
     fn read(&mut self, line: &str) {
         if let Some((passed, failed)) = result(line) {
@@ -170,9 +185,11 @@ mod tests {
         };
         assert!(step.run(say("test result: ok. 5 passed; 0 failed; 0 ignored")));
         assert!(step.run(say("SKIPPED: nothing is here")));
+        step.refuse(Command::new("false"), "");
+        step.refuse(say("a reason"), "a reason");
         assert!(!step.run(Command::new("false")));
         assert!(!step.run(Command::new("no-such-program")));
-        assert_eq!((step.tally.passed, step.tally.failed), (6, 2));
+        assert_eq!((step.tally.passed, step.tally.failed), (7, 3), "what was to be refused succeeded once");
         assert_eq!(step.tally.skipped, ["nothing is here"]);
     }
 }

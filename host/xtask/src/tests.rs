@@ -2,6 +2,7 @@
 
 use std::num::NonZero;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -260,21 +261,29 @@ fn core_miri(step: &mut Step) {
     step.run(cargo(&format!("+nightly miri test --locked -p mixel-testkit --test sizes --target {NARROW}")));
 }
 
-/// Programs for real boards, and clippy for all that have a plan in them.
+/// Programs for real boards, and clippy for all that have a plan in them, with operator sets for this plan, for any, and for another.
 fn firmware_apps(step: &mut Step) {
     let sentences = ["--calib", demo::SENTENCES];
-    if let Some(intent) = Embedded::compile(step, "pnlp-intent", "cortex-m33", &sentences) {
-        let target = "--target thumbv8m.main-none-eabihf --target-dir target/rp2350";
-        let cpu = "cortex-m33";
-        intent.cargo(step, "build", "-p mixel-rp2350 -p mixel-rp2350-intent", target, cpu);
-        intent.cargo(step, "clippy", "-p mixel-rp2350 -p mixel-rp2350-intent", target, cpu);
-        intent.cargo(step, "clippy", "-p mixel-single --features an505", target, cpu);
-    }
+    let intent = Embedded::compile(step, "pnlp-intent", "cortex-m33", &sentences);
     // Nobody runs it here, so noise does for its ranges.
-    if let Some(gesture) = Embedded::compile(step, "evt-gesture", "cortex-m7", &["--calib", "random"]) {
-        let target = "--target thumbv7em-none-eabihf --target-dir target/stm32h743";
-        gesture.cargo(step, "build", "-p mixel-stm32h743-genx320", target, "cortex-m7");
-        gesture.cargo(step, "clippy", "-p mixel-stm32h743-genx320", target, "cortex-m7");
+    let gesture = Embedded::compile(step, "evt-gesture", "cortex-m7", &["--calib", "random"]);
+    let any =
+        Embedded::compile(step, "pnlp-intent", "cortex-m33", &[&sentences[..], &["--any-plan"]].concat());
+    let (Some(intent), Some(gesture), Some(any)) = (intent, gesture, any) else { return };
+    let rp2350 = "-p mixel-rp2350 -p mixel-rp2350-intent --target thumbv8m.main-none-eabihf --target-dir target/rp2350";
+    for command in ["build", "clippy"] {
+        step.run(intent.cargo(command, rp2350, "cortex-m33"));
+    }
+    let single =
+        "-p mixel-single --features an505 --target thumbv8m.main-none-eabihf --target-dir target/rp2350";
+    for set in [&intent, &any] {
+        step.run(set.cargo("clippy", single, "cortex-m33"));
+    }
+    let mixed = Embedded { plan: gesture.plan.clone(), ops: intent.ops };
+    step.refuse(mixed.cargo("check", single, "cortex-m33"), "MIXEL_OPS was written for another plan");
+    let stm32 = "-p mixel-stm32h743-genx320 --target thumbv7em-none-eabihf --target-dir target/stm32h743";
+    for command in ["build", "clippy"] {
+        step.run(gesture.cargo(command, stm32, "cortex-m7"));
     }
 }
 
@@ -285,25 +294,27 @@ struct Embedded {
 }
 
 impl Embedded {
-    fn compile(step: &mut Step, model: &str, target: &str, calibration: &[&str]) -> Option<Self> {
-        let at = |extension: &str| root().join(format!("target/xtask/{model}.{extension}"));
+    /// `arguments` say what `mixel compile` is to calibrate with, and for which plans the set is.
+    fn compile(step: &mut Step, model: &str, target: &str, arguments: &[&str]) -> Option<Self> {
+        let name = if arguments.contains(&"--any-plan") { format!("{model}-any") } else { model.to_owned() };
+        let at = |extension: &str| root().join(format!("target/xtask/{name}.{extension}"));
         let (plan, ops) = (at("mxl"), at("rs"));
         let words =
             format!("run --locked --quiet -p mixel -- compile models/zoo/{model}.onnx --target {target}");
         let mut compile = cargo(&words);
-        compile.args(calibration).arg("-o").arg(&plan).arg("--ops-rs").arg(&ops);
+        compile.args(arguments).arg("-o").arg(&plan).arg("--ops-rs").arg(&ops);
         step.run(compile).then_some(Self { plan, ops })
     }
 
-    /// Builds `packages` with the plan in them, or has clippy look at them.
-    fn cargo(&self, step: &mut Step, command: &str, packages: &str, target: &str, cpu: &str) {
+    /// Cargo's `command` on `packages` with the plan in them; a warning of clippy's is an error.
+    fn cargo(&self, command: &str, packages: &str, cpu: &str) -> Command {
         let flags = if command == "clippy" { "-- -D warnings" } else { "" };
-        let mut cargo = firmware(&format!("{command} --locked --release {packages} {target} {flags}"));
+        let mut cargo = firmware(&format!("{command} --locked --release {packages} {flags}"));
         cargo
             .env("CARGO_ENCODED_RUSTFLAGS", format!("-Ctarget-cpu={cpu}"))
             .env("DEFMT_LOG", "info")
             .env("MIXEL_PLAN", &self.plan)
             .env("MIXEL_OPS", &self.ops);
-        step.run(cargo);
+        cargo
     }
 }
