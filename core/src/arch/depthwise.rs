@@ -185,7 +185,7 @@ fn single<X: Lane, Y: Quantized>(
                     filter.weights.get((ky * filter.window.kernel[1] as usize + kx) * count + channel)
                 }
             };
-            sum = sum.wrapping_add(value.widen().wrapping_mul(weight as i32));
+            sum = sum.wrapping_add(value.wide().wrapping_mul(weight as i32));
         }
     }
     filter.channels.finish(channel, sum, filter.clamp)

@@ -412,7 +412,7 @@ impl Lane for i16 {
             for (channel, sum) in sums.iter_mut().enumerate().take(order.channels) {
                 *sum = (0..x.len()).fold(0i32, |sum, index| {
                     let weight = weights.get(order.index(inputs, channel, index));
-                    sum.wrapping_add(x.get(index).widen().wrapping_mul(weight as i32))
+                    sum.wrapping_add(x.get(index).wide().wrapping_mul(weight as i32))
                 });
             }
         }

@@ -56,12 +56,12 @@ pub fn fold<X: Quantized>(fold: Fold, x: In<'_, X>, taps: &Taps, lanes: usize, v
             let x = x.window(taps.first + row * taps.row_step + column * taps.column_step, lanes);
             if let Some(x) = x.array::<LANES>() {
                 for (value, x) in values.iter_mut().zip(x) {
-                    *value = fold.of(*value, x.widen());
+                    *value = fold.of(*value, x.wide());
                 }
                 continue;
             }
             for (lane, value) in values.iter_mut().enumerate().take(x.len()) {
-                *value = fold.of(*value, x.get(lane).widen());
+                *value = fold.of(*value, x.get(lane).wide());
             }
         }
     }

@@ -23,7 +23,7 @@ pub(super) unsafe fn dots<X: Quantized, const R: usize, const C: usize>(
             let weight = unsafe { *w.add(channel * depth + index) } as i32;
             for (row, sums) in sums.iter_mut().enumerate() {
                 // SAFETY: index < depth, so this is in the caller's R rows.
-                let value = unsafe { *x.add(row * stride + index) }.widen();
+                let value = unsafe { *x.add(row * stride + index) }.wide();
                 sums[channel] = sums[channel].wrapping_add(value.wrapping_mul(weight));
             }
         }
@@ -71,7 +71,7 @@ pub(super) unsafe fn tap<X: Quantized, const L: usize>(sums: &mut [i32; L], x: *
     for (lane, sum) in sums.iter_mut().enumerate() {
         // SAFETY: lane < L.
         let (x, w) = unsafe { (*x.add(lane), *w.add(lane)) };
-        *sum = sum.wrapping_add(x.widen().wrapping_mul(w as i32));
+        *sum = sum.wrapping_add(x.wide().wrapping_mul(w as i32));
     }
 }
 

@@ -36,7 +36,7 @@ pub fn dot<X: Quantized>(a: In<'_, X>, b: In<'_, X>, (zero_a, zero_b): (i32, i32
     for index in 0..a.len().min(b.len()) {
         // SAFETY: index is below both lengths.
         let (a, b) = unsafe { (*a.as_ptr().add(index), *b.as_ptr().add(index)) };
-        sum = sum.wrapping_add((a.widen() - zero_a).wrapping_mul(b.widen() - zero_b));
+        sum = sum.wrapping_add((a.wide() - zero_a).wrapping_mul(b.wide() - zero_b));
     }
     sum
 }
@@ -104,11 +104,11 @@ pub fn combine<X: Quantized, const L: usize>(
         return sums;
     }
     for index in 0..a.len() {
-        let a = a.get(index).widen() - zero_a;
+        let a = a.get(index).wide() - zero_a;
         for (lane, sum) in sums.iter_mut().enumerate() {
             // SAFETY: the last row's last lane lies in `b`, as was checked.
             let b = unsafe { *b.as_ptr().add(index * stride + lane) };
-            *sum = sum.wrapping_add(a.wrapping_mul(b.widen() - zero_b));
+            *sum = sum.wrapping_add(a.wrapping_mul(b.wide() - zero_b));
         }
     }
     sums

@@ -132,7 +132,7 @@ pub fn reference<X: Quantized, Y: Quantized>(
                 (Some(iy), Some(ix)) => x[((n * height + iy) * width + ix) * cin + channel],
                 _ => outside,
             };
-            sum = sum.wrapping_add(value.widen() * weights[((k * kh + ky) * kw + kx) * depth + c] as i32);
+            sum = sum.wrapping_add(value.wide() * weights[((k * kh + ky) * kw + kx) * depth + c] as i32);
         }
         *y = channels.finish(k, sum, clamp);
     }

@@ -273,7 +273,7 @@ pub fn reference<X: Quantized, Y: Quantized>(
             } else {
                 outside
             };
-            sum = sum.wrapping_add(value.widen() * weights[(ky * kw + kx) * out_depth + k] as i32);
+            sum = sum.wrapping_add(value.wide() * weights[(ky * kw + kx) * out_depth + k] as i32);
         }
         *y = channels.finish(k, sum, clamp);
     }

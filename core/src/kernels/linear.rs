@@ -208,7 +208,7 @@ pub fn reference<X: Quantized, Y: Quantized>(
     for (x, y) in x.chunks_exact(depth).zip(y.chunks_exact_mut(outputs)) {
         for (channel, y) in y.iter_mut().enumerate() {
             let row = &weights[channel * depth..][..depth];
-            let sum = x.iter().zip(row).fold(0i32, |sum, (&x, &w)| sum.wrapping_add(x.widen() * w as i32));
+            let sum = x.iter().zip(row).fold(0i32, |sum, (&x, &w)| sum.wrapping_add(x.wide() * w as i32));
             *y = channels.finish(channel, sum, clamp);
         }
     }

@@ -241,7 +241,7 @@ pub fn reference<X: Quantized, Y: Quantized>(
     for (i, j) in (0..m * n).map(|index| (index / n, index % n)) {
         let sum = (0..k).fold(0i32, |sum, at| {
             let b = if transposed { b[j * k + at] } else { b[at * n + j] };
-            sum.wrapping_add((a[i * k + at].widen() - zero_a).wrapping_mul(b.widen() - zero_b))
+            sum.wrapping_add((a[i * k + at].wide() - zero_a).wrapping_mul(b.wide() - zero_b))
         });
         y[i * n + j] = clamp.apply(scale.apply(sum));
     }

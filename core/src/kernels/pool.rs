@@ -307,7 +307,7 @@ pub fn max_reference<X: Quantized>(x: &[X], window: &Window, clamp: Clamp, shape
     for (index, y) in y.iter_mut().enumerate() {
         let (c, pixel) = (index % channels, index / channels);
         let at = [pixel / out_width / out_height, pixel / out_width % out_height, pixel % out_width];
-        let largest = seen(window, shapes.input, at).map(|place| x[place * channels + c].widen()).max();
+        let largest = seen(window, shapes.input, at).map(|place| x[place * channels + c].wide()).max();
         *y = X::narrow(largest.unwrap_or(X::MIN).max(clamp.min).min(clamp.max));
     }
 }
@@ -326,7 +326,7 @@ pub fn average_reference<X: Quantized, Y: Quantized>(
     for (index, y) in y.iter_mut().enumerate() {
         let (c, pixel) = (index % channels, index / channels);
         let at = [pixel / out_width / out_height, pixel / out_width % out_height, pixel % out_width];
-        let values = seen(window, shapes.input, at).map(|place| x[place * channels + c].widen() - zero_point);
+        let values = seen(window, shapes.input, at).map(|place| x[place * channels + c].wide() - zero_point);
         let (count, sum) = values.fold((0, 0), |(count, sum), value| (count + 1, sum + value));
         let taps = window.kernel[0] as usize * window.kernel[1] as usize;
         *y = clamp.apply(scale(if count_padding { taps } else { count }).apply(sum));

@@ -107,7 +107,7 @@ pub trait Quantized: Element {
     const MAX: i32;
 
     /// As a wide integer.
-    fn widen(self) -> i32;
+    fn wide(self) -> i32;
 
     /// The low bits of a value that is already in range.
     fn narrow(value: i32) -> Self;
@@ -118,7 +118,7 @@ impl Quantized for i8 {
     const MAX: i32 = i8::MAX as i32;
 
     #[inline(always)]
-    fn widen(self) -> i32 {
+    fn wide(self) -> i32 {
         self as i32
     }
 
@@ -133,7 +133,7 @@ impl Quantized for i16 {
     const MAX: i32 = i16::MAX as i32;
 
     #[inline(always)]
-    fn widen(self) -> i32 {
+    fn wide(self) -> i32 {
         self as i32
     }
 
@@ -148,7 +148,7 @@ impl Quantized for i32 {
     const MAX: i32 = i32::MAX;
 
     #[inline(always)]
-    fn widen(self) -> i32 {
+    fn wide(self) -> i32 {
         self
     }
 

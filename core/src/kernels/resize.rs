@@ -129,7 +129,7 @@ impl<T: Quantized> Kernel for ResizeOf<T> {
 fn blend<T: Quantized>(corners: [In<'_, T>; 4], down: i32, across: i32, bits: u8, y: Out<'_, T>) {
     let (up, back) = ((1 << bits) - down, (1 << bits) - across);
     for channel in 0..y.len() {
-        let [a, b, c, d] = corners.map(|corner| corner.get(channel).widen());
+        let [a, b, c, d] = corners.map(|corner| corner.get(channel).wide());
         // At most 2^15 * 2^15 in size each.
         let (top, bottom) = (a * back + b * across, c * back + d * across);
         let value = if T::MAX > 127 {

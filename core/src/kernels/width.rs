@@ -60,7 +60,7 @@ pub trait Sink: Copy {
 impl<T: Quantized> Source for In<'_, T> {
     #[inline(always)]
     fn get(&self, index: usize) -> i32 {
-        In::get(self, index).widen()
+        In::get(self, index).wide()
     }
 
     #[inline(always)]

@@ -233,7 +233,7 @@ impl ChannelData<'_> {
 /// [`Failure::Memory`].
 pub fn widened<'m, X: Quantized>(pool: &mut Pool<'m>, values: &[X]) -> Result<&'m [i32], Failure> {
     let wide = pool.take::<i32>(values.len())?;
-    wide.iter_mut().zip(values).for_each(|(wide, value)| *wide = value.widen());
+    wide.iter_mut().zip(values).for_each(|(wide, value)| *wide = value.wide());
     Ok(wide)
 }
 
@@ -415,8 +415,8 @@ impl Job<'_> {
         for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
             let strides = [dims[1] * dims[2] * dims[3], dims[2] * dims[3], dims[3], 1];
             let inside = (0..4).all(|axis| index / strides[axis] % dims[axis] < present[axis]);
-            if inside && found.widen() != expected.widen() {
-                let (expected, found) = (expected.widen(), found.widen());
+            if inside && found.wide() != expected.wide() {
+                let (expected, found) = (expected.wide(), found.wide());
                 return Err(Failure::Difference { index, expected, found, overlap, backend });
             }
         }

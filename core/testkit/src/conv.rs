@@ -110,7 +110,7 @@ pub fn check<X: Activation, Y: Activation>(
     let min = [Y::MIN, Y::MIN, random.range(Y::MIN, 0)][random.size(0, 2)];
     let clamp = Clamp { zero_point: random.range(-128, 127), min, max: Y::MAX };
     let outside = X::narrow(random.range(-128, 127));
-    let mut input = tensor(X::DTYPE, shapes.input, outside.widen());
+    let mut input = tensor(X::DTYPE, shapes.input, outside.wide());
     let mut output = tensor(Y::DTYPE, shapes.output, clamp.zero_point);
     let rows = case.present.map_or((0, 0), |present| (shapes.input[2], present));
     let expected = pool.take::<Y>(output.elements())?;

@@ -105,7 +105,7 @@ fn repeated<'m, X: Quantized>(
             rest /= to[axis];
             stride *= from[axis];
         }
-        *out = values[at].widen();
+        *out = values[at].wide();
     }
     Ok(out)
 }
