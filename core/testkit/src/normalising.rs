@@ -12,15 +12,15 @@ use crate::bench::{narrowed, widened};
 use crate::linear::Activation;
 use crate::{Bench, Failure, Job, Pool, Random, tensor};
 
-/// A shape, the axes `first..=last` that are worked along, and rows present of the first of them, if it varies.
+/// A shape, the axes `first..=last` that are worked along, and an axis that varies, the first of them or none of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
     /// Dimensions.
     pub dims: [usize; 4],
     /// Axes.
     pub axes: (usize, usize),
-    /// Rows present.
-    pub present: Option<usize>,
+    /// The axis that varies, and its rows present.
+    pub present: Option<(usize, usize)>,
 }
 
 impl Case {
@@ -29,7 +29,9 @@ impl Case {
         let (first, last) = self.axes;
         let stride = self.dims[last + 1..].iter().product();
         let rest: usize = self.dims[first + 1..=last].iter().product();
-        (self.present.unwrap_or(self.dims[first]) * rest, stride)
+        let present =
+            self.present.filter(|&(axis, _)| axis == first).map_or(self.dims[first], |(_, rows)| rows);
+        (present * rest, stride)
     }
 
     /// Calls `each(elements of a lane, outputs of it)` for all lanes.
@@ -56,12 +58,12 @@ impl Case {
 
     fn tensor<X: Activation>(&self, zero_point: i32) -> mixel_core::plan::Tensor {
         let mut tensor = tensor(X::DTYPE, self.dims, zero_point);
-        tensor.dynamic = if self.present.is_some() { 1 << self.axes.0 } else { 0 };
+        tensor.dynamic = self.present.map_or(0, |(axis, _)| 1 << axis);
         tensor
     }
 
     fn rows(&self) -> (usize, usize) {
-        self.present.map_or((0, 0), |present| (self.dims[self.axes.0], present))
+        self.present.map_or((0, 0), |(axis, rows)| (self.dims[axis], rows))
     }
 }
 
@@ -224,7 +226,9 @@ pub fn run(bench: &mut Bench<'_, '_>) {
     let softmax = (0..4)
         .flat_map(|axis| [whole([2, 3, 5, 7], axis), whole([1, 1, 9, 16], axis)])
         .chain([whole([1, 1, 1, 1], 3), whole([1, 1, 1, 257], 3)])
-        .chain([0, 1, 5, 6].map(|present| Case { dims: [1, 2, 6, 4], axes: (2, 2), present: Some(present) }));
+        .chain([0, 1, 5, 6].into_iter().flat_map(|rows| {
+            [2, 3].map(|axis| Case { dims: [1, 2, 6, 4], axes: (axis, axis), present: Some((2, rows)) })
+        }));
     for case in softmax {
         let Case { dims, axes: (axis, _), present } = case;
         bench.once(format_args!("Softmax {dims:?} axis {axis} {present:?}"), |pool| {
@@ -251,7 +255,7 @@ pub fn run(bench: &mut Bench<'_, '_>) {
         });
     }
     for (present, groups) in [(None, 1), (None, 2), (None, 6), (Some(0), 2), (Some(1), 3), (Some(4), 2)] {
-        let case = Case { dims: [1, 4, 5, 6], axes: (1, 3), present };
+        let case = Case { dims: [1, 4, 5, 6], axes: (1, 3), present: present.map(|rows| (1, rows)) };
         bench.once(format_args!("GroupNorm {groups} {present:?}"), |pool| {
             check_norm::<i8, i8>(case, groups, OpKind::GroupNorm, pool, &mut random)
         });
@@ -261,7 +265,7 @@ pub fn run(bench: &mut Bench<'_, '_>) {
     }
     for (axes, present) in [((3, 3), None), ((2, 2), None), ((1, 2), None), ((0, 3), None), ((1, 2), Some(2))]
     {
-        let case = Case { dims: [2, 3, 4, 5], axes, present };
+        let case = Case { dims: [2, 3, 4, 5], axes, present: present.map(|rows| (axes.0, rows)) };
         bench.once(format_args!("L2Norm {axes:?} {present:?}"), |pool| {
             check_l2::<i8, i8>(case, OpKind::L2Norm, pool, &mut random)
         });

@@ -4,7 +4,7 @@ use mixel_core::kernels::{OpKind, lean};
 use mixel_core::pack::Layout;
 use mixel_core::plan::RawPlan;
 use mixel_testkit::conv::{self, Case};
-use mixel_testkit::{Failure, MEMORY, Pool, Random, linear};
+use mixel_testkit::{Failure, MEMORY, Pool, Random, linear, normalising};
 
 #[test]
 fn all_cases_agree_with_their_reference() {
@@ -51,6 +51,21 @@ fn kernels_without_common_ways_take_the_usual_operators_of_arm_dsp_only() {
         }
     }
     assert_eq!(lean_ones(OpKind::Depthwise, Layout::ArmDsp, 6, 1).0, 0);
+}
+
+#[test]
+fn a_softmax_of_rows_takes_the_last_axis_with_any_rows_of_others() {
+    let mut memory = vec![0u8; MEMORY];
+    let mut taken = |axis: usize, present: Option<(usize, usize)>| {
+        let mut taken = None;
+        let mut look = |bytes: &[u8]| taken = Some(lean(&RawPlan::open(bytes).unwrap().operator(0).unwrap()));
+        let pool = Pool::inspected(&mut memory, &mut look);
+        let case = normalising::Case { dims: [1, 2, 6, 4], axes: (axis, axis), present };
+        normalising::check_softmax::<i8, i8>(case, OpKind::Softmax, pool, &mut Random::new(1)).unwrap();
+        taken.unwrap()
+    };
+    assert!(taken(3, None) && taken(3, Some((2, 4))) && taken(3, Some((1, 1))));
+    assert!(!taken(2, None) && !taken(2, Some((2, 4))) && !taken(3, Some((3, 2))));
 }
 
 /// Runs `check` with many seeds, for every layout.
