@@ -45,6 +45,13 @@ pub enum Failure {
         /// What computed it.
         backend: Backend,
     },
+    /// Events of a stream differ from what they should be.
+    Stream {
+        /// How many there were.
+        events: u64,
+        /// How many there should be.
+        expected: u64,
+    },
     /// The machine does not have the backend.
     Backend(Backend),
     /// An overlap beyond what the operator allows was accepted.
@@ -83,6 +90,9 @@ impl core::fmt::Display for Failure {
             Self::Difference { index, expected, found, overlap, backend } => {
                 write!(f, "element {index} is {found} with {backend}, the reference says {expected}")?;
                 overlap.map_or(Ok(()), |distance| write!(f, " (output {distance} bytes behind the input)"))
+            }
+            Self::Stream { events, expected } => {
+                write!(f, "{events} events or what else was seen differ from the {expected} of the reference")
             }
             Self::OverlapAccepted => write!(f, "an overlap beyond the operator's reach was accepted"),
             Self::LeanAccepted => write!(f, "a kernel without common ways took an operator that needs them"),

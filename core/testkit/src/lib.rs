@@ -1,5 +1,6 @@
 //! Conformance cases: plans of one operator, made, verified and run in a buffer of the caller's and compared with the
-//! kernel's `reference`. The same cases run on the host, on emulated and real boards and under Miri.
+//! kernel's `reference`; and event streams through their decoders. The same cases run on the host, on emulated and real boards and
+//! under Miri.
 //!
 //! Every case runs for each weight layout that the build accepts, with input and output apart, and overlapping as far as
 //! the operator allows; scratch memory is exactly what the operator asks for.
@@ -9,6 +10,7 @@ mod bench;
 pub mod channel_attention;
 pub mod channels;
 pub mod conv;
+pub mod decoding;
 pub mod elementwise;
 pub mod linear;
 pub mod matmul;
@@ -48,4 +50,5 @@ pub fn run_some<'r>(memory: &'r mut [u8], every: usize, report: &'r mut Report<'
     moving::run(&mut bench);
     channel_attention::run(&mut bench);
     channels::run(&mut bench);
+    decoding::run(&mut bench);
 }

@@ -1,4 +1,4 @@
-//! The table of supported operators in the README, made from the conformance cases.
+//! The table of supported operators and decoders in the README, made from the conformance cases.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -61,7 +61,8 @@ fn table() -> Result<String, String> {
         return Err(format!("conformance cases fail:\n{}", failed.join("\n")));
     }
     let mut text =
-        "| operator | cases, 8 bits | cases, 16 bits | weight orders |\n|---|---:|---:|---:|\n".to_owned();
+        "| operator or decoder | cases, 8 bits | cases, 16 bits | weight orders |\n|---|---:|---:|---:|\n"
+            .to_owned();
     for (operator, Cases { narrow, wide, orders }) in rows {
         let shown = |count: usize| if count > 0 { count.to_string() } else { "-".into() };
         let [narrow, wide] = [narrow, wide].map(|count| shown(count as usize));
