@@ -22,6 +22,7 @@ pub mod dsp_matmul;
 pub mod elements;
 pub mod elementwise;
 pub mod evt2;
+pub mod evt3;
 #[cfg(mixel_columns)]
 #[macro_use]
 pub mod helium;

@@ -113,6 +113,12 @@ impl Event {
         Self { t, place }
     }
 
+    /// The row where it is in the packed word.
+    #[inline]
+    pub(crate) const fn row(self) -> u32 {
+        self.place & 0xFFFE_0000
+    }
+
     /// Column, growing to the right from 0.
     #[inline]
     pub const fn x(self) -> u16 {

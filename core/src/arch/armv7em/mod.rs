@@ -44,6 +44,7 @@ mod copy;
 #[cfg(not(mixel_helium))]
 mod depthwise;
 mod row;
+mod sparse;
 mod staging;
 mod tiles;
 
@@ -54,6 +55,7 @@ pub(super) use copy::{copy, fill};
 #[cfg(not(mixel_helium))]
 pub(super) use depthwise::{ImageRow, Pairs, Quads, StagedRows, depthwise_pairs, depthwise_row};
 pub(super) use row::{Row, row};
+pub(super) use sparse::{Sparse, sparse};
 pub(super) use staging::{Window, copy_3, stage_3, stage_window};
 #[cfg(not(mixel_helium))]
 pub(super) use tiles::tiles_of_halves;

@@ -3,6 +3,7 @@
 use core::slice::{Iter, IterMut};
 
 use super::run::{Run, VECTOR, count_other, is_other};
+use crate::arch::evt3;
 use crate::events::{Counts, Event};
 
 impl Run {
@@ -100,6 +101,13 @@ impl Run {
             *slot = Event::packed(latest - rest, row | word(first) & 0x7FF | (word(first) & 0x800) << 5);
             left = behind;
         }
+        let mut fast = evt3::Run { width, height, high_word, latest, rest };
+        let places = slots.into_slice();
+        let (events, n) = evt3::events(left, places, &mut fast, &mut counts.other_words);
+        let (taken, free) = places.split_at_mut_checked(events).unwrap_or_default();
+        row = taken.last().map_or(row, |event| event.row());
+        rest = fast.rest;
+        (left, slots) = (left.get(n..).unwrap_or_default(), free.iter_mut());
         while let Some(&[first, _, _, _]) = left.first_chunk() {
             let mut a = word(first);
             if a == high_word {
