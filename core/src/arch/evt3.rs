@@ -1,57 +1,115 @@
-//! Words of sparse EVT3.0 streams, for Cortex-M cores that check two bounds in one instruction.
+//! Words of sparse EVT3.0 streams, for machines without branch prediction to speak of.
 
 use crate::events::Event;
 
 /// What a loop over words needs to know.
 #[derive(Clone, Copy)]
 pub struct Run {
-    /// Pixels in a row and in a column, neither more than 11 bits hold.
+    /// Pixels of a row, at most what 11 bits can tell.
     pub width: u32,
-    /// See `width`.
+    /// Rows, at most as many.
     pub height: u32,
     /// The TIME_HIGH that changes nothing; more than any word if none.
     pub high_word: u32,
     /// The last microsecond of this TIME_HIGH.
     pub latest: u32,
-    /// How far the low time may still rise, at most 12 bits.
+    /// How far the low time may still rise, at most 12 bits: what it says of a word is one subtraction and one comparison.
     pub rest: u32,
 }
 
-/// Takes events which come as \[TIME_HIGH\]... \[TIME_LOW\] ADDR_Y ADDR_X, and words to be skipped, which it adds to the counts of their
-/// kinds, as far as this machine has a loop for that. Gives the number of events and that of words, and sets `rest`.
+/// Takes events which come as \[TIME_HIGH\]... \[TIME_LOW\] ADDR_Y ADDR_X, and words to be skipped, which it adds to the numbers of their
+/// kinds, up to the first word that needs more or event without a slot. Gives the number of events and that of words, and sets `rest`.
 #[inline]
-#[cfg_attr(not(mixel_dsp), expect(unused_variables, reason = "no loop"))]
-pub fn events(words: &[[u8; 2]], free: &mut [Event], run: &mut Run, counts: &mut [u32; 16]) -> (usize, usize) {
+pub fn events(
+    words: &[[u8; 2]],
+    free: &mut [Event],
+    run: &mut Run,
+    counts: &mut [u32; 16],
+) -> (usize, usize) {
     #[cfg(mixel_dsp)]
     return dsp(words, free, run, counts);
     #[cfg(not(mixel_dsp))]
-    (0, 0)
+    portable(words, free, run, counts)
 }
 
+/// With the DSP extension, which checks row and column in one instruction.
 #[cfg(mixel_dsp)]
 #[inline]
 #[allow(unsafe_code)]
 fn dsp(words: &[[u8; 2]], free: &mut [Event], run: &mut Run, counts: &mut [u32; 16]) -> (usize, usize) {
-    // No event has fewer than two words, and four are looked at together.
-    let words = words.get(..2 * free.len()).unwrap_or(words);
-    if words.len() < 4 || run.width == 0 || run.height == 0 {
+    let (Some(right), Some(bottom)) = (run.width.checked_sub(1), run.height.checked_sub(1)) else {
         return (0, 0);
-    }
+    };
     let (first, slots) = (words.as_ptr(), free.as_mut_ptr());
     let mut taken = super::armv7em::Sparse {
         at: first,
-        last: first.wrapping_add(words.len() - 4),
+        last: first,
         slot: slots,
-        largest: (run.height - 1) | (run.width - 1) << 16,
+        largest: bottom | right << 16,
         high_word: run.high_word,
         latest: run.latest,
         rest: run.rest,
-        end: first.wrapping_add(words.len() - 1),
+        end: first,
         counts,
     };
-    // SAFETY: the pointers are those of the words, and there is a slot for every second one.
-    unsafe { super::armv7em::sparse(&mut taken) };
+    let (mut events, mut n) = (0, 0);
+    loop {
+        // As no event has fewer than two words, slots need not be counted.
+        let len = (words.len() - n).min(2 * (free.len() - events));
+        if len == 0 {
+            break;
+        }
+        taken.end = taken.at.wrapping_add(len - 1);
+        taken.last = taken.end.wrapping_sub(3);
+        // SAFETY: `len` words are left, and half as many slots.
+        unsafe { super::armv7em::sparse(&mut taken) };
+        events = (taken.slot.addr() - slots.addr()) / size_of::<Event>();
+        n = (taken.at.addr() - first.addr()) / size_of::<[u8; 2]>();
+        if taken.at <= taken.end {
+            break;
+        }
+    }
     run.rest = taken.rest;
-    let events = (taken.slot.addr() - slots.addr()) / size_of::<Event>();
-    (events, (taken.at.addr() - first.addr()) / size_of::<[u8; 2]>())
+    (events, n)
+}
+
+/// The same with what every machine has.
+#[cfg(not(mixel_dsp))]
+fn portable(words: &[[u8; 2]], free: &mut [Event], run: &mut Run, counts: &mut [u32; 16]) -> (usize, usize) {
+    let Run { width, height, high_word, latest, mut rest } = *run;
+    let all = free.len();
+    let mut slots = free.iter_mut();
+    let mut left = words;
+    while let Some((&first, behind)) = left.split_first() {
+        let w = word(first);
+        let value = 0x6FFFu32.wrapping_sub(w);
+        if value <= rest {
+            (rest, left) = (value, behind);
+        } else if w == high_word {
+            left = behind;
+        } else if w & 0xF7FF < height {
+            let Some((&second, behind)) = behind.split_first() else { break };
+            let x = (word(second) & 0xF7FF).wrapping_sub(0x2000);
+            if x >= width {
+                break;
+            }
+            let Some(slot) = slots.next() else { break };
+            *slot = Event::packed(latest - rest, (w & 0x7FF) << 17 | x | (word(second) & 0x800) << 5);
+            left = behind;
+        } else if w >= 0xD000 || w >> 12 == 7 {
+            if let Some(n) = counts.get_mut(w as usize >> 12) {
+                *n = n.saturating_add(1);
+            }
+            left = behind;
+        } else {
+            break;
+        }
+    }
+    run.rest = rest;
+    (all - slots.len(), words.len() - left.len())
+}
+
+#[cfg(not(mixel_dsp))]
+fn word(bytes: [u8; 2]) -> u32 {
+    u16::from_le_bytes(bytes).into()
 }

@@ -7,7 +7,7 @@ use crate::events::Event;
 pub(in crate::arch) struct Sparse {
     /// The next word.
     pub at: *const [u8; 2],
-    /// The last word with three behind it.
+    /// The last word with three behind it; in front of `at` if there is none.
     pub last: *const [u8; 2],
     /// Where the next event goes.
     pub slot: *mut Event,
@@ -26,11 +26,11 @@ pub(in crate::arch) struct Sparse {
 }
 
 /// Takes TIME_LOW ADDR_Y ADDR_X in 18 instructions, in 3 more without the time, in 6 more behind a repeated TIME_HIGH; a word to be
-/// skipped in 11. Ends at the first word that is none of these, or less than four before the end.
+/// skipped in 11. Ends at the first word that is none of these, or that is an ADDR_Y at the end.
 ///
 /// # Safety
-/// The words from `at` to `end` can be read, three of them behind `last`, which may lie in front of `at`; half as many events can be
-/// written from `slot` on.
+/// The words from `at` to `end` can be read, `last` is three before `end`, and half as many events as these are words can be written
+/// from `slot` on.
 #[unsafe(naked)]
 pub(in crate::arch) unsafe extern "C" fn sparse(run: *mut Sparse) {
     // r1 at, r2 last, r3 slot, r4 largest, r5 high_word, r6 latest, r7 rest; r8 the last low time, lr kinds to be skipped; r9 word,
@@ -94,7 +94,7 @@ pub(in crate::arch) unsafe extern "C" fn sparse(run: *mut Sparse) {
         "lsr r12, r9, #12",
         "lsr r0, lr, r12",
         "lsls r0, #31",
-        "beq 9f",
+        "beq 13f",
         // Skipped words, up to one that is not.
         "10:",
         "ldr r0, [r11, r12, lsl #2]",
@@ -111,7 +111,26 @@ pub(in crate::arch) unsafe extern "C" fn sparse(run: *mut Sparse) {
         "b 2b",
         "11:",
         "adds r1, #2",
+        "b 13f",
+        // Less than four words: one at a time, and an event if they end with it.
         "9:",
+        "ldr r0, [sp]",
+        "ldr r10, [r0, #28]",
+        "12:",
+        "cmp r1, r10",
+        "bhi 13f",
+        "ldrh r9, [r1], #2",
+        "sub r12, r8, r9",
+        "cmp r12, r7",
+        "itt ls",
+        "movls r7, r12",
+        "bls 12b",
+        "cmp r9, r5",
+        "beq 12b",
+        "cmp r1, r10",
+        "bls 7b",
+        "subs r1, #2",
+        "13:",
         "ldr r0, [sp]",
         "stm r0, {{r1-r7}}",
         "pop {{r0, r4-r11, pc}}",

@@ -2,7 +2,7 @@
 
 use core::slice::{Iter, IterMut};
 
-use super::run::{Run, VECTOR, count_other, is_other};
+use super::run::{Run, VECTOR};
 use crate::arch::evt3;
 use crate::events::{Counts, Event};
 
@@ -73,82 +73,39 @@ impl Run {
         (*words, *slots) = (left.iter(), places);
     }
 
-    /// A sparse stream: \[TIME_HIGH\] \[TIME_LOW\] ADDR_Y ADDR_X and words to be skipped in between, which `branching` would take one by
-    /// one. Gives the number of events. By itself, so that all it needs is in registers.
-    #[inline(never)]
+    /// A sparse stream: \[TIME_HIGH\]... \[TIME_LOW\] ADDR_Y ADDR_X and words to be skipped in between, which `branching` would take one
+    /// by one. Gives the number of events.
+    #[inline]
     pub(super) fn sparse(
         &mut self,
         words: &mut Iter<'_, [u8; 2]>,
         free: &mut [Event],
         counts: &mut Counts,
     ) -> usize {
-        let all = free.len();
-        let mut slots = free.iter_mut();
         if self.low > 0xFFF {
             return 0;
         }
-        let Self { low, width, height, high_word, clock_base, mut row, .. } = *self;
-        // How far the low time may still rise: what it says of a word is one subtraction and one comparison.
-        let mut rest = 0xFFF - low;
-        let latest = clock_base | 0xFFF;
-        let mut left = words.as_slice();
-        let word = |bytes: [u8; 2]| u32::from(u16::from_le_bytes(bytes));
+        let (mut left, mut first) = (words.as_slice(), 0);
         // An event of the row that ended the last bytes.
-        if let Some((&first, behind)) = left.split_first()
-            && (word(first) & 0xF7FF).wrapping_sub(0x2000) < width
-            && let Some(slot) = slots.next()
+        if let Some((&word, behind)) = left.split_first()
+            && let w = u32::from(u16::from_le_bytes(word))
+            && (w & 0xF7FF).wrapping_sub(0x2000) < self.width
+            && let Some(slot) = free.first_mut()
         {
-            *slot = Event::packed(latest - rest, row | word(first) & 0x7FF | (word(first) & 0x800) << 5);
-            left = behind;
+            *slot = Event::packed(self.t, self.row | w & 0x7FF | (w & 0x800) << 5);
+            (left, first) = (behind, 1);
         }
-        let mut fast = evt3::Run { width, height, high_word, latest, rest };
-        let places = slots.into_slice();
-        let (events, n) = evt3::events(left, places, &mut fast, &mut counts.other_words);
-        let (taken, free) = places.split_at_mut_checked(events).unwrap_or_default();
-        row = taken.last().map_or(row, |event| event.row());
-        rest = fast.rest;
-        (left, slots) = (left.get(n..).unwrap_or_default(), free.iter_mut());
-        while let Some(&[first, _, _, _]) = left.first_chunk() {
-            let mut a = word(first);
-            if a == high_word {
-                left = left.get(1..).unwrap_or_default();
-                let Some(&[next, _, _]) = left.first_chunk() else { break };
-                a = word(next);
-            }
-            let value = 0x6FFFu32.wrapping_sub(a);
-            if value <= rest {
-                rest = value;
-                left = left.get(1..).unwrap_or_default();
-                let Some(&[next, _]) = left.first_chunk() else { break };
-                a = word(next);
-            }
-            let y = a & 0xF7FF;
-            if y < height {
-                let Some(&[_, c]) = left.first_chunk() else { break };
-                let c = word(c);
-                let x = (c & 0xF7FF).wrapping_sub(0x2000);
-                if x >= width {
-                    break;
-                }
-                let Some(slot) = slots.next() else { break };
-                row = y << 17;
-                *slot = Event::packed(latest - rest, row | x | (c & 0x800) << 5);
-                left = left.get(2..).unwrap_or_default();
-            } else if is_other(a) {
-                while let Some((&a, behind)) = left.split_first()
-                    && is_other(word(a))
-                {
-                    count_other(word(a), counts);
-                    left = behind;
-                }
-            } else if a != high_word {
-                break;
-            }
+        let Self { width, height, high_word, clock_base, low, .. } = *self;
+        let mut run = evt3::Run { width, height, high_word, latest: clock_base | 0xFFF, rest: 0xFFF - low };
+        let slots = free.get_mut(first..).unwrap_or_default();
+        let (events, n) = evt3::events(left, slots, &mut run, &mut counts.other_words);
+        if let Some(last) = slots.get(..events).and_then(<[_]>::last) {
+            self.row = last.row();
         }
-        self.low = 0xFFF - rest;
-        (self.t, self.row) = (clock_base | self.low, row);
-        *words = left.iter();
-        all - slots.len()
+        self.low = 0xFFF - run.rest;
+        self.t = clock_base | self.low;
+        *words = left.get(n..).unwrap_or_default().iter();
+        first + events
     }
 }
 
