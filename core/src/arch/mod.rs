@@ -10,6 +10,8 @@ mod aarch64;
 mod armv7em;
 mod backend;
 pub mod bitmap;
+mod clear;
+pub mod count;
 pub mod depthwise;
 mod dsp;
 mod dsp_depthwise;
@@ -46,6 +48,7 @@ pub mod view;
 mod x86;
 
 pub use backend::Backend;
+pub use clear::clear;
 pub use view::fill;
 
 /// Which weight layouts this build accepts. A plan packed for another one is refused at load.

@@ -7,10 +7,9 @@
 //! The paper runs from the newest to the oldest slice and appends older slices to windows with few active patches. Causally, the
 //! oldest bin is 0, and [`Windows::extend`](super::window::Windows::extend) appends newer time to the last bin.
 
-use core::hint::black_box;
-
 use super::patch::{Emitted, Grid, Lookup, PatchError, Token, choose};
 use super::{Event, Geometry};
+use crate::arch::{clear, count::count};
 
 /// What a histogram counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -91,33 +90,11 @@ impl<'m> Histogram<'m> {
     }
 
     /// Counts events of one time bin, as [`Windows::next`](super::window::Windows::next) gives them.
-    #[inline(never)]
     pub fn add(&mut self, events: &[Event], bin: u8) {
         let bins = usize::from(self.config.bins);
-        let size = self.config.token_dim().max(1);
-        let Self { lookup, patches, counts, outside, .. } = self;
-        let Some(counts) = counts.get_mut(usize::from(bin).min(bins - 1)..) else { return };
-        let mut lost = 0;
-        let mut count = |event: &Event| {
-            let at = lookup.get(*event).unwrap_or(usize::MAX);
-            let Some(count) = counts.get_mut(at) else {
-                lost += 1;
-                return;
-            };
-            if *count > 0 {
-                *count = count.saturating_add(1);
-            } else {
-                *count = 1;
-                if let Some(mark) = patches.get_mut(at / size) {
-                    *mark = 1;
-                }
-            }
-        };
-        // Four at a time, for what a turn of the loop costs on a microcontroller.
-        let (fours, rest) = events.as_chunks::<4>();
-        fours.iter().for_each(|four| four.iter().for_each(&mut count));
-        rest.iter().for_each(count);
-        *outside = outside.saturating_add(lost);
+        let Some(counts) = self.counts.get_mut(usize::from(bin).min(bins - 1)..) else { return };
+        let lost = count(events, self.lookup.tables(), counts, self.patches, self.config.token_dim());
+        self.outside = self.outside.saturating_add(lost);
     }
 
     /// Number of active patches of the open window, without bound.
@@ -180,20 +157,6 @@ impl<'m> Histogram<'m> {
     /// What is counted.
     pub fn config(&self) -> &HistogramConfig {
         &self.config
-    }
-}
-
-/// Sets the values of a patch to 0. Sixteen bytes at once: what the compiler calls for a fill stores word by word on a
-/// microcontroller, and it would see one in this loop if it knew what is stored.
-#[inline]
-fn clear(counts: &mut [u8]) {
-    let zero = black_box(0u32).to_ne_bytes();
-    let (sixteens, rest) = counts.as_chunks_mut::<16>();
-    for sixteen in sixteens {
-        sixteen.as_chunks_mut().0.fill(zero);
-    }
-    if !rest.is_empty() {
-        rest.fill(0);
     }
 }
 

@@ -4,7 +4,8 @@
 //! values lie is the sum of two table entries, one by column, one by row and polarity, whatever the crop, padding and scaling: an
 //! event costs two loads and an addition, and one outside of the grid fails the bounds check that follows anyway.
 
-use super::{Event, Geometry};
+use super::Geometry;
+use crate::arch::count::Tables;
 
 /// How a sensor is divided into square patches.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -119,12 +120,10 @@ impl<'m> Lookup<'m> {
         Ok(Self { columns, rows })
     }
 
-    /// Where the values of the event lie: beyond all values, or `None`, for an event outside of the grid or of the sensor.
+    /// Where the values of events lie: beyond all values, or nowhere, for an event outside of the grid or of the sensor.
     #[inline(always)]
-    pub(super) fn get(&self, event: Event) -> Option<usize> {
-        let column = *self.columns.get(usize::from(event.x()))?;
-        let row = *self.rows.get(usize::from(event.signed_row()))?;
-        Some((column + row) as usize)
+    pub(super) fn tables(&self) -> Tables<'_> {
+        Tables { columns: self.columns, rows: self.rows }
     }
 }
 

@@ -154,7 +154,7 @@ impl<'m> Surface<'m> {
         let (size, width) = (self.config.token_dim(), 2 * usize::from(stamps));
         let round_up = tick - 1 - slack;
         for &event in events {
-            let at = self.lookup.get(event).unwrap_or(usize::MAX);
+            let at = self.lookup.tables().get(event).unwrap_or(usize::MAX);
             let state = self.patches.get_mut(at / size);
             let (Some(state), Some(values)) = (state, self.values.chunks_exact_mut(size).nth(at / size))
             else {

@@ -39,8 +39,10 @@ macro_rules! widen {
 
 #[cfg(not(mixel_helium))]
 mod affine;
+mod clear;
 #[cfg(not(mixel_helium))]
 mod copy;
+mod count;
 #[cfg(not(mixel_helium))]
 mod depthwise;
 mod row;
@@ -50,8 +52,10 @@ mod tiles;
 
 #[cfg(not(mixel_helium))]
 pub(super) use affine::{AffineRow, affine};
+pub(super) use clear::clear;
 #[cfg(not(mixel_helium))]
 pub(super) use copy::{copy, fill};
+pub(super) use count::{Count, count};
 #[cfg(not(mixel_helium))]
 pub(super) use depthwise::{ImageRow, Pairs, Quads, StagedRows, depthwise_pairs, depthwise_row};
 pub(super) use row::{Row, row};
