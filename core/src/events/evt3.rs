@@ -224,14 +224,15 @@ impl Format for Words {
             let (events, odd) = if PREDICTS {
                 self.run.selecting(&mut words, free, counts)
             } else {
-                let (all, mut events) = (words.len(), 0);
+                let all = words.len();
                 // Vectors, and whatever else it does not know, the other loop takes.
-                if self.sparse {
-                    events = self.run.sparse(&mut words, free, counts);
+                let mut events = if self.sparse { self.run.sparse(&mut words, free, counts) } else { 0 };
+                let mut odd = None;
+                if !words.as_slice().is_empty() {
+                    let free = free.get_mut(events..).unwrap_or_default();
+                    let (more, word) = self.run.branching(&mut words, free, counts);
+                    (events, odd) = (events + more, word);
                 }
-                let free = free.get_mut(events..).unwrap_or_default();
-                let (more, odd) = self.run.branching(&mut words, free, counts);
-                events += more;
                 match odd.map(|w| w >> 12) {
                     None => self.sparse = all - words.len() > 2 * events,
                     // Vectors, each of which ends the loop for sparse streams.
