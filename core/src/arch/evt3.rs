@@ -51,6 +51,7 @@ fn dsp(words: &[[u8; 2]], free: &mut [Event], run: &mut Run, counts: &mut [u32; 
         rest: run.rest,
         end: first,
         counts,
+        messages: 0,
     };
     let (mut events, mut n) = (0, 0);
     loop {
@@ -70,6 +71,11 @@ fn dsp(words: &[[u8; 2]], free: &mut [Event], run: &mut Run, counts: &mut [u32; 
         }
     }
     run.rest = taken.rest;
+    if taken.messages > 0 {
+        for (kind, words) in [(0x7, 1), (0xE, 1), (0xF, 2)] {
+            counts[kind] = counts[kind].saturating_add(words * taken.messages);
+        }
+    }
     (events, n)
 }
 
