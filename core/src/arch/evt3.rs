@@ -43,7 +43,7 @@ fn dsp(words: &[[u8; 2]], free: &mut [Event], run: &mut Run, counts: &mut [u32; 
     let (first, slots) = (words.as_ptr(), free.as_mut_ptr());
     let mut taken = super::armv7em::Sparse {
         at: first,
-        last: first,
+        last: 0,
         slot: slots,
         largest: bottom | right << 16,
         high_word: run.high_word,
@@ -55,14 +55,14 @@ fn dsp(words: &[[u8; 2]], free: &mut [Event], run: &mut Run, counts: &mut [u32; 
     };
     let (mut events, mut n) = (0, 0);
     loop {
-        // As no event has fewer than two words, slots need not be counted.
+        // No event has fewer than two words, so that slots need not be counted.
         let len = (words.len() - n).min(2 * (free.len() - events));
         if len == 0 {
             break;
         }
         taken.end = taken.at.wrapping_add(len - 1);
-        taken.last = taken.end.wrapping_sub(3);
-        // SAFETY: `len` words are left, and half as many slots.
+        taken.last = taken.end.addr().saturating_sub(3 * size_of::<[u8; 2]>());
+        // SAFETY: `len` words and half as many slots are left; no words lie at address 0, where `last` may be.
         unsafe { super::armv7em::sparse(&mut taken) };
         events = (taken.slot.addr() - slots.addr()) / size_of::<Event>();
         n = (taken.at.addr() - first.addr()) / size_of::<[u8; 2]>();
@@ -79,43 +79,54 @@ fn dsp(words: &[[u8; 2]], free: &mut [Event], run: &mut Run, counts: &mut [u32; 
     (events, n)
 }
 
-/// The same with what every machine has.
+/// The same with what every machine has. By itself, so that all it needs is in registers.
 #[cfg(not(mixel_dsp))]
+#[inline(never)]
 fn portable(words: &[[u8; 2]], free: &mut [Event], run: &mut Run, counts: &mut [u32; 16]) -> (usize, usize) {
     let Run { width, height, high_word, latest, mut rest } = *run;
     let all = free.len();
     let mut slots = free.iter_mut();
     let mut left = words;
-    while let Some((&first, behind)) = left.split_first() {
-        let w = word(first);
-        let value = 0x6FFFu32.wrapping_sub(w);
+    let word = |bytes: [u8; 2]| u32::from(u16::from_le_bytes(bytes));
+    let is_other = |w: u32| w >= 0xD000 || w >> 12 == 7;
+    while let Some(&[first, _, _, _]) = left.first_chunk() {
+        let mut a = word(first);
+        if a == high_word {
+            left = left.get(1..).unwrap_or_default();
+            let Some(&[next, _, _]) = left.first_chunk() else { break };
+            a = word(next);
+        }
+        let value = 0x6FFFu32.wrapping_sub(a);
         if value <= rest {
-            (rest, left) = (value, behind);
-        } else if w == high_word {
-            left = behind;
-        } else if w & 0xF7FF < height {
-            let Some((&second, behind)) = behind.split_first() else { break };
-            let x = (word(second) & 0xF7FF).wrapping_sub(0x2000);
+            rest = value;
+            left = left.get(1..).unwrap_or_default();
+            let Some(&[next, _]) = left.first_chunk() else { break };
+            a = word(next);
+        }
+        let y = a & 0xF7FF;
+        if y < height {
+            let Some(&[_, c]) = left.first_chunk() else { break };
+            let c = word(c);
+            let x = (c & 0xF7FF).wrapping_sub(0x2000);
             if x >= width {
                 break;
             }
             let Some(slot) = slots.next() else { break };
-            *slot = Event::packed(latest - rest, (w & 0x7FF) << 17 | x | (word(second) & 0x800) << 5);
-            left = behind;
-        } else if w >= 0xD000 || w >> 12 == 7 {
-            if let Some(n) = counts.get_mut(w as usize >> 12) {
-                *n = n.saturating_add(1);
+            *slot = Event::packed(latest - rest, y << 17 | x | (c & 0x800) << 5);
+            left = left.get(2..).unwrap_or_default();
+        } else if is_other(a) {
+            while let Some((&a, behind)) = left.split_first()
+                && is_other(word(a))
+            {
+                if let Some(n) = counts.get_mut(word(a) as usize >> 12) {
+                    *n = n.saturating_add(1);
+                }
+                left = behind;
             }
-            left = behind;
-        } else {
+        } else if a != high_word {
             break;
         }
     }
     run.rest = rest;
     (all - slots.len(), words.len() - left.len())
-}
-
-#[cfg(not(mixel_dsp))]
-fn word(bytes: [u8; 2]) -> u32 {
-    u16::from_le_bytes(bytes).into()
 }

@@ -7,8 +7,8 @@ use crate::events::Event;
 pub(in crate::arch) struct Sparse {
     /// The next word.
     pub at: *const [u8; 2],
-    /// The last word with three behind it; in front of `at` if there is none.
-    pub last: *const [u8; 2],
+    /// Where the last word with three behind it lies; in front of `at` if there is none.
+    pub last: usize,
     /// Where the next event goes.
     pub slot: *mut Event,
     /// The largest row, and in the upper half the largest column; at most what 11 bits hold.
@@ -27,16 +27,15 @@ pub(in crate::arch) struct Sparse {
     pub messages: u32,
 }
 
-/// Takes TIME_LOW ADDR_Y ADDR_X in 18 instructions, in 3 more without the time, in 6 more behind a repeated TIME_HIGH; a word to be
-/// skipped in 11. Ends at the first word that is none of these, or that is an ADDR_Y at the end.
+/// Takes TIME_LOW ADDR_Y ADDR_X in 18 instructions, in 3 more without the time, in 6 more behind a repeated TIME_HIGH; a message in
+/// 11. Ends at the first word that is none of these and not to be skipped, and at an ADDR_Y that is the last word.
 ///
 /// # Safety
-/// The words from `at` to `end` can be read, `last` is three before `end`, and half as many events as these are words can be written
-/// from `slot` on.
+/// The words from `at` to `end` can be read, `last` is three words before `end`, and for every two of the words there is a slot.
 #[unsafe(naked)]
 pub(in crate::arch) unsafe extern "C" fn sparse(run: *mut Sparse) {
-    // r1 at, r2 last, r3 slot, r4 largest, r5 high_word, r6 latest, r7 rest; r8 the last low time, lr the kinds of a message as they are folded; r9 word,
-    // r10 ADDR_Y and ADDR_X, r11 place; r0, r12 for a moment.
+    // r1 at, r2 last, r3 slot, r4 largest, r5 high_word, r6 latest, r7 rest; r8 the largest TIME_LOW, lr the kinds of a message, folded;
+    // r9 word, r10 ADDR_Y and ADDR_X, r11 and r12 time and place, r0 and others for a moment.
     core::arch::naked_asm!(
         cpu!(),
         "push {{r0, r4-r11, lr}}",
@@ -94,6 +93,7 @@ pub(in crate::arch) unsafe extern "C" fn sparse(run: *mut Sparse) {
         "9:",
         "ldr r9, [r1]",
         "ldr r11, [r1, #4]",
+        // The kinds of four words side by side.
         "and r9, #0xF000F000",
         "and r11, #0xF000F000",
         "orr r9, r9, r11, lsr #4",
