@@ -32,6 +32,10 @@ pub fn events(
     portable(words, free, run, counts)
 }
 
+/// Slots from which on another round of words is worth it.
+#[cfg(mixel_dsp)]
+const ROUND: usize = 24;
+
 /// With the DSP extension, which checks row and column in one instruction.
 #[cfg(mixel_dsp)]
 #[inline]
@@ -56,7 +60,8 @@ fn dsp(words: &[[u8; 2]], free: &mut [Event], run: &mut Run, counts: &mut [u32; 
     let (mut events, mut n) = (0, 0);
     loop {
         // No event has fewer than two words, so that slots need not be counted.
-        let len = (words.len() - n).min(2 * (free.len() - events));
+        let (left, most) = (words.len() - n, 2 * (free.len() - events));
+        let len = left.min(most);
         if len == 0 {
             break;
         }
@@ -66,7 +71,8 @@ fn dsp(words: &[[u8; 2]], free: &mut [Event], run: &mut Run, counts: &mut [u32; 
         unsafe { super::armv7em::sparse(&mut taken) };
         events = (taken.slot.addr() - slots.addr()) / size_of::<Event>();
         n = (taken.at.addr() - first.addr()) / size_of::<[u8; 2]>();
-        if taken.at <= taken.end {
+        // Most events have more, so that slots are left. Where few are, the batch is as good as full.
+        if left <= most || taken.at < taken.end || free.len() - events < ROUND {
             break;
         }
     }
