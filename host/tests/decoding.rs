@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use mixel::device::{Board, board, doctor, run_program};
 use mixel_core::events::encode::{Encoder, Evt2Encoder, Evt3Encoder, header};
+use mixel_core::events::evt3::Evt3;
 use mixel_core::events::header::Encoding;
 use mixel_core::events::{Event, Geometry};
 use serde_json::{Value, json};
@@ -66,6 +67,50 @@ fn generated(encoding: Encoding, mut encoder: impl Encoder) -> (Vec<u8>, Figures
     (bytes, CHECKED.map(str::to_owned).into_iter().zip(sums).collect())
 }
 
+/// A sparse stream with all that may come between its words. Its sums are what this machine makes of it, by other loops than boards.
+fn sparse() -> (Vec<u8>, Figures) {
+    let geometry = Geometry::new(640, 480);
+    let mut text = String::new();
+    header(Encoding::Evt3, geometry, &mut text).unwrap();
+    let mut random = fastrand::Rng::with_seed(5);
+    let (mut t, mut words) = (5_000u32, vec![0x8001, 0x6000]);
+    for _ in 0..10_000 {
+        t += random.u32(..10);
+        let (high, low) = (0x8000 | (t >> 12) as u16, 0x6000 | (t & 0xFFF) as u16);
+        words.extend(std::iter::repeat_n(high, random.usize(..4)));
+        if random.u8(..5) > 0 {
+            words.push(low);
+        }
+        match random.u8(..40) {
+            0..=3 => words.extend([0xE014, 0xF123, 0xF456, 0x7001].repeat(random.usize(1..4))),
+            4 => words.push(0xE000),
+            5 => words.extend([0xF001, 0x7002, 0xD003, 0xE004, 0xF005, 0x7006]),
+            // A time twice, one that falls, a trigger, a reserved word, a row without events.
+            6 => words.extend([low, low]),
+            7 => words.push(low.saturating_sub(1).max(0x6000)),
+            8 => words.push(0xA001),
+            9 => words.push(0x9000),
+            10 => words.push(random.u16(..480)),
+            _ => {}
+        }
+        words.push(random.u16(..2) << 11 | random.u16(..480));
+        for _ in 0..=random.u8(..20) / 19 {
+            words.push(0x2000 | random.u16(..2) << 11 | random.u16(..640));
+        }
+    }
+    let bytes: Vec<u8> = words.iter().flat_map(|word: &u16| word.to_le_bytes()).collect();
+    let mut sums = [0; CHECKED.len()];
+    let mut decoder = Evt3::new(geometry);
+    decoder.decode(&bytes, &mut |events: &[Event]| {
+        for event in events {
+            let values = [1, 0, event.x().into(), event.y().into(), event.on().into(), event.t.into()];
+            sums.iter_mut().zip(values).for_each(|(sum, value): (&mut u64, u64)| *sum += value);
+        }
+    });
+    sums[1] = decoder.counts().triggers.into();
+    ([text.into_bytes(), bytes].concat(), CHECKED.map(str::to_owned).into_iter().zip(sums).collect())
+}
+
 /// A recording with its published sums; none where the data are missing.
 fn recorded(file: &str) -> Option<(Vec<u8>, Figures)> {
     let (path, checks) = (data(&format!("events/{file}"))?, data("events/checks.json")?);
@@ -96,6 +141,7 @@ fn boards_decode_as_published_and_at_the_golden_cost() {
     }
     let mut streams = vec![
         ("generated EVT3", generated(Encoding::Evt3, Evt3Encoder::default())),
+        ("sparse EVT3", sparse()),
         ("generated EVT2", generated(Encoding::Evt2, Evt2Encoder::default())),
     ];
     streams.extend(RECORDINGS.iter().filter_map(|&file| Some((file, recorded(file)?))));
@@ -128,7 +174,7 @@ fn boards_decode_as_published_and_at_the_golden_cost() {
     if std::env::var_os("MIXEL_GOLDEN").is_some_and(|what| what == "renew") {
         assert_eq!(
             streams.len(),
-            2 + RECORDINGS.len(),
+            3 + RECORDINGS.len(),
             "golden values are renewed only when all of them can be measured"
         );
         let text = serde_json::to_string_pretty(&json!({ "rustc": rustc(), "values": measured })).unwrap();
