@@ -61,6 +61,12 @@ pub enum HeaderError {
         /// Size byte.
         size: u8,
     },
+    /// A header of `len` bytes that names a format or a version for which there is no decoder. Behind it everything looks like
+    /// 5-byte records, so nothing is guessed.
+    Unknown {
+        /// Bytes of the header.
+        len: usize,
+    },
 }
 
 impl core::fmt::Display for HeaderError {
@@ -70,6 +76,7 @@ impl core::fmt::Display for HeaderError {
             Self::DatRecord { kind, size } => {
                 write!(f, "DAT records of type {kind} and {size} bytes are not known")
             }
+            Self::Unknown { .. } => f.write_str("the header names a format that is not read"),
         }
     }
 }
@@ -107,6 +114,8 @@ struct Keys {
     height: Option<u32>,
     version: Option<u32>,
     dat: bool,
+    /// A format is named that is none of `evt`.
+    unknown: bool,
 }
 
 impl Keys {
@@ -129,6 +138,7 @@ impl Keys {
                 (b"EVT2", None) if i == 0 => self.evt = Some("2.0"),
                 (b"EVT21", None) if i == 0 => self.evt = Some("2.1"),
                 (b"EVT3", None) if i == 0 => self.evt = Some("3.0"),
+                (name, None) if i == 0 && !name.is_empty() => self.unknown = true,
                 (b"width", Some(n)) => self.width = number(n),
                 (b"height", Some(n)) => self.height = number(n),
                 (b"endianness", Some(v)) => self.order = Self::order(v),
@@ -145,7 +155,10 @@ impl Keys {
         let mut words = text.splitn(2, |&b| b == b' ');
         let (key, value) = (words.next().unwrap_or(&[]), words.next().unwrap_or(&[]).trim_ascii());
         match key {
-            b"evt" => self.evt = self.evt.or(Self::evt(value)),
+            b"evt" => match Self::evt(value) {
+                Some(version) => self.evt = self.evt.or(Some(version)),
+                None => self.unknown = true,
+            },
             b"format" => self.format(value),
             b"endianness" => self.order = Self::order(value),
             b"system_ID" => self.system = number(value),
@@ -210,6 +223,7 @@ fn prophesee(bytes: &[u8]) -> Result<Header, HeaderError> {
                 _ => return Err(HeaderError::DatRecord { kind, size }),
             }))
         }
+        None if keys.unknown => return Err(HeaderError::Unknown { len }),
         None => None,
     };
     Ok(Header { len, encoding, geometry: keys.geometry() })
@@ -227,7 +241,7 @@ fn aedat(bytes: &[u8]) -> Result<Header, HeaderError> {
         }
         rest = after;
         if version.is_none() {
-            version = text.get(9..);
+            version = text.get(9..).map(<[u8]>::trim_ascii);
             match version {
                 Some(b"2.0") => header.encoding = Some(Encoding::Aedat2(Address::Dvs128)),
                 Some(b"3.1") => header.encoding = Some(Encoding::Aedat3),
@@ -253,6 +267,9 @@ fn aedat(bytes: &[u8]) -> Result<Header, HeaderError> {
         }
     }
     header.len = bytes.len() - rest.len();
+    if header.encoding.is_none() {
+        return Err(HeaderError::Unknown { len: header.len });
+    }
     Ok(header)
 }
 

@@ -742,6 +742,30 @@ fn dat_and_aedat_headers() {
 }
 
 #[test]
+fn a_header_that_names_an_unknown_format_is_not_guessed_over() {
+    // Behind each are bytes that 5-byte records take without a violation.
+    let words = [0u8; 100];
+    for text in [
+        "% evt 4.0\n% geometry 640x480\n% end\n",
+        "% format EVT4;height=720;width=1280\n",
+        "#!AER-DAT1.0\r\n",
+    ] {
+        let file = [text.as_bytes(), &words].concat();
+        let refused = Err(HeaderError::Unknown { len: text.len() });
+        assert_eq!(header::detect(&file, file.len() as u64), refused, "{text}");
+        assert_eq!(header::parse(&file), refused, "{text}");
+    }
+    let both = headed("% evt 4.0\n% format EVT3;height=720;width=1280\n% end\n");
+    assert_eq!(both.encoding, Some(Encoding::Evt3), "what is known counts");
+    let file = [&b"% date 202401\n% end\n"[..], &words].concat();
+    assert_eq!(
+        header::detect(&file, file.len() as u64).unwrap().encoding,
+        Some(Encoding::Bin),
+        "none is named"
+    );
+}
+
+#[test]
 fn written_headers_are_read_and_formats_are_known_by_content() {
     let events = stream(21, 2000, Geometry::new(200, 180), 500, 30);
     let bytes = |encoding| match encoding {
