@@ -9,7 +9,7 @@ use super::{Verdict, apart, print, print_json};
 use crate::compile::Target;
 use crate::device::board;
 use crate::image::{
-    Answer, Filter, Pictures, Rgb8, luma, psnr, read_png, resize, side_by_side, ssim, write_png,
+    Answer, Filter, Pictures, Rgb8, is_png, luma, psnr, read_png, resize, side_by_side, ssim, write_png,
 };
 use crate::report::Align::{Left, Right};
 use crate::report::Table;
@@ -59,6 +59,10 @@ struct Compared {
 
 pub fn run(args: &Args, json: bool) -> Result<Verdict> {
     if let Some(output) = &args.output {
+        if !is_png(output) {
+            let message = "is not called like a PNG file, which is what is written";
+            return Err(Error::new(ErrorKind::Usage, "--output", message).hint("end it in .png"));
+        }
         let inputs = args.file.iter().chain([&args.truth]).chain(&args.low).chain(&args.ours);
         inputs.into_iter().try_for_each(|input| apart(output, input))?;
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::run::best;
 use super::{Verdict, print, print_json};
 use crate::device::Board;
-use crate::image::{Answer, Pictures, read_png, write_png};
+use crate::image::{Answer, Pictures, is_png, read_png, write_png};
 use crate::report::Align::{Left, Right};
 use crate::report::{Progress, Table};
 use crate::{Error, ErrorKind, Result};
@@ -28,6 +28,9 @@ pub fn run(
         (Some(_), _, [_, _, ..]) => return refuse("is one picture, --image are several", "give one --image"),
         (None, Some(_), _) => {
             return refuse("is for pictures, this model gives classes", "leave it out, or use --json");
+        }
+        (Some(_), Some(output), _) if !is_png(output) => {
+            return refuse("is not called like a PNG file, which is what is written", "end it in .png");
         }
         _ => {}
     }

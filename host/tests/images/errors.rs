@@ -133,6 +133,14 @@ fn calls_that_do_not_fit_the_model() {
         &bad(path, 2, &["run", "m.mxl", "--image", "in.png", "--input", "x.npz"]),
         &["more than one", "--image"],
     );
+    // What is written is a PNG file, whatever it is called.
+    for name in ["out.npz", "out.jpg", "out"] {
+        let error = bad(path, 2, &["run", "m.mxl", "--image", "in.png", "--output", name]);
+        says(&error, &["--output", "PNG", "end it in .png"]);
+        let compare = ["compare", "--truth", "in.png", "--low", "in.png", "--ours", "in.png", "-o", name];
+        says(&bad(path, 2, &compare), &["--output", "PNG", "end it in .png"]);
+        assert!(!path.join(name).exists());
+    }
     let error = bad(path, 1, &["run", "m.mxl", "--image", "in.png", "--output", "nowhere/out.png"]);
     says(&error, &["nowhere/out.png", "cannot be written", "folder exists"]);
     let classes = folder(&colours(24, 20), &[]);
