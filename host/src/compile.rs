@@ -86,11 +86,15 @@ impl CalibrationData {
             Some(path) if image::is_png(Path::new(path)) => Ok(Self::Pictures(vec![path.into()])),
             Some(path) if Path::new(path).is_dir() => {
                 let files = events::list(Path::new(path))?;
+                if files.is_empty() {
+                    return Err(Error::new(ErrorKind::Calibration, path, "is an empty folder")
+                        .hint("give a folder of recordings or of PNG files"));
+                }
                 let pictures = files.iter().any(|file| image::is_png(file));
                 if pictures {
                     image::list_pngs(Path::new(path)).map(Self::Pictures)
                 } else {
-                    Ok(Self::Recordings(files))
+                    events::list_recordings(Path::new(path)).map(Self::Recordings)
                 }
             }
             Some(path) if path.ends_with(".npz") => Ok(Self::Arrays(read_npz(Path::new(path))?)),
@@ -107,7 +111,9 @@ pub fn read_lines(path: &Path) -> Result<Vec<String>> {
     let shown = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| {
         let hint = match error.kind() {
-            std::io::ErrorKind::InvalidData => "save it as UTF-8",
+            std::io::ErrorKind::InvalidData => {
+                "save it as UTF-8; recordings are given as a folder of them, or a text file with their paths"
+            }
             _ => "check the path",
         };
         Error::new(ErrorKind::Io, &shown, "cannot be read as text").hint(hint).caused_by(error)

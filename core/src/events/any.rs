@@ -56,6 +56,18 @@ impl AnyDecoder {
         })
     }
 
+    /// For streams that may be damaged: see [`Evt2::with_max_step`], [`Evt3::with_max_step`] and [`Record5::with_max_step`]. `None` for
+    /// a format whose decoder has no such limit.
+    pub fn with_max_step(self, us: u32) -> Option<Self> {
+        match self {
+            Self::Evt2(d) => Some(Self::Evt2(d.with_max_step(us))),
+            Self::Evt21(d) => Some(Self::Evt21(d.with_max_step(us))),
+            Self::Evt3(d) => Some(Self::Evt3(d.with_max_step(us))),
+            Self::Record5(d) => Some(Self::Record5(d.with_max_step(us))),
+            Self::Dat(_) | Self::Aedat2(_) | Self::Aedat3(_) | Self::Edvs(_) => None,
+        }
+    }
+
     /// See [`Decoder::decode`](super::Decoder::decode).
     pub fn decode<S: Sink + ?Sized>(&mut self, bytes: &[u8], sink: &mut S) {
         each!(self, d => d.decode(bytes, sink));

@@ -7,7 +7,7 @@ use mixel_core::plan::RawPlan;
 use crate::aligned::Aligned;
 use crate::arrays::read_npz;
 use crate::compile::{CalibrationData, CompileOptions, Prepared, Strips, Target, prepare, read_lines};
-use crate::events::list;
+use crate::events::list_recordings;
 use crate::image::{Pictures, list_pngs, read_png};
 use crate::import::{ImportOptions, pixel_range};
 use crate::quantize::{self, Activations, Calibration, WeightRule};
@@ -177,7 +177,7 @@ impl InputArgs {
     /// The recordings given; none when there is no such argument.
     pub fn recordings(&self) -> Result<Option<Vec<PathBuf>>> {
         self.one_kind()?;
-        self.events.as_deref().map(list).transpose()
+        self.events.as_deref().map(list_recordings).transpose()
     }
 
     /// The PNG files given; none when there is no such argument.

@@ -6,6 +6,7 @@ use mixel_core::plan::{FrontEnd, Plan, TextHead};
 use mixel_core::text::split_words;
 use serde_json::{Value, json};
 
+use super::events::Damaged;
 use super::model::{InputArgs, ModelArgs, load};
 use super::{Verdict, apart, print, print_json};
 use crate::arrays::write_npz;
@@ -36,6 +37,8 @@ pub struct Args {
     #[arg(long, value_name = "BOARD")]
     board: Option<String>,
     #[command(flatten)]
+    damaged: Damaged,
+    #[command(flatten)]
     model: ModelArgs,
 }
 
@@ -54,7 +57,20 @@ pub fn run(args: &Args, json: bool) -> Result<Verdict> {
     let bytes = load(&args.file, &args.model, target)?;
     let plan = open(&bytes, &args.file.display().to_string())?;
     if let Some(recordings) = args.inputs.recordings()? {
-        return super::run_events::run(plan, &recordings, board, json);
+        if args.output.is_some() || args.raw {
+            let name = if args.raw { "--raw" } else { "--output" };
+            return Err(Error::new(
+                ErrorKind::Usage,
+                name,
+                "is for arrays, the answers over events are windows",
+            )
+            .hint("leave it out; --json prints the scores of every window"));
+        }
+        return super::run_events::run(plan, &recordings, args.damaged, board, json);
+    }
+    if args.damaged.any() {
+        return Err(Error::new(ErrorKind::Usage, "", "--format and --max-step are for recordings")
+            .hint("give --events RECORDING, or leave them out"));
     }
     if let Some(pictures) = args.inputs.pictures()? {
         return super::run_image::run(plan, &pictures, args.output.as_deref(), board, json);

@@ -7,6 +7,7 @@ use mixel_core::event_session::{Seen, Stage};
 use mixel_core::plan::{FrontEnd, Plan};
 use serde_json::json;
 
+use super::events::Damaged;
 use super::run::best;
 use super::{Verdict, print, print_json};
 use crate::device::{Board, EventRun, Unit, run_events};
@@ -16,17 +17,23 @@ use crate::report::Table;
 use crate::samples::reals;
 use crate::{Error, ErrorKind, Result};
 
-pub fn run(plan: Plan<'_>, recordings: &[PathBuf], board: Option<&Board>, json: bool) -> Result<Verdict> {
+pub fn run(
+    plan: Plan<'_>,
+    recordings: &[PathBuf],
+    damaged: Damaged,
+    board: Option<&Board>,
+    json: bool,
+) -> Result<Verdict> {
     let FrontEnd::Events(front_end) = plan.front_end() else {
         return Err(Error::new(ErrorKind::Input, "--events", "this model takes no events")
             .hint("give its inputs as arrays: --input IN.npz"));
     };
     let mut described = Vec::new();
     for path in recordings {
-        let recording = Recording::read(path, Some(front_end.histogram.geometry))?;
+        let recording = Recording::read_as(path, &damaged.reading(Some(front_end.histogram.geometry)))?;
         let (answered, seen) = match board {
             Some(board) => {
-                let bytes = for_board(path, &recording)?;
+                let bytes = for_board(path, &recording, damaged)?;
                 let runs = run_events(board, plan.bytes(), &[bytes], Duration::from_secs(300))?;
                 let run = runs.into_iter().next();
                 let seen = run.as_ref().map(|run| run.seen()).unwrap_or_default();
@@ -50,9 +57,9 @@ pub fn run(plan: Plan<'_>, recordings: &[PathBuf], board: Option<&Board>, json: 
     Ok(Verdict::Good)
 }
 
-/// What a board gets: the file itself, or its events as DAT where the core has no decoder for it.
-fn for_board(path: &Path, recording: &Recording) -> Result<Vec<u8>> {
-    if recording.encoding.is_some() {
+/// What a board gets: the file itself, or its events as DAT where the core has no decoder for it or the board would read it otherwise.
+fn for_board(path: &Path, recording: &Recording, damaged: Damaged) -> Result<Vec<u8>> {
+    if recording.encoding.is_some() && !damaged.any() {
         return read_bytes(path);
     }
     let mut recording = recording.clone();

@@ -14,6 +14,6 @@ mod write;
 pub use float::FloatModel;
 pub use image::{Image, ImageWriter};
 pub use picture::{Picture, Style, paint};
-pub use recording::{Edge, Recording, TimedEvent, list, read_bytes};
+pub use recording::{Edge, Reading, Recording, Stated, TimedEvent, list, list_recordings, read_bytes};
 pub use windows::{Answered, Window, answers, windows};
 pub use write::{Format, encode};

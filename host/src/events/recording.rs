@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use mixel_core::events::any::AnyDecoder;
 use mixel_core::events::dat::Layout;
-use mixel_core::events::header::{self, Encoding};
+use mixel_core::events::evt21::WordOrder;
+use mixel_core::events::header::{self, Encoding, Header, HeaderError};
 use mixel_core::events::{Counts, Event, Gap, Geometry, Sink, Trigger};
 
 use super::{aedat4, npz};
@@ -26,6 +27,50 @@ pub struct Edge {
     pub t: u64,
     /// The edge.
     pub trigger: Trigger,
+}
+
+/// A format that a recording without a header may be said to have: damage hides what its bytes would show.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum Stated {
+    /// EVT2.0 words
+    Evt2,
+    /// EVT2.1 words, as a GENX320 orders them
+    Evt21,
+    /// EVT2.1 words, as older sensors order them
+    Evt21Legacy,
+    /// EVT3.0 words
+    Evt3,
+    /// 5-byte records of N-MNIST, in which row 240 adds to the time
+    Bin,
+    /// 5-byte records without such a row
+    Bs2,
+    /// 4-byte records of an eDVS
+    Edvs,
+}
+
+impl Stated {
+    fn encoding(self) -> Encoding {
+        match self {
+            Self::Evt2 => Encoding::Evt2,
+            Self::Evt21 => Encoding::Evt21(WordOrder::Little),
+            Self::Evt21Legacy => Encoding::Evt21(WordOrder::Legacy),
+            Self::Evt3 => Encoding::Evt3,
+            Self::Bin => Encoding::Bin,
+            Self::Bs2 => Encoding::Bs2,
+            Self::Edvs => Encoding::Edvs,
+        }
+    }
+}
+
+/// How to read a recording that does not say all of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reading {
+    /// The sensor's pixels, for formats that do not say them.
+    pub geometry: Option<Geometry>,
+    /// The format; without this it is known by the content.
+    pub format: Option<Stated>,
+    /// Microseconds: a time that jumps ahead further is believed only when the next ones agree.
+    pub max_step: Option<u32>,
 }
 
 /// A whole recording.
@@ -61,7 +106,16 @@ impl Recording {
     /// # Errors
     /// [`ErrorKind::Io`] when it cannot be read, [`ErrorKind::Format`] when it is no recording.
     pub fn read(path: &Path, geometry: Option<Geometry>) -> Result<Self> {
-        Self::decode(&read_bytes(path)?, geometry)
+        Self::read_as(path, &Reading { geometry, ..Reading::default() })
+    }
+
+    /// Reads the recording at `path` as `reading` says.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] when it cannot be read, [`ErrorKind::Format`] when it is no recording, [`ErrorKind::Usage`] when it contradicts
+    /// `reading`.
+    pub fn read_as(path: &Path, reading: &Reading) -> Result<Self> {
+        Self::decode_as(&read_bytes(path)?, reading)
             .map_err(|error| Error { path: path.display().to_string(), ..error })
     }
 
@@ -70,21 +124,47 @@ impl Recording {
     /// # Errors
     /// [`ErrorKind::Format`] when no decoder finds events in it, or a container is damaged.
     pub fn decode(bytes: &[u8], geometry: Option<Geometry>) -> Result<Self> {
-        let refuse = |message: String| {
-            Error::new(ErrorKind::Format, "", message).hint("docs/events.md lists the formats that are read")
+        Self::decode_as(bytes, &Reading { geometry, ..Reading::default() })
+    }
+
+    /// Decodes the bytes of a recording, header included, as `reading` says.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Format`] when no decoder finds events in it, or a container is damaged; [`ErrorKind::Usage`] when it contradicts
+    /// `reading`.
+    pub fn decode_as(bytes: &[u8], reading: &Reading) -> Result<Self> {
+        let &Reading { geometry, format, max_step } = reading;
+        let refuse = |message: &str| {
+            Error::new(ErrorKind::Format, "", message).hint(
+                "docs/events.md lists the formats that are read; --format says that of a damaged recording without a header",
+            )
         };
         if bytes.is_empty() {
-            return Err(refuse("is empty".into()));
+            return Err(refuse("is empty"));
         }
+        let container = |name: &str| match (format, max_step) {
+            (Some(_), _) => Err(contradiction("--format", &format!("the recording is {name}"))),
+            (_, Some(_)) => Err(contradiction("--max-step", &format!("{name} is read whole or refused"))),
+            _ => Ok(()),
+        };
         if npz::is_npz(bytes) {
+            container("npz")?;
             return Ok(Self { file_bytes: bytes.len(), ..npz::decode(bytes, geometry)? });
         }
-        let head = header::detect(bytes, bytes.len() as u64).map_err(|error| refuse(error.to_string()))?;
-        let encoding = head.encoding.ok_or_else(|| refuse("is no recording of events".into()))?;
+        let head = match format {
+            Some(format) => stated(bytes, format)?,
+            None => header::detect(bytes, bytes.len() as u64).map_err(|error| refuse(&error.to_string()))?,
+        };
+        let encoding = head.encoding.ok_or_else(|| refuse("is no recording of events"))?;
         let bounds = head.geometry.or(geometry).unwrap_or(Geometry::ANY);
         let Some(mut decoder) = AnyDecoder::new(encoding, bounds) else {
+            container("AEDAT4")?;
             return Ok(Self { file_bytes: bytes.len(), ..aedat4::read(bytes, geometry)? });
         };
+        if let Some(us) = max_step {
+            let none = || contradiction("--max-step", &format!("{} has no such limit", name(encoding)));
+            decoder = decoder.with_max_step(us).ok_or_else(none)?;
+        }
         let mut log = Log::default();
         decoder.decode(bytes.get(head.len..).unwrap_or(&[]), &mut log);
         Ok(Self {
@@ -148,6 +228,26 @@ pub fn read_bytes(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|error| refuse("cannot be read", "check the path").caused_by(error))
 }
 
+/// An argument that the recording does not go with.
+fn contradiction(argument: &str, why: &str) -> Error {
+    Error::new(ErrorKind::Usage, "", format!("{argument} does not go with it: {why}"))
+        .hint(format!("leave {argument} away"))
+}
+
+/// The header of a recording that is said to have `format`.
+fn stated(bytes: &[u8], format: Stated) -> Result<Header> {
+    let encoding = format.encoding();
+    match header::parse(bytes) {
+        Ok(Header { encoding: Some(said), .. }) if said != encoding => {
+            Err(contradiction("--format", &format!("the recording says {}", name(said))))
+        }
+        Ok(head) => Ok(Header { encoding: Some(encoding), ..head }),
+        Err(HeaderError::Unknown { len }) => Ok(Header { len, encoding: Some(encoding), geometry: None }),
+        // A damaged word may look like the beginning of a header.
+        Err(_) => Ok(Header { len: 0, encoding: Some(encoding), geometry: None }),
+    }
+}
+
 /// The name of a format, as in the table of docs/events.md.
 fn name(encoding: Encoding) -> &'static str {
     match encoding {
@@ -194,7 +294,7 @@ impl Sink for Log {
     }
 }
 
-/// The recordings that `path` means: the files of a folder in the order of their names, or the file itself.
+/// The files that `path` means: those of a folder in the order of their names, or the file itself.
 ///
 /// # Errors
 /// [`ErrorKind::Io`] when it cannot be read.
@@ -210,5 +310,27 @@ pub fn list(path: &Path) -> Result<Vec<PathBuf>> {
         entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>().map_err(failed)?;
     files.retain(|file| file.is_file());
     files.sort();
+    Ok(files)
+}
+
+/// Ends of names of what lies beside recordings: their labels and descriptions.
+const BESIDE: [&str; 4] = ["csv", "txt", "json", "md"];
+
+/// The recordings that `path` means: a file, or those in a folder but for labels and descriptions.
+///
+/// # Errors
+/// Those of [`list`]; [`ErrorKind::Input`] when there are none in the folder.
+pub fn list_recordings(path: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = list(path)?;
+    if path.is_dir() {
+        let beside = |file: &Path| {
+            file.extension().is_some_and(|end| BESIDE.iter().any(|name| end.eq_ignore_ascii_case(name)))
+        };
+        files.retain(|file| !beside(file));
+    }
+    if files.is_empty() {
+        return Err(Error::new(ErrorKind::Input, path.display().to_string(), "holds no recordings")
+            .hint("give a recording or a folder of them"));
+    }
     Ok(files)
 }

@@ -87,3 +87,31 @@ fn a_wrong_geometry() {
     let error = bad(folder, 1, &["events", "render", "far.bin", "out.png", "--geometry", "4x4"]);
     says(&error, &["far.bin", &format!("all {} events lie off the sensor", far.events.len()), "--geometry"]);
 }
+
+#[test]
+fn a_header_of_a_format_that_is_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::write(folder.join("new.raw"), [&b"% evt 4.0\n% geometry 9x9\n% end\n"[..], &[0; 100]].concat())
+        .unwrap();
+    all(folder, "new.raw", &["new.raw", "names a format that is not read", "docs/events.md"]);
+}
+
+#[test]
+fn arguments_that_contradict_the_recording() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let recording = generated(3, 100, Geometry::new(34, 34), 0, 900);
+    std::fs::write(folder.join("a.evt2"), encode(&recording, Format::Evt2).unwrap()).unwrap();
+    std::fs::write(folder.join("a.dat"), encode(&recording, Format::Dat).unwrap()).unwrap();
+    std::fs::write(folder.join("a.npz"), encode(&recording, Format::Npz).unwrap()).unwrap();
+    std::fs::write(folder.join("a.aedat4"), streams::aedat4(&recording, Compression::Lz4, true)).unwrap();
+    let refused = |arguments: &[&str], words: &[&str]| {
+        says(&bad(folder, 2, &[&["events", "info"], arguments].concat()), words);
+    };
+    refused(&["a.evt2", "--format", "evt3"], &["--format", "the recording says EVT2.0", "leave"]);
+    refused(&["a.dat", "--max-step", "100"], &["--max-step", "DAT version 2 has no such limit"]);
+    refused(&["a.npz", "--format", "bin"], &["--format", "npz"]);
+    refused(&["a.aedat4", "--format", "bin"], &["--format", "AEDAT4"]);
+    refused(&["a.aedat4", "--max-step", "9"], &["--max-step", "AEDAT4 is read whole or refused"]);
+}

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use mixel_core::events::Geometry;
 
 use super::Verdict;
-use crate::events::{Recording, read_bytes};
+use crate::events::{Reading, Recording, Stated, read_bytes};
 use crate::{Error, ErrorKind, Result};
 
 /// Look at recordings of event cameras, convert them, paint them
@@ -37,6 +37,31 @@ pub struct Source {
     /// Pixels of the sensor, for formats that do not say them
     #[arg(long, value_name = "WxH", value_parser = geometry)]
     geometry: Option<Geometry>,
+    #[command(flatten)]
+    damaged: Damaged,
+}
+
+/// What says how to read a recording that is damaged.
+#[derive(clap::Args, Clone, Copy, Default)]
+pub struct Damaged {
+    /// The recording's format, if it has no header and damage hides what its bytes would show
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    format: Option<Stated>,
+    /// Believe a time that jumps ahead by more microseconds only when the next ones agree: for damaged recordings
+    #[arg(long, value_name = "US")]
+    max_step: Option<u32>,
+}
+
+impl Damaged {
+    /// Whether it says anything.
+    pub fn any(self) -> bool {
+        self.format.is_some() || self.max_step.is_some()
+    }
+
+    /// With the pixels of the sensor.
+    pub fn reading(self, geometry: Option<Geometry>) -> Reading {
+        Reading { geometry, format: self.format, max_step: self.max_step }
+    }
 }
 
 impl Source {
@@ -44,7 +69,7 @@ impl Source {
     fn read(&self) -> Result<(Recording, Vec<u8>)> {
         let shown = self.file.display().to_string();
         let bytes = read_bytes(&self.file)?;
-        let recording = Recording::decode(&bytes, self.geometry)
+        let recording = Recording::decode_as(&bytes, &self.damaged.reading(self.geometry))
             .map_err(|error| Error { path: shown.clone(), ..error })?;
         match (self.geometry, recording.geometry) {
             (Some(given), Some(said)) if given != said => {
