@@ -250,7 +250,7 @@ impl Prepared {
             (program, placement, Vec::new())
         } else {
             let (program, placement, gains) = in_strips(program, saving)?;
-            let (program, placement) = shorten(program, placement)?;
+            let (program, placement) = shorten(program, placement, self.max_arena)?;
             (program, placement, gains)
         };
         if strips != Strips::Off && placement.arena() > limit {

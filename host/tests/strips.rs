@@ -239,7 +239,8 @@ fn a_limit_of_the_arena_is_kept_or_refused() {
     assert!(error.contains("100 are allowed"), "{error}");
 }
 
-/// The wide tensors of the gated feed-forward never exist: 96 KiB, as SCET's page asks for, and the bytes of whole tensors.
+/// The wide tensors of the gated feed-forward never exist: 96 KiB, as SCET's page asks for, and the bytes of whole tensors; in strips as
+/// cheap as the limit allows, with constants as short as in the plan that has no limit.
 #[test]
 fn super_resolution_fits_the_memory_that_it_is_given() {
     const LIMIT: usize = 96 << 10;
@@ -250,11 +251,17 @@ fn super_resolution_fits_the_memory_that_it_is_given() {
         let options = CompileOptions { calibration, strips, max_arena, ..CompileOptions::default() };
         prepare(file.as_ref(), &options).unwrap()
     };
-    let [whole, limited] = [prepared(Strips::Off, None), prepared(Strips::Auto, Some(LIMIT))];
+    let whole = prepared(Strips::Off, None);
+    let [limited, least] = [Some(LIMIT), Some(85_000)].map(|limit| prepared(Strips::Auto, limit));
     for target in [Target::Generic, Target::CortexM4, Target::CortexM55] {
-        let (whole, limited) = (whole.compile(target).unwrap(), limited.compile(target).unwrap());
+        let [whole, limited, least] = [&whole, &limited, &least].map(|each| each.compile(target).unwrap());
         assert!(whole.placement.arena() > LIMIT && limited.placement.arena() <= LIMIT, "{target:?}");
         assert_eq!(outputs(&limited), outputs(&whole), "{target:?}");
+        assert!(least.placement.arena() < limited.placement.arena(), "{target:?}");
+        let calls = |compiled: &Compiled| compiled.gains.iter().map(|gain| gain.extra_calls).sum::<usize>();
+        assert!(calls(&limited) < calls(&least), "{target:?}");
+        // Only what runs in strips has its constants as they are.
+        assert!(limited.plan.len() < whole.plan.len() + 2000, "{target:?}");
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A table becomes its steps ([`lut_steps`]), channels lose the bits that are the same in all of them ([`short_channels`]). Both are
 //! brought back before every run of their operator, channels in its scratch memory: so only where the run does much more than
-//! that, and where the arena does not grow.
+//! that, and where the arena does not grow, or only within what it may take.
 
 use std::collections::HashMap;
 
@@ -34,29 +34,31 @@ struct Chosen {
     channels: Vec<bool>,
 }
 
-/// `program` with shorter constants where that costs nearly nothing, and where its tensors lie then.
+/// `program` with shorter constants where that costs nearly nothing, and where its tensors lie then. The arena may take `limit` bytes, if
+/// that is given.
 ///
 /// # Errors
 /// As [`place`].
-pub fn shorten(program: Program, placement: Placement) -> Result<(Program, Placement)> {
+pub fn shorten(program: Program, placement: Placement, limit: Option<usize>) -> Result<(Program, Placement)> {
     // Vectors pass through tables and channels in less time than it takes to bring them back.
     if !matches!(program.layout, Layout::Generic | Layout::ArmDsp) {
         return Ok((program, placement));
     }
-    let mut chosen = chosen(&program, &placement)?;
+    let room = |least: usize| limit.map_or(least, |limit| limit.max(least));
+    let mut chosen = chosen(&program, &placement, room(placement.lower_bound))?;
     let shorter = with(&program, &chosen);
     chosen.channels.fill(false);
     let usual = with(&program, &chosen);
     if shorter.data.len() + SAVED <= usual.data.len() {
         let placed = place(&shorter)?;
-        if placed.arena() <= placement.arena() {
+        if placed.arena() <= room(placement.arena()) {
             return Ok((shorter, placed));
         }
     }
     Ok((usual, placement))
 }
 
-fn chosen(program: &Program, placement: &Placement) -> Result<Chosen> {
+fn chosen(program: &Program, placement: &Placement, most: usize) -> Result<Chosen> {
     let draft = encode(program, &placement.offsets, placement.memory, true)?;
     let plan = RawPlan::open(&draft).map_err(|error| fault(program, usize::MAX, error.to_string()))?;
     let steps = steps(program, &placement.offsets, placement.memory)?;
@@ -75,7 +77,7 @@ fn chosen(program: &Program, placement: &Placement) -> Result<Chosen> {
         let weights = if operator.kind == OpKind::Depthwise { 18 * count.next_multiple_of(4) } else { 0 };
         let bytes = (Channels::bytes(count) + weights).next_multiple_of(ALIGN);
         // Steps begin with the caller's.
-        let room = bounds[index + 1] + bytes <= placement.lower_bound;
+        let room = bounds[index + 1] + bytes <= most;
         kind && alone(index) && much && room
     };
     let operators = || program.operators.iter().enumerate();

@@ -2,8 +2,8 @@
 //!
 //! Every range of neighbouring operators that go by rows is tried with a few strip heights. The lower bound of the memory
 //! tells the promising ones, a placement decides. Strips cost nothing in products, since no row is computed twice, but
-//! every strip calls every operator and moves the rows that are still needed; of what saves about the same, the cheapest is
-//! taken. Attention goes first, all of a network's at once.
+//! every strip calls every operator and moves the rows that are still needed; of what saves about the same, or of what comes within a
+//! limit that is given, the cheapest is taken. Attention goes first, all of a network's at once.
 
 use std::ops::Range;
 
@@ -53,6 +53,28 @@ impl Saving {
         let least = if now > self.limit { self.least.min(0.1) } else { self.least };
         let walk = if self.stack && now <= self.limit { size_of::<Walk>() } else { 0 };
         (arena + walk) as f32 <= now as f32 * (1.0 - least)
+    }
+
+    /// Whether `arena` bytes come within a limit that is given.
+    fn within(self, arena: usize) -> bool {
+        self.limit < usize::MAX && arena <= self.limit
+    }
+
+    /// Orders what is tried: within the limit by cost, beyond it by memory.
+    fn rank(self, arena: usize, cost: usize) -> (bool, usize, usize) {
+        if self.within(arena) { (false, cost, arena) } else { (true, arena, cost) }
+    }
+
+    /// The cheapest of what comes within the limit or, if nothing does, of what gives about the least memory: `tried` are arenas, costs
+    /// and what has them.
+    fn cheapest<T>(self, tried: Vec<(usize, usize, T)>) -> Option<T> {
+        let least = tried.iter().map(|(arena, ..)| *arena).min()?;
+        let close = |arena: usize| match self.within(least) {
+            true => self.within(arena),
+            false => arena * CLOSE.0 <= least * CLOSE.1,
+        };
+        let close = tried.into_iter().filter(|(arena, ..)| close(*arena));
+        close.min_by_key(|(arena, cost, _)| (*cost, *arena)).map(|(.., chosen)| chosen)
     }
 }
 
@@ -127,14 +149,10 @@ fn attention(
         }
         let placement = place_within(&grouped, WORK)?;
         if !gains.is_empty() && saving.enough(placement.arena(), now.arena()) {
-            tried.push((placement.arena(), cost, grouped, gains));
+            tried.push((placement.arena(), cost, (grouped, gains)));
         }
     }
-    let least = tried.iter().map(|(arena, ..)| *arena).min().unwrap_or(0);
-    let close = tried.into_iter().filter(|(arena, ..)| *arena * CLOSE.0 <= least * CLOSE.1);
-    let Some((_, _, program, mut gains)) = close.min_by_key(|(arena, cost, ..)| (*cost, *arena)) else {
-        return Ok(None);
-    };
+    let Some((program, mut gains)) = saving.cheapest(tried) else { return Ok(None) };
     let placement = place(&program)?;
     for gain in &mut gains {
         gain.arena_bytes = (now.arena(), placement.arena());
@@ -158,25 +176,21 @@ fn best(program: &Program, now: &Placement, saving: Saving) -> Result<Option<(Pr
             }
         }
     }
-    candidates.sort_by_key(|candidate| (candidate.lower_bound, candidate.cost));
+    candidates.sort_by_key(|candidate| saving.rank(candidate.lower_bound, candidate.cost));
     let roughly = candidates.into_iter().take(ROUGHLY).map(|candidate| {
         let placement = place_within(&candidate.program, ROUGH_WORK)?;
         Ok((placement.arena(), candidate))
     });
     let mut roughly = roughly.collect::<Result<Vec<_>>>()?;
-    roughly.sort_by_key(|(arena, candidate)| (*arena, candidate.cost));
+    roughly.sort_by_key(|(arena, candidate)| saving.rank(*arena, candidate.cost));
     let mut placed = Vec::new();
     for (_, candidate) in roughly.into_iter().take(WELL) {
         let placement = place_within(&candidate.program, WORK)?;
         if enough(placement.arena()) {
-            placed.push((placement.arena(), candidate));
+            placed.push((placement.arena(), candidate.cost, candidate));
         }
     }
-    let Some(least) = placed.iter().map(|(arena, _)| *arena).min() else { return Ok(None) };
-    let close = placed.into_iter().filter(|(arena, _)| *arena * CLOSE.0 <= least * CLOSE.1);
-    let Some((_, chosen)) = close.min_by_key(|(arena, candidate)| (candidate.cost, *arena)) else {
-        return Ok(None);
-    };
+    let Some(chosen) = saving.cheapest(placed) else { return Ok(None) };
     let placement = place(&chosen.program)?;
     let gain = Gain { arena_bytes: (now.arena(), placement.arena()), ..chosen.gain };
     Ok(Some((chosen.program, placement, gain)))
