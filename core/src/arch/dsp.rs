@@ -42,16 +42,27 @@ pub(super) mod lanes {
     }
 
     /// The halves of `offsets` plus bytes 0 and 2 of `word`, and plus bytes 1 and 3.
-    #[cfg(all(mixel_dsp, not(mixel_helium)))]
+    #[cfg(not(mixel_helium))]
     #[inline(always)]
     pub fn moved(offsets: u32, word: u32) -> (u32, u32) {
-        let (even, odd): (u32, u32);
-        // SAFETY: register arithmetic only.
-        unsafe {
-            core::arch::asm!("sxtab16 {}, {}, {}", lateout(reg) even, in(reg) offsets, in(reg) word, options(pure, nomem, nostack, preserves_flags));
-            core::arch::asm!("sxtab16 {}, {}, {}, ror #8", lateout(reg) odd, in(reg) offsets, in(reg) word, options(pure, nomem, nostack, preserves_flags));
+        #[cfg(mixel_dsp)]
+        {
+            let (even, odd): (u32, u32);
+            // SAFETY: register arithmetic only.
+            unsafe {
+                core::arch::asm!("sxtab16 {}, {}, {}", lateout(reg) even, in(reg) offsets, in(reg) word, options(pure, nomem, nostack, preserves_flags));
+                core::arch::asm!("sxtab16 {}, {}, {}, ror #8", lateout(reg) odd, in(reg) offsets, in(reg) word, options(pure, nomem, nostack, preserves_flags));
+            }
+            (even, odd)
         }
-        (even, odd)
+        #[cfg(not(mixel_dsp))]
+        {
+            let sum = |halves: u32| {
+                let low = offsets.wrapping_add(halves) & 0xFFFF;
+                low | (offsets & 0xFFFF_0000).wrapping_add(halves & 0xFFFF_0000)
+            };
+            (sum(even(word)), sum(odd(word)))
+        }
     }
 
     /// Bytes 1 and 3 of `word`, sign-extended to halves.

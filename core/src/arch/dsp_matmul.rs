@@ -2,7 +2,7 @@
 //! rows of the first one. Without its zero point a value takes 9 bits, so they become halves, which need no widening later.
 #![allow(unsafe_code)]
 
-use super::dsp;
+use super::dsp::{self, lanes};
 use super::matrix::{Rounding, Staging};
 use super::product::Matrices;
 use super::view::{Out, span};
@@ -47,6 +47,86 @@ pub fn multiply(matrices: &Matrices<'_>, scratch: Out<'_, u8>, (y, stride): (Out
     columns > 0
 }
 
+/// Brings the values of all columns, `down` apart in a column and `across` from column to column, less `zero`, into the order of
+/// weights, four at a time where they lie together, and gives the sum of each column.
+///
+/// # Safety
+/// All values can be read, and [`packed_bytes`] written, which begin at a whole word; there are as many sums.
+unsafe fn pack(
+    b: *const i8,
+    [down, across]: [usize; 2],
+    [depth, columns]: [usize; 2],
+    zero: i32,
+    packed: *mut u32,
+    sums: Out<'_, i32>,
+) {
+    const ONES: u32 = 0x0001_0001;
+    let half = 0i32.wrapping_sub(zero) as u32 & 0xFFFF;
+    let (off, fours) = (half | half << 16, depth / 4);
+    let block = depth.next_multiple_of(4);
+    let load = |at: usize| {
+        // SAFETY: as of this function; these processors have words at any address.
+        unsafe { b.add(at).cast::<u32>().read_unaligned() }
+    };
+    let store = |column: usize, group: usize, [even, odd]: [u32; 2]| {
+        // SAFETY: as of this function: a group of four values is two words, each with one of the other column behind it.
+        unsafe {
+            let to = packed.add(column / 2 * block + group * 4 + column % 2);
+            to.write(even);
+            to.add(2).write(odd);
+        }
+    };
+    let mut done = 0;
+    if down == 1 {
+        for column in 0..columns {
+            let mut sum = 0;
+            for group in 0..fours {
+                let (even, odd) = lanes::moved(off, load(column * across + 4 * group));
+                sum = lanes::dot(even, ONES, lanes::dot(odd, ONES, sum));
+                store(column, group, [even, odd]);
+            }
+            sums.set(column, sum);
+        }
+        done = columns;
+    } else if across == 1 {
+        for first in (0..columns / 4 * 4).step_by(4) {
+            let mut four = [0i32; 4];
+            for group in 0..fours {
+                let rows: [(u32, u32); 4] =
+                    core::array::from_fn(|row| lanes::moved(off, load((4 * group + row) * down + first)));
+                let [low, high] =
+                    [|a: u32, b: u32| a & 0xFFFF | b << 16, |a: u32, b: u32| a >> 16 | b & 0xFFFF_0000];
+                let [a, b, c, d] = rows;
+                let columns = [
+                    [low(a.0, c.0), low(b.0, d.0)],
+                    [low(a.1, c.1), low(b.1, d.1)],
+                    [high(a.0, c.0), high(b.0, d.0)],
+                    [high(a.1, c.1), high(b.1, d.1)],
+                ];
+                for (lane, (sum, halves)) in four.iter_mut().zip(columns).enumerate() {
+                    *sum = lanes::dot(halves[0], ONES, lanes::dot(halves[1], ONES, *sum));
+                    store(first + lane, group, halves);
+                }
+            }
+            four.into_iter().enumerate().for_each(|(lane, sum)| sums.set(first + lane, sum));
+        }
+        done = columns / 4 * 4;
+    }
+    let halves = packed.cast::<i16>();
+    for column in 0..columns {
+        let (from, mut sum) = if column < done { (4 * fours, sums.get(column)) } else { (0, 0) };
+        for at in from..block {
+            // SAFETY: as of this function.
+            unsafe {
+                let value = if at < depth { *b.add(at * down + column * across) as i32 - zero } else { 0 };
+                halves.add(place(depth, column, at)).write(value as i16);
+                sum = sum.wrapping_add(value);
+            }
+        }
+        sums.set(column, sum);
+    }
+}
+
 fn multiply_panel(matrices: &Matrices<'_>, scratch: Out<'_, u8>, y: (Out<'_, i8>, usize)) -> bool {
     let Matrices { a: (a, a_row), zero_a, b: (b, [down, across]), zero_b, sizes, scale, clamp } = *matrices;
     let [rows, depth, columns] = sizes;
@@ -64,18 +144,11 @@ fn multiply_panel(matrices: &Matrices<'_>, scratch: Out<'_, u8>, y: (Out<'_, i8>
     if biases.len() < columns || multipliers.len() < columns || halves.len() * 2 < packed {
         return false;
     }
+    // SAFETY: the reach of the last value of the last column lies in `b`; `halves` are as many as its order takes, behind whole words of
+    // scratch memory, which begins at one.
+    unsafe { pack(b.as_ptr(), [down, across], [depth, columns], zero_b, halves.as_mut_ptr().cast(), biases) };
     for column in 0..columns {
-        let mut sum = 0i32;
-        for at in 0..depth {
-            // SAFETY: the reach of the last value of the last column lies in `b`, all places in the halves.
-            unsafe {
-                let value = *b.as_ptr().add(at * down + column * across) as i32 - zero_b;
-                halves.as_mut_ptr().add(place(depth, column, at)).write(value as i16);
-                sum = sum.wrapping_add(value);
-            }
-        }
-        (depth..depth.next_multiple_of(4)).for_each(|at| halves.set(place(depth, column, at), 0));
-        biases.set(column, sum.wrapping_mul(zero_a).wrapping_neg());
+        biases.set(column, biases.get(column).wrapping_mul(zero_a).wrapping_neg());
     }
     multipliers.fill(scale.multiplier);
     super::fill(shifts, scale.shift);
