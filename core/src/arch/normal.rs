@@ -5,7 +5,11 @@
 
 use super::Backend;
 use super::view::{In, Out};
+#[cfg(all(mixel_dsp, not(mixel_helium)))]
+use crate::kernels::fixed::high;
 use crate::kernels::requant::Clamp;
+#[cfg(all(mixel_dsp, not(mixel_helium)))]
+use crate::kernels::requant::round_shift32;
 
 /// Gains and offsets of channels, and what a row's elements are normalised with.
 pub struct Affine<'a> {
@@ -65,6 +69,55 @@ pub struct Weights<'a> {
     pub high: In<'a, u32>,
 }
 
+/// [`Weights`] in registers: each loop is a function by itself, so that all it needs has its place there.
+#[cfg(all(mixel_dsp, not(mixel_helium)))]
+#[derive(Clone, Copy)]
+struct Parts<'a> {
+    low: &'a [u32; 16],
+    high: In<'a, u32>,
+}
+
+#[cfg(all(mixel_dsp, not(mixel_helium)))]
+impl<'a> Parts<'a> {
+    #[inline(always)]
+    fn of(weights: &Weights<'a>) -> Option<Self> {
+        // SAFETY: there are as many.
+        let low = (weights.low.len() == 16).then(|| unsafe { &*weights.low.as_ptr().cast() })?;
+        Some(Self { low, high: weights.high })
+    }
+
+    /// The weight of a difference, 0 to 255.
+    #[inline(always)]
+    fn weight(self, difference: i32) -> u32 {
+        let difference = difference as u32 as usize;
+        let parts = u64::from(self.low[difference & 15]) * u64::from(self.high.get(difference >> 4));
+        (parts >> 32) as u32
+    }
+
+    #[inline(never)]
+    fn sum(self, x: In<'_, i8>) -> (i32, u64) {
+        let max = i32::from(largest_of_words(x));
+        let weight = |index: usize| {
+            // SAFETY: the index is below the length.
+            u64::from(self.weight(max - i32::from(unsafe { x.get_unchecked(index) })))
+        };
+        (max, (0..x.len()).map(weight).sum())
+    }
+
+    #[inline(never)]
+    fn quotients(self, x: In<'_, i8>, y: Out<'_, i8>, (max, factor, shift): (i32, i32, u8), zero_point: i32) {
+        let clamp = Clamp::full::<i8>(zero_point);
+        for index in 0..x.len().min(y.len()) {
+            // SAFETY: the index is below both lengths.
+            unsafe {
+                let weight = self.weight(max - i32::from(x.get_unchecked(index)));
+                let quotient = round_shift32(high(weight as i32, factor), shift - 32);
+                *y.as_mut_ptr().add(index) = clamp.limit32(quotient) as i8;
+            }
+        }
+    }
+}
+
 /// Sum and sum of squares of at most 2^16 elements.
 #[inline]
 pub fn moments(x: In<'_, i8>) -> Option<(i32, i32)> {
@@ -94,6 +147,20 @@ fn moments_of_bytes(x: In<'_, i8>) -> (i32, i32) {
         (sum, squares) = (sum + x, squares + x * x);
     }
     (sum, squares)
+}
+
+/// The largest of all, four at a time.
+#[cfg(all(mixel_dsp, not(mixel_helium)))]
+#[inline(always)]
+fn largest_of_words(x: In<'_, i8>) -> i8 {
+    let words = x.len() / 4;
+    let four = (0..words).fold(u32::from_ne_bytes([i8::MIN as u8; 4]), |four, index| {
+        // SAFETY: all of the word lies in the window; these processors have words at any address.
+        super::dsp::lanes::larger(unsafe { x.as_ptr().cast::<u32>().add(index).read_unaligned() }, four)
+    });
+    let two = super::dsp::lanes::larger(four, four >> 16);
+    let one = super::dsp::lanes::larger(two, two >> 8) as i8;
+    (words * 4..x.len()).fold(one, |max, index| max.max(x.get(index)))
 }
 
 /// Four elements at a time: 2 widenings and 4 dual multiplications.
@@ -168,6 +235,10 @@ pub fn sum(x: In<'_, i8>, stride: usize, weights: &Weights<'_>) -> Option<(i32, 
         // SAFETY: all that is in the windows is there; every backend of this architecture but the portable one has AVX2.
         return Some(unsafe { super::x86::normal::sum(x, weights) });
     }
+    #[cfg(all(mixel_dsp, not(mixel_helium)))]
+    if let (Some(weights), 1) = (Parts::of(weights), stride) {
+        return Some(weights.sum(x));
+    }
     let _ = (x, stride, weights.backend, weights.low, weights.high);
     None
 }
@@ -192,6 +263,11 @@ pub fn quotients(
     if there && weights.backend != Backend::Portable && stride == 1 {
         // SAFETY: there are as many results as elements; every backend of this architecture but the portable one has AVX2.
         unsafe { super::x86::normal::quotients(x, y, weights, row, zero_point) };
+        return true;
+    }
+    #[cfg(all(mixel_dsp, not(mixel_helium)))]
+    if let (Some(weights), true) = (Parts::of(weights), there && stride == 1) {
+        weights.quotients(x, y, row, zero_point);
         return true;
     }
     let _ = (there, row, zero_point);

@@ -25,7 +25,7 @@ pub struct SoftmaxOf<W>(PhantomData<W>);
 pub type Softmax = SoftmaxOf<Bits8>;
 /// The operator on any of int8 and int16.
 pub type Softmax16 = SoftmaxOf<Bits16>;
-/// [`Softmax`] along the last axis alone (see [`super::lean`]).
+/// [`Softmax`] along the last axis alone, in the loops that some machines have for it (see [`super::lean`]).
 pub struct SoftmaxLean;
 
 /// The parameters of [`super::OpKind::Softmax`] and [`super::OpKind::Softmax16`] as the plan stores them. Zero points are
@@ -291,7 +291,12 @@ impl Kernel for SoftmaxLean {
         for (first, rows) in input.row_spans(run.rows()) {
             for row in first..first + rows {
                 let (x, y) = (x.window(row * length, length), y.window(row * length, length));
-                Divisor::of::<Bits8>(x, 1, &weights, params.scale).map::<Bits8>(x, y, weights, clamp);
+                if !super::LOOPS {
+                    Divisor::of::<Bits8>(x, 1, &weights, params.scale).map::<Bits8>(x, y, weights, clamp);
+                } else if let Some((max, sum)) = normal::sum(x, 1, &weights.rows()) {
+                    let divisor = Divisor::new(max, sum.max(ONE as u64), params.scale);
+                    divisor.quotients(x, y, 1, &weights, clamp);
+                }
             }
         }
     }
