@@ -191,8 +191,9 @@ pub trait Lane: Quantized {
     }
 
     /// Outputs of windows, one after the other, in a loop of the layout's through `tile`, whose first `staged` patches are there
-    /// already; `y` begins with theirs. How many patches are left staged for the windows that follow, too few for a tile;
-    /// none, with nothing done, when the layout has no such loop, whatever the windows.
+    /// already; `y` begins with theirs, and those of each window are `stride` elements behind those of the one before. How many
+    /// patches are left staged for the windows that follow, too few for a tile; none, with nothing done, when the layout has no such
+    /// loop, whatever the windows.
     fn windows<Y: Quantized>(
         _windows: Windows<'_, '_, Self>,
         _tile: (&Staging<'_>, usize),
@@ -200,6 +201,7 @@ pub trait Lane: Quantized {
         _channels: &Channels<'_>,
         _rounding: Rounding,
         _y: Out<'_, Y>,
+        _stride: usize,
     ) -> Option<usize> {
         None
     }
@@ -358,9 +360,10 @@ impl Lane for i8 {
         channels: &Channels<'_>,
         rounding: Rounding,
         y: Out<'_, Y>,
+        stride: usize,
     ) -> Option<usize> {
         let there = tile.0.layout == Layout::ArmDsp && size_of::<Y>() == 1;
-        let (factors, y) = (dsp::Factors::bytes(weights), (y.cast(), channels.bias.len()));
+        let (factors, y) = (dsp::Factors::bytes(weights), (y.cast(), stride));
         there.then(|| dsp::windows(windows, tile, factors, channels, rounding, y)).flatten()
     }
 

@@ -9,8 +9,9 @@ use core::ops::Range;
 use super::conv_columns;
 #[cfg(not(target_os = "none"))]
 use super::conv_rows;
-use super::matrix::{Dense, Lean, Matrix, Weights};
+use super::matrix::{Dense, InPart, Lean, LeanInPart, Matrix, Weights};
 use super::packed::{Int4, Sparse};
+use super::part::{self, Part};
 use super::requant::{Channels, Clamp, Quantized};
 use super::short_channels::shifts_fit;
 use super::wide::{lean, narrow, narrow_and_wide};
@@ -38,6 +39,18 @@ pub struct ConvInt4;
 /// The operator with a bitmap of the weights that are not zero, int8 to int8.
 pub struct ConvSparse;
 
+/// The operator, int8 to int8, for a [`Part`] of the output's channels.
+pub struct ConvPart;
+
+/// [`ConvPart`] without the common ways (see [`super::lean`]).
+pub struct ConvPartLean;
+
+/// [`Conv`] by the code of [`ConvPart`], so that operator sets with both kinds have it once.
+pub struct ConvByPart;
+
+/// [`ConvByPart`] without the common ways, as [`ConvPartLean`].
+pub struct ConvByPartLean;
+
 /// The parameters of [`super::OpKind::Conv`] and [`super::OpKind::ConvTranspose`] as the plan stores them.
 #[derive(Clone, Copy, Debug)]
 pub struct ConvParams {
@@ -61,8 +74,17 @@ pub struct ConvParams {
 impl ConvParams {
     /// The bytes that the operator reads.
     pub fn encode(&self) -> write::Params {
+        self.behind(write::Params::new())
+    }
+
+    /// The bytes that [`ConvPart`] reads, for a convolution with as many output channels as the part has.
+    pub fn encode_part(&self, part: Part) -> write::Params {
+        self.behind(part.encode())
+    }
+
+    fn behind(&self, params: write::Params) -> write::Params {
         self.window
-            .encode(write::Params::new())
+            .encode(params)
             .u16(self.groups)
             .constant(self.weights.offset, self.weights.count)
             .constant(self.channels.offset, self.channels.count)
@@ -77,20 +99,22 @@ pub(super) struct Filter<'p, W = Dense> {
 }
 
 impl<'p, W: Weights> Filter<'p, W> {
-    /// What [`ConvParams::encode`] writes; none when it does not divide the channels into groups.
+    /// What [`ConvParams::encode`] or [`ConvParams::encode_part`] writes; none when it does not divide the channels into groups, or
+    /// the output does not have them.
     pub fn read(operator: &Operator<'p>, input: &Tensor, output: &Tensor) -> Option<Self> {
         let mut cursor = operator.params();
+        let outputs = part::channels::<W>(operator, &mut cursor, output)?.len();
         let window = Window::read(operator, &mut cursor);
         let groups = cursor.short() as usize;
         let divides = |channels: usize| groups > 0 && channels.is_multiple_of(groups);
-        if !window.valid() || !divides(input.inner()) || !divides(output.inner()) {
+        if !window.valid() || !divides(input.inner()) || !divides(outputs) {
             return None;
         }
         let taps = window.kernel[0] as usize * window.kernel[1] as usize;
         let depth = (input.inner() / groups).checked_mul(taps).filter(|&depth| depth <= 1 << 28)?;
         let transposed = matches!(operator.kind, OpKind::ConvTranspose | OpKind::ConvTranspose16);
         let depth = if transposed { Depth::whole(depth) } else { window.depth(input.inner(), groups) };
-        let sizes = (groups, output.inner() / groups, depth);
+        let sizes = (groups, outputs / groups, depth);
         let matrix = Matrix::read(operator, &mut cursor, sizes, output.zero_point);
         cursor.finished().then_some(Self { window, matrix })
     }
@@ -128,7 +152,8 @@ impl<'p, W: Weights> Filter<'p, W> {
     }
 
     pub fn macs(&self, output: &Tensor) -> u64 {
-        output.elements() as u64 * self.matrix.depth as u64
+        let Matrix { groups, outputs, depth, .. } = self.matrix;
+        output.outer() as u64 * (groups * outputs) as u64 * depth as u64
     }
 }
 
@@ -148,9 +173,9 @@ fn check<Y: Quantized, W: Weights>(operator: &Operator<'_>) -> Result<(), Fault>
 }
 
 /// Whether the layout's loop takes every row of outputs: windows of whole runs of bytes, four or more in each row.
-pub(super) fn lean(operator: &Operator<'_>) -> bool {
+pub(super) fn lean<W: Weights>(operator: &Operator<'_>) -> bool {
     let Ok((input, output)) = operator.unary() else { return false };
-    Filter::<Lean>::read(operator, &input, &output).is_some_and(|Filter { window, matrix }| {
+    Filter::<W>::read(operator, &input, &output).is_some_and(|Filter { window, matrix }| {
         let runs = matrix.groups == 1 && window.dilation[1] == 1 && window.kernel[0] as usize <= MAX_HEIGHT;
         let long = window.kernel[1] as usize * input.inner() >= 4;
         matrix.layout == Layout::ArmDsp && runs && long && matrix.rounding().simple && shifts_fit(operator)
@@ -174,6 +199,9 @@ fn scratch<X: Lane, W: Weights>(operator: &Operator<'_>) -> usize {
 }
 
 fn reach<W: Weights>(operator: &Operator<'_>, _input: usize) -> Option<isize> {
+    if part::is_part::<W>(operator) {
+        return None;
+    }
     let (input, output) = operator.unary().ok()?;
     let filter = Filter::<W>::read(operator, &input, &output)?;
     Some(filter.window.reach(&input, &output, filter.window.kept()))
@@ -181,7 +209,7 @@ fn reach<W: Weights>(operator: &Operator<'_>, _input: usize) -> Option<isize> {
 
 fn macs(operator: &Operator<'_>) -> u64 {
     let Ok((input, output)) = operator.unary() else { return 0 };
-    Filter::<Dense>::read(operator, &input, &output).map_or(0, |filter| filter.macs(&output))
+    Filter::<InPart>::read(operator, &input, &output).map_or(0, |filter| filter.macs(&output))
 }
 
 fn run<X: Lane, Y: Quantized, W: Weights>(run: &Run<'_>) {
@@ -197,7 +225,7 @@ fn run<X: Lane, Y: Quantized, W: Weights>(run: &Run<'_>) {
         return conv_columns::run::<Y, W>(run, &filter, (&input, &output));
     }
     let Filter { window, matrix } = &filter;
-    let (x, y) = (run.read::<X>(&input), run.write::<Y>(&output));
+    let (x, y) = (run.read::<X>(&input), part::places::<Y, W>(run, &output));
     let [images, height, width, channels] = input.dims_with(run.rows());
     let [_, out_height, out_width, out_channels] = output.dims_with(run.rows());
     let (length, out_length) = (input.dims[2] as usize * channels, output.dims[2] as usize * out_channels);
@@ -227,7 +255,9 @@ fn run<X: Lane, Y: Quantized, W: Weights>(run: &Run<'_>) {
             let last = !goes_on || oy + 1 == out_height;
             if let Some(windows) = seen.windows(window, &tile, (out_width, last), (channels, outside)) {
                 let place = y.window(row - staged * out_channels, (staged + out_width) * out_channels);
-                if let Some(left) = matrix.apply_windows::<X, Y>(rounding, windows, (&tile, staged), place) {
+                if let Some(left) =
+                    matrix.apply_windows::<X, Y>(rounding, windows, (&tile, staged), place, out_channels)
+                {
                     staged = left;
                     continue;
                 }
@@ -375,7 +405,11 @@ impl<X: Lane> Gather<'_, '_, X> {
 }
 
 narrow_and_wide!(Conv, Conv16, scratch::<i8, Dense>, scratch::<i16, Dense>; Dense);
-lean!(ConvLean, Conv, scratch::<i8, Lean>, lean; Lean);
+lean!(ConvLean, Conv, scratch::<i8, Lean>, lean::<Lean>; Lean);
+narrow!(ConvPart, scratch::<i8, InPart>; InPart);
+lean!(ConvPartLean, ConvPart, scratch::<i8, LeanInPart>, lean::<LeanInPart>; LeanInPart);
+lean!(ConvByPart, Conv, scratch::<i8, InPart>, |_| true; InPart);
+lean!(ConvByPartLean, Conv, scratch::<i8, LeanInPart>, lean::<LeanInPart>; LeanInPart);
 narrow!(ConvInt4, scratch::<i8, Int4>; Int4);
 narrow!(ConvSparse, scratch::<i8, Sparse>; Sparse);
 

@@ -6,6 +6,7 @@
 use super::Run;
 use super::conv::Filter;
 use super::matrix::Weights;
+use super::part::places;
 use super::requant::Quantized;
 use super::window::{self, Rows, Window, overlap};
 use crate::arch::helium::columns::{Spread, fill, slide};
@@ -101,7 +102,7 @@ pub(super) fn run<Y: Quantized, W: Weights>(
     (input, output): (&Tensor, &Tensor),
 ) {
     let Filter { window, matrix } = filter;
-    let (x, y) = (run.read::<i8>(input), run.write::<Y>(output));
+    let (x, y) = (run.read::<i8>(input), places::<Y, W>(run, output));
     let [images, height, width, channels] = input.dims_with(run.rows());
     let [_, out_height, out_width, out_channels] = output.dims_with(run.rows());
     let (length, out_length) = (input.dims[2] as usize * channels, output.dims[2] as usize * out_channels);

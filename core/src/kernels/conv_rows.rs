@@ -4,6 +4,7 @@ use super::Run;
 use super::conv::Filter;
 use super::matrix::Weights;
 use super::padded_rows::PaddedRows;
+use super::part::places;
 use super::requant::Quantized;
 use crate::arch::rows::Rows;
 use crate::plan::Tensor;
@@ -23,7 +24,7 @@ pub(super) fn run<Y: Quantized, W: Weights>(
     (input, output): (&Tensor, &Tensor),
 ) {
     let Filter { window, matrix } = filter;
-    let (x, y) = (run.read::<i8>(input), run.write::<Y>(output));
+    let (x, y) = (run.read::<i8>(input), places::<Y, W>(run, output));
     let [images, height, width, channels] = input.dims_with(run.rows());
     let [_, out_height, out_width, out_channels] = output.dims_with(run.rows());
     let image = input.dims[1] as usize * input.dims[2] as usize * channels;

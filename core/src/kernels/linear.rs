@@ -4,8 +4,9 @@
 //! layout's matrix order, four bits each, or as a bitmap with the values that are not zero.
 
 use super::Run;
-use super::matrix::{Dense, Lean, Matrix, Weights};
+use super::matrix::{Dense, InPart, Lean, LeanInPart, Matrix, Weights};
 use super::packed::{Int4, Sparse};
+use super::part::{self, Part};
 use super::requant::{Channels, Clamp, Quantized};
 use super::short_channels::shifts_fit;
 use super::wide::{lean, narrow, narrow_and_wide};
@@ -19,6 +20,18 @@ pub struct Linear;
 
 /// [`Linear`] without the common ways (see [`super::lean`]).
 pub struct LinearLean;
+
+/// The operator, int8 to int8, for a [`Part`] of the output's channels.
+pub struct LinearPart;
+
+/// [`LinearPart`] without the common ways (see [`super::lean`]).
+pub struct LinearPartLean;
+
+/// [`Linear`] by the code of [`LinearPart`], so that operator sets with both kinds have it once.
+pub struct LinearByPart;
+
+/// [`LinearByPart`] without the common ways, as [`LinearPartLean`].
+pub struct LinearByPartLean;
 
 /// The operator with 16-bit input or output.
 pub struct Linear16;
@@ -47,7 +60,16 @@ pub struct LinearParams {
 impl LinearParams {
     /// The bytes that the operator reads.
     pub fn encode(&self) -> write::Params {
-        write::Params::new()
+        self.behind(write::Params::new())
+    }
+
+    /// The bytes that [`LinearPart`] reads, for a layer with as many outputs as the part has.
+    pub fn encode_part(&self, part: Part) -> write::Params {
+        self.behind(part.encode())
+    }
+
+    fn behind(&self, params: write::Params) -> write::Params {
+        params
             .constant(self.weights.offset, self.weights.count)
             .constant(self.channels.offset, self.channels.count)
             .range(self.min, self.max)
@@ -56,7 +78,8 @@ impl LinearParams {
 
 fn read<'p, W: Weights>(operator: &Operator<'p>, input: &Tensor, output: &Tensor) -> Option<Matrix<'p, W>> {
     let mut cursor = operator.params();
-    let sizes = (1, output.inner(), Depth::whole(input.inner()));
+    let outputs = part::channels::<W>(operator, &mut cursor, output)?.len();
+    let sizes = (1, outputs, Depth::whole(input.inner()));
     let matrix = Matrix::read(operator, &mut cursor, sizes, output.zero_point);
     cursor.finished().then_some(matrix)
 }
@@ -73,9 +96,9 @@ fn check<Y: Quantized, W: Weights>(operator: &Operator<'_>) -> Result<(), Fault>
 }
 
 /// Whether the layout's loops take all rows: whole words of inputs where there are some, any single one.
-pub(super) fn lean(operator: &Operator<'_>) -> bool {
+pub(super) fn lean<W: Weights>(operator: &Operator<'_>) -> bool {
     let Ok((input, output)) = operator.unary() else { return false };
-    read::<Lean>(operator, &input, &output).is_some_and(|matrix| {
+    read::<W>(operator, &input, &output).is_some_and(|matrix| {
         let tiles = matrix.depth >= 4 && matrix.rounding().simple;
         matrix.layout == Layout::ArmDsp && (input.outer() == 1 || tiles && shifts_fit(operator))
     })
@@ -86,7 +109,9 @@ pub(super) fn lean(operator: &Operator<'_>) -> bool {
 fn scratch<X: Lane, W: Weights>(operator: &Operator<'_>) -> usize {
     let layout = W::staging(operator.plan().layout());
     operator.unary().map_or(0, |(input, _)| {
-        let direct = input.outer() == 1 && W::direct::<X>(layout, 1, input.inner());
+        // What shares no memory with its outputs need not be staged for their sake.
+        let rows = if part::is_part::<W>(operator) { input.outer() } else { 1 };
+        let direct = input.outer() == rows && W::direct::<X>(layout, rows, input.inner());
         if direct { 0 } else { X::tile_bytes(layout, input.inner(), input.inner()) }
     })
 }
@@ -94,6 +119,9 @@ fn scratch<X: Lane, W: Weights>(operator: &Operator<'_>) -> usize {
 /// After every chunk of staged rows but the last, what is written must end where the unread rows begin. That is linear in
 /// the rows done, so the first and the last such place decide.
 fn reach<W: Weights>(operator: &Operator<'_>, _input: usize) -> Option<isize> {
+    if part::is_part::<W>(operator) {
+        return None;
+    }
     let (input, output) = operator.unary().ok()?;
     let rows = input.outer();
     if rows <= 1 {
@@ -109,7 +137,15 @@ fn reach<W: Weights>(operator: &Operator<'_>, _input: usize) -> Option<isize> {
 }
 
 fn macs(operator: &Operator<'_>) -> u64 {
-    operator.unary().map_or(0, |(input, output)| input.elements() as u64 * output.inner() as u64)
+    let Ok((input, output)) = operator.unary() else { return 0 };
+    let outputs =
+        part::channels::<InPart>(operator, &mut operator.params(), &output).map_or(0, |part| part.len());
+    input.elements() as u64 * outputs as u64
+}
+
+/// Elements from a row of outputs to the next: of a whole tensor as many as the matrix makes, which is at hand.
+fn step<W: Weights>(matrix: &Matrix<'_, W>, output: &Tensor) -> usize {
+    if W::PART { output.inner() } else { matrix.outputs }
 }
 
 fn run<X: Lane, Y: Quantized, W: Weights>(run: &Run<'_>) {
@@ -120,8 +156,8 @@ fn run<X: Lane, Y: Quantized, W: Weights>(run: &Run<'_>) {
     if W::BY_COLUMNS && matrix.layout.matrix().by_columns && input.dtype == DType::I8 {
         return by_columns::<Y, W>(run, &matrix, (&input, &output));
     }
-    let (x, y) = (run.read::<X>(&input), run.write::<Y>(&output));
-    let (layout, depth, outputs) = (matrix.layout, matrix.depth, matrix.outputs);
+    let (x, y) = (run.read::<X>(&input), part::places::<Y, W>(run, &output));
+    let (layout, depth, stride) = (matrix.layout, matrix.depth, step(&matrix, &output));
     let rounding = matrix.rounding();
     if input.outer() == 1 || !super::shared(&input, &output) {
         let mut spans = input.row_spans(run.rows());
@@ -129,8 +165,8 @@ fn run<X: Lane, Y: Quantized, W: Weights>(run: &Run<'_>) {
             for (first, rows) in input.row_spans(run.rows()) {
                 let bytes = x.window(first * depth, rows * depth).cast();
                 let patches = Patches { bytes, rows, depth, staged: false };
-                let y = y.window(first * outputs, rows * outputs);
-                matrix.apply::<X, Y>((0, rounding), patches, y, outputs);
+                let y = y.window(first * stride, rows * stride);
+                matrix.apply::<X, Y>((0, rounding), patches, y, stride);
             }
             return;
         }
@@ -142,8 +178,9 @@ fn run<X: Lane, Y: Quantized, W: Weights>(run: &Run<'_>) {
         let rows = [x.window(first * depth, count * depth)];
         let outside = X::narrow(0);
         let windows = Windows { rows: &rows, from: 0, step: depth, len: depth, count, outside, last: true };
-        let place = y.window(first * outputs, count * outputs);
-        if matrix.apply_windows::<X, Y>(rounding, windows, (&tile, 0), place).is_some() || !W::COMMON {
+        let place = y.window(first * stride, count * stride);
+        if matrix.apply_windows::<X, Y>(rounding, windows, (&tile, 0), place, stride).is_some() || !W::COMMON
+        {
             continue;
         }
         let mut done = 0;
@@ -155,8 +192,8 @@ fn run<X: Lane, Y: Quantized, W: Weights>(run: &Run<'_>) {
             } else {
                 (0..rows).for_each(|row| X::stage(&tile, row, 0, values.window(row * depth, depth)));
             }
-            let y = y.window((first + done) * outputs, rows * outputs);
-            matrix.apply_tile::<X, Y>((0, rounding), (&tile, rows), y, outputs);
+            let y = y.window((first + done) * stride, rows * stride);
+            matrix.apply_tile::<X, Y>((0, rounding), (&tile, rows), y, stride);
             done += rows;
         }
     }
@@ -170,9 +207,9 @@ fn by_columns<Y: Quantized, W: Weights>(
     matrix: &Matrix<'_, W>,
     (input, output): (&Tensor, &Tensor),
 ) {
-    let (depth, outputs) = (matrix.depth, matrix.outputs);
+    let (depth, stride) = (matrix.depth, step(matrix, output));
     let Some(product) = matrix.columns(depth) else { return };
-    let (x, y) = (run.read::<i8>(input), run.write::<Y>(output));
+    let (x, y) = (run.read::<i8>(input), part::places::<Y, W>(run, output));
     let staged = input.outer() > 1 && super::shared(input, output);
     let chunk = if staged { matrix::rows(matrix.layout, depth) } else { usize::MAX };
     let room = run.scratch::<i8>(0, if staged { chunk * depth } else { 0 });
@@ -184,13 +221,17 @@ fn by_columns<Y: Quantized, W: Weights>(
                 room.copy_from(&values);
                 values = room.reader();
             }
-            product.outputs(values, rows, (y.window(at * outputs, rows * outputs), outputs));
+            product.outputs(values, rows, (y.window(at * stride, rows * stride), stride));
         }
     }
 }
 
 narrow_and_wide!(Linear, Linear16, scratch::<i8, Dense>, scratch::<i16, Dense>; Dense);
-lean!(LinearLean, Linear, scratch::<i8, Lean>, lean; Lean);
+lean!(LinearLean, Linear, scratch::<i8, Lean>, lean::<Lean>; Lean);
+narrow!(LinearPart, scratch::<i8, InPart>; InPart);
+lean!(LinearPartLean, LinearPart, scratch::<i8, LeanInPart>, lean::<LeanInPart>; LeanInPart);
+lean!(LinearByPart, Linear, scratch::<i8, InPart>, |_| true; InPart);
+lean!(LinearByPartLean, Linear, scratch::<i8, LeanInPart>, lean::<LeanInPart>; LeanInPart);
 narrow!(LinearInt4, scratch::<i8, Int4>; Int4);
 narrow!(LinearSparse, scratch::<i8, Sparse>; Sparse);
 

@@ -22,6 +22,9 @@ pub(super) trait Weights: Copy {
     /// Whether layers may go another way than the layout's loops; others are not linked.
     const COMMON: bool = true;
 
+    /// Whether the outputs may be some of the channels of their tensor only.
+    const PART: bool = false;
+
     /// As [`Lane::direct`].
     fn direct<X: Lane>(layout: Layout, rows: usize, depth: usize) -> bool;
 
@@ -35,6 +38,7 @@ pub(super) trait Weights: Copy {
         _windows: Windows<'_, '_, X>,
         _tile: (&Staging<'_>, usize),
         _y: Out<'_, Y>,
+        _stride: usize,
     ) -> Option<usize> {
         None
     }
@@ -48,12 +52,19 @@ pub(super) trait Weights: Copy {
     );
 }
 
-/// A byte a weight, in the layout's matrix order, with the common ways of multiplying or not.
+/// A byte a weight, in the layout's matrix order, with the common ways of multiplying or not, for all channels of a tensor or
+/// some of them.
 #[derive(Clone, Copy)]
-pub(super) struct Dense<const COMMON: bool = true>;
+pub(super) struct Dense<const COMMON: bool = true, const PART: bool = false>;
 
 /// Weights of layers that the layout's loops take (see [`super::lean`]).
 pub(super) type Lean = Dense<false>;
+
+/// Weights of layers that may make a part of their output (see [`super::part`]).
+pub(super) type InPart = Dense<true, true>;
+
+/// Those without the common ways.
+pub(super) type LeanInPart = Dense<false, true>;
 
 /// `groups` matrices `[outputs][depth]` and the channels of all of them.
 #[derive(Clone, Copy)]
@@ -165,8 +176,9 @@ impl<'p, W: Weights> Matrix<'p, W> {
         windows: Windows<'_, '_, X>,
         tile: (&Staging<'_>, usize),
         y: Out<'_, Y>,
+        stride: usize,
     ) -> Option<usize> {
-        W::windows(self, rounding, windows, tile, y)
+        W::windows(self, rounding, windows, tile, y, stride)
     }
 
     /// Outputs of the first `rows` patches of a tile for one group.
@@ -194,8 +206,10 @@ impl<'p, W: Weights> Matrix<'p, W> {
     }
 }
 
-impl<const COMMON: bool> Weights for Dense<COMMON> {
+impl<const COMMON: bool, const PART: bool> Weights for Dense<COMMON, PART> {
     const COMMON: bool = COMMON || !super::LOOPS;
+
+    const PART: bool = PART;
 
     #[cfg(mixel_columns)]
     const BY_COLUMNS: bool = true;
@@ -224,8 +238,11 @@ impl<const COMMON: bool> Weights for Dense<COMMON> {
         windows: Windows<'_, '_, X>,
         tile: (&Staging<'_>, usize),
         y: Out<'_, Y>,
+        stride: usize,
     ) -> Option<usize> {
-        X::windows(windows, tile, matrix.weights, &matrix.channels, rounding, y)
+        // Of a whole tensor the channels tell the step: less code than to pass it on.
+        let stride = if PART { stride } else { matrix.channels.bias.len() };
+        X::windows(windows, tile, matrix.weights, &matrix.channels, rounding, y, stride)
     }
 
     fn apply<X: Lane, Y: Quantized>(

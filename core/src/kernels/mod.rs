@@ -38,6 +38,7 @@ pub mod nest;
 mod packed;
 #[cfg(not(target_os = "none"))]
 mod padded_rows;
+pub mod part;
 pub mod pool;
 pub mod projection;
 mod projection_int4;
@@ -55,7 +56,9 @@ pub mod window;
 
 pub use add::{Add, Add16};
 pub use channel_attention::{CosineSoftmax, Gram};
-pub use conv::{Conv, Conv16, ConvInt4, ConvLean, ConvSparse};
+pub use conv::{
+    Conv, Conv16, ConvByPart, ConvByPartLean, ConvInt4, ConvLean, ConvPart, ConvPartLean, ConvSparse,
+};
 pub use conv_transpose::{ConvTranspose, ConvTranspose16};
 pub use depthwise::{Depthwise, Depthwise16, DepthwiseLean};
 pub use div::{Div, Div16};
@@ -65,7 +68,10 @@ pub use group_norm::{GroupNorm, GroupNorm16};
 pub use join::Join;
 pub use l2_norm::{L2Norm, L2Norm16};
 pub use layer_norm::{LayerNorm, LayerNorm16};
-pub use linear::{Linear, Linear16, LinearInt4, LinearLean, LinearSparse};
+pub use linear::{
+    Linear, Linear16, LinearByPart, LinearByPartLean, LinearInt4, LinearLean, LinearPart, LinearPartLean,
+    LinearSparse,
+};
 pub use lut::{Lut, Lut16};
 pub use lut_steps::LutSteps;
 pub use matmul::{MatMul, MatMul16};
@@ -143,6 +149,10 @@ pub enum OpKind {
     Join = 25,
     /// Depth to space.
     Shuffle = 26,
+    /// [`OpKind::Conv`] that makes some of the channels of its output.
+    ConvPart = 30,
+    /// [`OpKind::Linear`] that makes some of the channels of its output.
+    LinearPart = 31,
     /// [`OpKind::Linear`] with 16-bit input or output.
     Linear16 = 65,
     /// [`OpKind::Conv`] with 16-bit input or output.
@@ -212,6 +222,8 @@ impl OpKind {
         Self::LayerNorm,
         Self::Softmax,
         Self::Shuffle,
+        Self::ConvPart,
+        Self::LinearPart,
         Self::ConvTranspose,
         Self::MaxPool,
         Self::AveragePool,
@@ -461,7 +473,7 @@ op_set! {
     /// Every operator of this crate.
     pub struct All: Linear, Lut, Lut16, Add, Add16, Mul, Mul16, Div, Div16, Requantize,
         Softmax, Softmax16, LayerNorm, LayerNorm16, GroupNorm, GroupNorm16, L2Norm, L2Norm16, Reduce, Reduce16, Move,
-        Gather, Resize, Resize16, Gram, CosineSoftmax, Feed, Join, Shuffle, Conv, Depthwise, ConvTranspose, MaxPool, AveragePool, MatMul, Projection,
+        Gather, Resize, Resize16, Gram, CosineSoftmax, Feed, Join, Shuffle, Conv, ConvPart, LinearPart, Depthwise, ConvTranspose, MaxPool, AveragePool, MatMul, Projection,
         Linear16, Conv16, Depthwise16, ConvTranspose16, MaxPool16, AveragePool16, MatMul16, Projection16,
         LinearInt4, ConvInt4, ProjectionInt4, LinearSparse, ConvSparse, Sum3, Sum3_16, LutSteps;
     strips: true;
@@ -554,14 +566,14 @@ impl Visitor for Ask<'_, '_> {
 /// Whether this machine has the loops that lean kernels are left with: those of the Arm DSP layout.
 const LOOPS: bool = cfg!(all(mixel_dsp, not(mixel_helium)));
 
-/// Whether the kernel of the operator's kind that is without the common ways takes it: [`LinearLean`], [`ConvLean`] and
-/// [`DepthwiseLean`] have nothing but the loops of the Arm DSP layout, [`SoftmaxLean`] goes along the last axis only. In an operator
+/// Whether the kernel of the operator's kind that is without the common ways takes it: [`LinearLean`], [`ConvLean`],
+/// [`LinearPartLean`], [`ConvPartLean`] and [`DepthwiseLean`] have nothing but the loops of the Arm DSP layout, [`SoftmaxLean`] goes along the last axis only. In an operator
 /// set they stand for their kind if every operator of the plan is one for them; the check of a plan with others refuses it
 /// ([`Fault::Lean`]).
 pub fn lean(operator: &Operator<'_>) -> bool {
     match operator.kind {
-        OpKind::Linear => linear::lean(operator),
-        OpKind::Conv => conv::lean(operator),
+        OpKind::Linear | OpKind::LinearPart => linear::lean::<matrix::LeanInPart>(operator),
+        OpKind::Conv | OpKind::ConvPart => conv::lean::<matrix::LeanInPart>(operator),
         OpKind::Depthwise => depthwise::lean(operator),
         OpKind::Softmax => softmax::lean(operator),
         _ => false,

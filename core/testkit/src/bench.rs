@@ -15,8 +15,19 @@ use mixel_core::session::{Session, SessionError};
 use crate::{Random, Report};
 
 mixel_core::op_set! {
+    /// Layers by the code of those that make parts.
+    struct ByPart: LinearByPart, LinearPart, ConvByPart, ConvPart;
+    strips: true;
+}
+
+mixel_core::op_set! {
+    /// The same without common ways.
+    struct LeanByPart: LinearByPartLean, LinearPartLean, ConvByPartLean, ConvPartLean;
+}
+
+mixel_core::op_set! {
     /// The kernels without common ways.
-    struct Lean: LinearLean, ConvLean, DepthwiseLean, SoftmaxLean;
+    struct Lean: LinearLean, LinearPartLean, ConvLean, ConvPartLean, DepthwiseLean, SoftmaxLean;
 }
 
 /// Why a case fails.
@@ -263,6 +274,9 @@ pub fn tensor(dtype: DType, dims: [usize; 4], zero_point: i32) -> Tensor {
     Tensor { dtype, place: Place::Arena, dynamic: 0, rank: 4, dims, offset: 0, scale: 1.0, zero_point }
 }
 
+/// What is in every byte of an arena before a run.
+pub const UNWRITTEN: u8 = 0xA5;
+
 /// One operator with its operands.
 pub struct Job<'a> {
     /// What it does.
@@ -386,13 +400,24 @@ impl Job<'_> {
         for &backend in Backend::ALL.iter().filter(|backend| backend.available()) {
             self.run_on::<Y, All>(backend, plan, arena, expected, overlap)?;
         }
-        if !matches!(self.kind, OpKind::Linear | OpKind::Conv | OpKind::Depthwise | OpKind::Softmax) {
+        use OpKind::{Conv, ConvPart, Depthwise, Linear, LinearPart, Softmax};
+        let has_part = matches!(self.kind, Linear | LinearPart | Conv | ConvPart);
+        if !has_part && !matches!(self.kind, Depthwise | Softmax) {
             return Ok(());
+        }
+        let best = Backend::best();
+        if has_part {
+            self.run_on::<Y, ByPart>(best, plan, arena, expected, overlap)?;
         }
         // Again without the common ways, or refused where they are needed.
         let lean = RawPlan::open(plan)?.operator(0).is_some_and(|operator| kernels::lean(&operator));
         match (lean, Plan::<Lean>::with_ops(plan)) {
-            (true, _) => self.run_on::<Y, Lean>(Backend::best(), plan, arena, expected, overlap),
+            (true, _) => {
+                if has_part {
+                    self.run_on::<Y, LeanByPart>(best, plan, arena, expected, overlap)?;
+                }
+                self.run_on::<Y, Lean>(best, plan, arena, expected, overlap)
+            }
             (false, Err(PlanError::Operator(_, _, Fault::Lean))) => Ok(()),
             (false, Err(error)) => Err(error.into()),
             (false, Ok(_)) => Err(Failure::LeanAccepted),
@@ -411,7 +436,7 @@ impl Job<'_> {
         let skip = arena.as_ptr().align_offset(ALIGN);
         let arena = arena.get_mut(skip..).ok_or(Failure::Memory)?;
         // What an operator does not write must not look like a result.
-        arena.get_mut(..plan.arena_bytes()).unwrap_or_default().fill(0xA5);
+        arena.get_mut(..plan.arena_bytes()).unwrap_or_default().fill(UNWRITTEN);
         let mut session = Session::new(plan, arena)?;
         session.set_backend(backend).ok_or(Failure::Backend(backend))?;
         session.set_rows(self.rows.1)?;

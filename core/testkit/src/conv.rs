@@ -11,6 +11,7 @@ use mixel_core::plan::write::Constant;
 
 use crate::linear::Activation;
 use crate::packed::Form;
+use crate::part::Between;
 use crate::{Bench, Failure, Job, Pool, Random, tensor};
 
 /// Geometry of a convolution.
@@ -82,7 +83,7 @@ impl Case {
 }
 
 /// Runs one case of [`OpKind::Conv`], [`OpKind::Depthwise`], [`OpKind::ConvTranspose`] or their variants with types
-/// `X` to `Y`.
+/// `X` to `Y`; of [`OpKind::ConvPart`] between channels that it must leave alone.
 ///
 /// # Errors
 /// What went wrong first.
@@ -111,9 +112,13 @@ pub fn check<X: Activation, Y: Activation>(
     let clamp = Clamp { zero_point: random.range(-128, 127), min, max: Y::MAX };
     let outside = X::narrow(random.range(-128, 127));
     let mut input = tensor(X::DTYPE, shapes.input, outside.wide());
-    let mut output = tensor(Y::DTYPE, shapes.output, clamp.zero_point);
+    let part = kind == OpKind::ConvPart;
+    let between = Between::random(part, random);
+    let [images, height, width, _] = shapes.output;
+    let dims = [images, height, width, between.channels(outputs)];
+    let mut output = tensor(Y::DTYPE, dims, clamp.zero_point);
     let rows = case.present.map_or((0, 0), |present| (shapes.input[2], present));
-    let expected = pool.take::<Y>(output.elements())?;
+    let made = pool.take::<Y>(images * height * width * outputs)?;
     if case.present.is_some() {
         (input.dynamic, output.dynamic) = (0b0100, 0b0100);
         // Columns that are not there count as padding; the reference sees them as such.
@@ -125,12 +130,13 @@ pub fn check<X: Activation, Y: Activation>(
     }
     let (view, values) = (channels.view(), (&*x, outside));
     if single {
-        depthwise::reference(values, (weights, &window), &view, clamp, shapes, expected);
+        depthwise::reference(values, (weights, &window), &view, clamp, shapes, made);
     } else if transposed {
-        conv_transpose::reference(values, (weights, &window, groups), &view, clamp, shapes, expected);
+        conv_transpose::reference(values, (weights, &window, groups), &view, clamp, shapes, made);
     } else {
-        conv::reference(values, (weights, &window, groups), &view, clamp, shapes, expected);
+        conv::reference(values, (weights, &window, groups), &view, clamp, shapes, made);
     }
+    let expected = between.expected(&mut pool, made, outputs)?;
     Job { kind, layout, inputs: &[(input, bytemuck::cast_slice(x))], output, rows }.run(
         pool,
         expected,
@@ -149,7 +155,8 @@ pub fn check<X: Activation, Y: Activation>(
             let depth = if transposed { Depth::whole(depth) } else { window.depth(shapes.input[3], groups) };
             let weights = form.write(writer, layout, weights, (groups, outputs / groups, depth))?;
             let channels = channels.write(writer)?;
-            Ok(ConvParams { window, groups: groups as u16, weights, channels, min, max }.encode())
+            let conv = ConvParams { window, groups: groups as u16, weights, channels, min, max };
+            Ok(if part { conv.encode_part(between.part(outputs)) } else { conv.encode() })
         },
     )
 }
@@ -182,6 +189,9 @@ pub fn run(bench: &mut Bench<'_, '_>) {
         bench.each_layout(format_args!("Conv {name}"), |pool, layout| {
             check::<i8, i8>(case, OpKind::Conv, layout, pool, &mut random)
         });
+        bench.each_layout(format_args!("ConvPart {name}"), |pool, layout| {
+            check::<i8, i8>(case, OpKind::ConvPart, layout, pool, &mut random)
+        });
         bench.each_layout(format_args!("Conv16 {name} i16->i8"), |pool, layout| {
             check::<i16, i8>(case, OpKind::Conv16, layout, pool, &mut random)
         });
@@ -197,6 +207,9 @@ pub fn run(bench: &mut Bench<'_, '_>) {
         let mut random = Random::new(present as u32 + 200);
         bench.each_layout(format_args!("Conv {present} of 9 columns"), |pool, layout| {
             check::<i8, i8>(dynamic, OpKind::Conv, layout, pool, &mut random)
+        });
+        bench.each_layout(format_args!("ConvPart {present} of 9 columns"), |pool, layout| {
+            check::<i8, i8>(dynamic, OpKind::ConvPart, layout, pool, &mut random)
         });
     }
     let singles = [

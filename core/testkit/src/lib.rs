@@ -18,11 +18,12 @@ pub mod moving;
 pub mod naive;
 pub mod normalising;
 pub mod packed;
+pub mod part;
 pub mod pool;
 pub mod projection;
 mod random;
 
-pub use bench::{Bench, Failure, Inspect, Job, Pool, tensor};
+pub use bench::{Bench, Failure, Inspect, Job, Pool, UNWRITTEN, tensor};
 pub use random::Random;
 
 /// Bytes that [`run_all`] needs.

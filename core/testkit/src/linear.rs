@@ -9,6 +9,7 @@ use mixel_core::pack::{Depth, Layout};
 use mixel_core::plan::DType;
 
 use crate::packed::Form;
+use crate::part::Between;
 use crate::{Bench, Failure, Job, Pool, Random, tensor};
 
 /// Element types of activations and their codes.
@@ -38,7 +39,7 @@ pub struct Case {
     pub outputs: usize,
 }
 
-/// Runs one case with types `X` to `Y`.
+/// Runs one case with types `X` to `Y`; of [`OpKind::LinearPart`] between channels that it must leave alone.
 ///
 /// # Errors
 /// What went wrong first.
@@ -60,10 +61,13 @@ pub fn check<X: Activation, Y: Activation>(
     // The whole range has shorter ways on some targets.
     let max = [Y::MAX, Y::MAX, random.range(0, Y::MAX)][random.size(0, 2)];
     let clamp = Clamp { zero_point: random.range(-128, 127), min: Y::MIN, max };
-    let expected = pool.take::<Y>(rows * outputs)?;
-    reference(x, weights, &channels.view(), clamp, depth, expected);
+    let made = pool.take::<Y>(rows * outputs)?;
+    reference(x, weights, &channels.view(), clamp, depth, made);
+    let part = kind == OpKind::LinearPart;
+    let between = Between::random(part, random);
+    let expected = between.expected(&mut pool, made, outputs)?;
     let mut input = tensor(X::DTYPE, [1, 1, rows, depth], random.range(-128, 127));
-    let mut output = tensor(Y::DTYPE, [1, 1, rows, outputs], clamp.zero_point);
+    let mut output = tensor(Y::DTYPE, [1, 1, rows, between.channels(outputs)], clamp.zero_point);
     if present.is_some() {
         (input.dynamic, output.dynamic) = (0b0100, 0b0100);
     }
@@ -74,7 +78,8 @@ pub fn check<X: Activation, Y: Activation>(
         |writer| {
             let weights = form.write(writer, layout, weights, (1, outputs, Depth::whole(depth)))?;
             let channels = channels.write(writer)?;
-            Ok(LinearParams { weights, channels, min: clamp.min, max: clamp.max }.encode())
+            let layer = LinearParams { weights, channels, min: clamp.min, max: clamp.max };
+            Ok(if part { layer.encode_part(between.part(outputs)) } else { layer.encode() })
         },
     )
 }
@@ -104,12 +109,18 @@ pub fn run(bench: &mut Bench<'_, '_>) {
         bench.each_layout(format_args!("Linear {rows}x{depth}->{outputs}"), |pool, layout| {
             check::<i8, i8>(case, OpKind::Linear, layout, pool, &mut random)
         });
+        bench.each_layout(format_args!("LinearPart {rows}x{depth}->{outputs}"), |pool, layout| {
+            check::<i8, i8>(case, OpKind::LinearPart, layout, pool, &mut random)
+        });
     }
     for present in [0, 1, 2, 3, 6, 7] {
         let case = Case { rows: 7, present: Some(present), depth: 12, outputs: 9 };
         let mut random = Random::new(present as u32);
         bench.each_layout(format_args!("Linear {present} of 7x12->9"), |pool, layout| {
             check::<i8, i8>(case, OpKind::Linear, layout, pool, &mut random)
+        });
+        bench.each_layout(format_args!("LinearPart {present} of 7x12->9"), |pool, layout| {
+            check::<i8, i8>(case, OpKind::LinearPart, layout, pool, &mut random)
         });
     }
     let case = Case { rows: 5, present: None, depth: 11, outputs: 6 };

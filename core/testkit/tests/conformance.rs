@@ -43,7 +43,7 @@ fn lean_ones(kind: OpKind, layout: Layout, channels: usize, dilation: u16) -> (u
 
 #[test]
 fn kernels_without_common_ways_take_the_usual_operators_of_arm_dsp_only() {
-    for kind in [OpKind::Conv, OpKind::Depthwise] {
+    for kind in [OpKind::Conv, OpKind::ConvPart, OpKind::Depthwise] {
         assert!(lean_ones(kind, Layout::ArmDsp, 8, 1).0 > 0, "{kind:?}");
         assert_eq!(lean_ones(kind, Layout::ArmDsp, 8, 2).0, 0, "{kind:?} dilated");
         for layout in [Layout::Generic, Layout::Helium] {
@@ -88,6 +88,13 @@ fn random_convolutions_agree_apart_and_overlapped() {
 }
 
 #[test]
+fn random_convolutions_make_their_part_and_nothing_else() {
+    for_seeds(|pool, random, layout| {
+        conv::check::<i8, i8>(Case::random(random), OpKind::ConvPart, layout, pool, random)
+    });
+}
+
+#[test]
 fn random_convolutions_with_packed_weights_agree() {
     for_seeds(|pool, random, layout| {
         let kind = [OpKind::ConvInt4, OpKind::ConvSparse][random.size(0, 1)];
@@ -119,6 +126,13 @@ fn random_linear_layers_agree_apart_and_overlapped() {
     for_seeds(|pool, random, layout| {
         let case = linear_case(random);
         linear::check::<i8, i8>(case, OpKind::Linear, layout, pool, random)
+    });
+}
+
+#[test]
+fn random_linear_layers_make_their_part_and_nothing_else() {
+    for_seeds(|pool, random, layout| {
+        linear::check::<i8, i8>(linear_case(random), OpKind::LinearPart, layout, pool, random)
     });
 }
 

@@ -24,7 +24,7 @@ impl Aligned {
 
 type Make = fn(Pool<'_>, &mut Random) -> Result<(), Failure>;
 
-const MAKERS: [Make; 13] = [
+const MAKERS: [Make; 15] = [
     |pool, random| {
         let case = linear::Case { rows: 6, present: Some(3), depth: 9, outputs: 5 };
         linear::check::<i8, i8>(case, OpKind::Linear, Layout::ArmDsp, pool, random)
@@ -70,6 +70,14 @@ const MAKERS: [Make; 13] = [
     },
     |pool, random| {
         conv::check::<i8, i8>(Case::random(random), OpKind::ConvSparse, Layout::ArmDsp, pool, random)
+    },
+    |pool, random| {
+        let layout = [Layout::ArmDsp, Layout::Helium, Layout::X86][random.size(0, 2)];
+        conv::check::<i8, i8>(Case::random(random), OpKind::ConvPart, layout, pool, random)
+    },
+    |pool, random| {
+        let case = linear::Case { rows: 6, present: Some(3), depth: 20, outputs: 7 };
+        linear::check::<i8, i8>(case, OpKind::LinearPart, Layout::Helium, pool, random)
     },
 ];
 

@@ -7,6 +7,8 @@ use mixel_core::arch::view::In;
 use mixel_core::kernels::OpKind;
 use mixel_core::kernels::conv::ConvParams;
 use mixel_core::kernels::depthwise::DepthwiseParams;
+use mixel_core::kernels::linear::LinearParams;
+use mixel_core::kernels::part::Part;
 use mixel_core::kernels::requant::Channels;
 use mixel_core::kernels::short_channels;
 use mixel_core::kernels::window::Window;
@@ -96,6 +98,39 @@ fn conv(case: &Case, window: Window, weights: usize) -> Result<(), PlanError> {
         let (weights, channels) = (zeros(writer, weights), channels(writer, outputs, false));
         ConvParams { window, groups: 1, weights, channels, min: -128, max: 127 }.encode()
     })
+}
+
+/// A layer of one tap that makes `outputs` channels from `first` on, with the constants for `there` of them.
+fn part(case: &Case, [first, outputs]: [u16; 2], there: usize) -> Result<(), PlanError> {
+    let order = case.layout.matrix();
+    let weights = order.len(there, Depth::whole(case.input[3])).expect("a size");
+    case.load(weights + 16 * there + 16, |writer| {
+        let (weights, channels) = (zeros(writer, weights), channels(writer, there, false));
+        let (part, min, max) = (Part { first, outputs }, -128, 127);
+        if case.kind == OpKind::LinearPart {
+            return LinearParams { weights, channels, min, max }.encode_part(part);
+        }
+        let window = window([1; 2], [1; 2]);
+        ConvParams { window, groups: 1, weights, channels, min, max }.encode_part(part)
+    })
+}
+
+#[test]
+fn parts_lie_in_their_tensor_and_apart_from_the_input() {
+    let kinds = [OpKind::ConvPart, OpKind::LinearPart];
+    for (layout, kind) in Layout::ALL.into_iter().flat_map(|layout| kinds.map(|kind| (layout, kind))) {
+        let (input, output) = ([1, 3, 3, 8], [1, 3, 3, 12]);
+        let case = Case { kind, layout, input, output, in_place: false, scratch: SCRATCH };
+        assert_eq!(part(&case, [4, 8], 8), Ok(()), "{layout:?}");
+        assert_eq!(part(&case, [0, 12], 12), Ok(()), "{layout:?}");
+        for (place, there) in [([5, 8], 8), ([12, 1], 1), ([4, 0], 0), ([u16::MAX; 2], 4)] {
+            assert_eq!(part(&case, place, there), case.refused(Fault::Params), "{layout:?} {place:?}");
+        }
+        assert_eq!(part(&case, [4, 8], 7), case.refused(Fault::Constants), "{layout:?}");
+        let overlapping = Case { in_place: true, ..case };
+        assert_eq!(part(&overlapping, [4, 8], 8), case.refused(Fault::Aliasing), "{layout:?}");
+        assert_eq!(part(&overlapping, [0, 12], 12), case.refused(Fault::Aliasing), "{layout:?}");
+    }
 }
 
 #[test]
