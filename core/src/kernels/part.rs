@@ -23,6 +23,11 @@ pub struct Part {
 }
 
 impl Part {
+    /// Reads what [`Part::encode`] writes.
+    pub(super) fn read(params: &mut Cursor<'_>) -> Self {
+        Self { first: params.short(), outputs: params.short() }
+    }
+
     /// What stands in front of the operator's other parameters.
     pub fn encode(self) -> write::Params {
         write::Params::new().u16(self.first).u16(self.outputs)
@@ -43,7 +48,8 @@ pub(super) fn channels<W: Weights>(
     if !is_part::<W>(operator) {
         return Some(0..output.inner());
     }
-    let (first, outputs) = (params.short() as usize, params.short() as usize);
+    let Part { first, outputs } = Part::read(params);
+    let (first, outputs) = (first as usize, outputs as usize);
     (outputs > 0 && first + outputs <= output.inner()).then_some(first..first + outputs)
 }
 

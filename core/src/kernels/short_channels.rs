@@ -7,6 +7,7 @@
 //! For operators that do much with each channel, in the layouts for which memory and flash are small: see `Short::of`.
 
 use super::OpKind;
+use super::part::Part;
 use super::requant::Channels;
 use super::window::Window;
 use crate::arch::view::{In, Lease};
@@ -96,10 +97,12 @@ impl<'p> Short<'p> {
     /// as long as in the usual one.
     pub fn of(operator: &Operator<'p>) -> Option<Self> {
         let (layout, mut cursor) = (operator.plan().layout(), operator.params());
+        let part = matches!(operator.kind, OpKind::ConvPart | OpKind::LinearPart);
+        let outputs = if part { Some(Part::read(&mut cursor).outputs) } else { None };
         let kernel = match operator.kind {
-            OpKind::Linear => None,
+            OpKind::Linear | OpKind::LinearPart => None,
             OpKind::Depthwise => Some(Window::whole(&mut cursor).kernel.map(usize::from)),
-            OpKind::Conv => {
+            OpKind::Conv | OpKind::ConvPart => {
                 let _ = (Window::whole(&mut cursor), cursor.short());
                 None
             }
@@ -109,7 +112,7 @@ impl<'p> Short<'p> {
             return None;
         }
         let (weights, block) = (operator.constant(&mut cursor), operator.constant::<u8>(&mut cursor));
-        let count = operator.output(0).ok()?.inner();
+        let count = outputs.map_or(operator.output(0).ok()?.inner(), usize::from);
         let order = kernel.map_or(DepthwiseOrder::Taps, |kernel| layout.depthwise(kernel));
         let weights = kernel.map(|[height, width]| (weights, height * width));
         let short = Self { block, count, weights, order };

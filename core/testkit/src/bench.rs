@@ -219,7 +219,8 @@ impl ChannelData<'_> {
 
     /// Chooses the short form for some operators of which plans of `layout` may have it ([`short_channels`]). Whether it did.
     pub fn shorten(&mut self, kind: OpKind, layout: Layout, random: &mut Random) -> bool {
-        let may = matches!(kind, OpKind::Linear | OpKind::Conv | OpKind::Depthwise)
+        use OpKind::{Conv, ConvPart, Depthwise, Linear, LinearPart};
+        let may = matches!(kind, Linear | LinearPart | Conv | ConvPart | Depthwise)
             && matches!(layout, Layout::Generic | Layout::ArmDsp);
         self.short = may && random.range(0, 1) == 1 && short_channels::pack(&self.view(), |_| ()).is_some();
         self.short
