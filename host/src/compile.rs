@@ -15,7 +15,7 @@ use crate::graph::{EventSpec, Graph, ValueId};
 use crate::image::{self, Frame};
 use crate::import::{self, ImportOptions, Model};
 use crate::lower::lower;
-use crate::plan::{Gain, Placement, Saving, by_rows, channels_last, in_strips, shorten};
+use crate::plan::{Gain, Placement, Saving, by_rows, channels_last, in_strips, parts_in_place, shorten};
 use crate::program::Program;
 use crate::quantize::{self, Quantized, Statistics};
 use crate::reference::Reference;
@@ -250,6 +250,7 @@ impl Prepared {
             (program, placement, Vec::new())
         } else {
             let (program, placement, gains) = in_strips(program, saving)?;
+            let (program, placement, gains) = parts_in_place(program, placement, gains)?;
             let (program, placement) = shorten(program, placement, self.max_arena)?;
             (program, placement, gains)
         };
@@ -438,9 +439,19 @@ pub fn operator_set(plan: &Plan<'_>, set_for: SetFor) -> String {
     kinds.dedup();
     // Of kinds whose operators are all of the usual forms the ways for others are left out.
     let operators = || (0..plan.operator_count()).filter_map(|index| plan.whole_operator(index));
-    let lean =
+    let all_lean =
         |kind| operators().filter(|operator| operator.kind == kind).all(|operator| kernels::lean(&operator));
-    let name = |&kind: &OpKind| format!("{kind:?}{}", if lean(kind) { "Lean" } else { "" });
+    // Layers go by the code of those that make parts, where there are some.
+    let pairs = [[OpKind::Linear, OpKind::LinearPart], [OpKind::Conv, OpKind::ConvPart]];
+    let shared: Vec<_> =
+        pairs.into_iter().filter(|pair| pair.iter().all(|kind| kinds.contains(kind))).collect();
+    let name = |&kind: &OpKind| match shared.iter().find(|pair| pair.contains(&kind)) {
+        None => format!("{kind:?}{}", if all_lean(kind) { "Lean" } else { "" }),
+        Some(pair) => {
+            let by = if kind == pair[0] { "ByPart" } else { "" };
+            format!("{kind:?}{by}{}", if pair.iter().all(|&kind| all_lean(kind)) { "Lean" } else { "" })
+        }
+    };
     let names: Vec<String> = kinds.iter().map(name).collect();
     let strips = plan.groups().next().is_some();
     let front_end = plan.front_end().has_code();

@@ -94,10 +94,35 @@ pub fn in_front_of_weights(kind: OpKind) -> Option<usize> {
     use OpKind::*;
     match kind {
         Linear | Linear16 | LinearInt4 | LinearSparse => Some(0),
-        Projection | Projection16 | ProjectionInt4 => Some(2),
+        LinearPart | Projection | Projection16 | ProjectionInt4 => Some(2),
         Depthwise | Depthwise16 => Some(8),
         Conv | Conv16 | ConvTranspose | ConvTranspose16 | ConvInt4 | ConvSparse => Some(9),
+        ConvPart => Some(11),
         _ => None,
+    }
+}
+
+impl Program {
+    /// Whether a later operator writes more of what operator `index` writes.
+    pub fn unfinished(&self, index: usize) -> bool {
+        let Some((operator, later)) = self.operators[index..].split_first() else { return false };
+        later.iter().any(|later| later.outputs.iter().any(|output| operator.outputs.contains(output)))
+    }
+
+    /// Leaves out tensors that nothing uses, and counts the others anew.
+    pub fn remove_tensors(&mut self, unused: &[u16]) {
+        let moved = |index: &mut u16| *index -= unused.iter().filter(|&&other| other < *index).count() as u16;
+        let mut index = 0;
+        self.tensors.retain(|_| {
+            index += 1;
+            !unused.contains(&(index - 1))
+        });
+        self.tensors.iter_mut().filter_map(|tensor| tensor.alias_of.as_mut()).for_each(moved);
+        for operator in &mut self.operators {
+            operator.inputs.iter_mut().chain(&mut operator.outputs).for_each(moved);
+        }
+        self.ports.iter_mut().for_each(|port| moved(&mut port.tensor));
+        self.states.iter_mut().for_each(|(tensor, initial)| [tensor, initial].into_iter().for_each(moved));
     }
 }
 

@@ -69,8 +69,9 @@ fn chosen(program: &Program, placement: &Placement, most: usize) -> Result<Chose
         operator.kind == OpKind::Lut && alone(index) && output(operator).elements() >= ELEMENTS
     };
     let channels = |(index, operator): (usize, &ProgramOperator)| {
-        let kind = matches!(operator.kind, OpKind::Linear | OpKind::Conv | OpKind::Depthwise);
-        let count = output(operator).inner();
+        use OpKind::{Conv, ConvPart, Depthwise, Linear, LinearPart};
+        let kind = matches!(operator.kind, Linear | LinearPart | Conv | ConvPart | Depthwise);
+        let count = operator.late().last().map_or(0, |channels| channels.count / 9);
         let needs = plan.operator(index).and_then(|operator| kernels::needs(&operator).ok());
         let much = needs.is_some_and(|needs| needs.macs >= MACS * count as u64);
         // Room for depthwise weights as well, in front of the channels.

@@ -222,3 +222,49 @@ fn an_operator_that_the_core_refuses_is_named() {
     let error = place(&program).unwrap_err();
     assert_eq!((error.kind, error.path.as_str()), (ErrorKind::Plan, "operator 0"));
 }
+
+/// `parts` joined along the channels.
+fn join(program: &mut Program, parts: &[u16]) -> u16 {
+    let shapes: Vec<[u32; 4]> =
+        parts.iter().map(|&part| program.tensors[part as usize].tensor.dims).collect();
+    let inner = shapes.iter().map(|dims| dims[3] as usize).sum();
+    let whole = add(program, matrix(shapes[0][2] as usize, inner));
+    let (name, inputs) = (format!("operator {}", program.operators.len()), parts.to_vec());
+    let (kind, outputs, params) = (OpKind::Join, vec![whole], Vec::new());
+    program.operators.push(ProgramOperator { kind, inputs, outputs, params, name });
+    whole
+}
+
+/// Joins of layers that other operators stand between, some of whose parts are needed otherwise.
+#[test]
+fn parts_in_their_places_are_the_same_bytes() {
+    let mut rng = Rng::with_seed(6);
+    let (mut folded, mut kept) = (0, 0);
+    for case in 0..60 {
+        let mut program = empty();
+        let mut last = add(&mut program, matrix(rng.usize(1..6), rng.usize(1..40)));
+        port(&mut program, last, Direction::Input);
+        for _ in 0..rng.usize(1..4) {
+            let mut parts = Vec::new();
+            for _ in 0..rng.usize(1..5) {
+                let input = if rng.bool() { last } else { lut(&mut program, last, &mut rng) };
+                let made = linear(&mut program, input, rng.usize(1..20), &mut rng);
+                parts.push(if rng.u8(..8) == 0 { lut(&mut program, made, &mut rng) } else { made });
+                if rng.u8(..8) == 0 {
+                    port(&mut program, made, Direction::Output);
+                }
+            }
+            last = join(&mut program, &parts);
+            last = if rng.bool() { view(&mut program, last) } else { lut(&mut program, last, &mut rng) };
+        }
+        port(&mut program, last, Direction::Output);
+        let before = place(&program).unwrap();
+        let (joins, expected) = (program.operators.len(), outputs(&program, &before, case));
+        let (parts, placement, _) = parts_in_place(program.clone(), before, Vec::new()).unwrap();
+        assert_eq!(outputs(&parts, &placement, case), expected, "case {case}");
+        assert_eq!(outputs(&parts, &place_apart(&parts).unwrap(), case), expected, "case {case}");
+        folded += joins - parts.operators.len();
+        kept += parts.operators.iter().filter(|operator| operator.kind == OpKind::Join).count();
+    }
+    assert!(folded > 20 && kept > 20, "{folded} went, {kept} stayed");
+}
