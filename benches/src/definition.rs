@@ -8,7 +8,7 @@ use serde::Deserialize;
 /// Figures of another library by target.
 pub type Figures = BTreeMap<String, f64>;
 
-/// A kernel: one operator with its shapes.
+/// A kernel: one operator with its shapes, or two that make one tensor.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Kernel {
@@ -105,6 +105,8 @@ pub enum Operator {
     Join {
         dims: Vec<usize>,
     },
+    /// Two convolutions of one input that make a tensor together.
+    ConvPart(Window),
     /// Blocks of two by two positions.
     Shuffle {
         input: [usize; 3],

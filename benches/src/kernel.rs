@@ -35,6 +35,7 @@ pub fn quantized(kernel: &Kernel) -> mixel::Result<Quantized> {
 pub fn plan(quantized: &Quantized, target: Target) -> mixel::Result<Aligned> {
     let program = mixel::lower::lower(quantized, target.layout())?;
     let placement = mixel::plan::place(&program)?;
+    let (program, placement, _) = mixel::plan::parts_in_place(program, placement, Vec::new())?;
     let (program, placement) = mixel::plan::shorten(program, placement)?;
     mixel::emit::emit(&program, &placement, true)
 }
@@ -53,6 +54,7 @@ impl Build {
         match operator {
             Operator::Conv(conv) => self.conv(conv, false),
             Operator::ConvTranspose(conv) => self.conv(conv, true),
+            Operator::ConvPart(conv) => self.conv_parts(conv),
             &Operator::Linear { rows, inputs, outputs } => {
                 let x = self.input(&[1, rows, inputs]);
                 let (weights, bias) = self.layer(&[outputs, inputs], inputs);
@@ -188,6 +190,19 @@ impl Build {
             (Op::Conv { window, groups, clip }, places(&window, [height, width]))
         };
         self.node(op, &[x, weights, bias], &[1, size[0], size[1], outputs]);
+    }
+
+    fn conv_parts(&mut self, conv: &definition::Window) {
+        self.conv(conv, false);
+        let (first, part) = (self.graph.nodes[0].clone(), self.graph.value(self.graph.outputs[0]).clone());
+        let inner = conv.input[2] / conv.groups;
+        let [height, width] = conv.kernel;
+        let (weights, bias) = self.layer(&[conv.outputs, height, width, inner], height * width * inner);
+        self.node_as(first.op, &[first.inputs[0], weights, bias], &part.shape.dims, part.given);
+        let parts = std::mem::take(&mut self.graph.outputs);
+        let mut whole = part.shape.dims;
+        whole[3] *= 2;
+        self.node_as(Op::Concat { axis: 3 }, &parts, &whole, None);
     }
 
     fn pool(&mut self, pool: &definition::Pool, pooling: Pooling) {

@@ -9,6 +9,7 @@
 mod calibrate;
 mod equalize;
 mod forms;
+mod hoist;
 mod pixels;
 mod range;
 mod scheme;
@@ -125,6 +126,7 @@ pub fn quantize(mut graph: Graph, statistics: Option<&Statistics>, options: &Opt
         equalize(&mut graph, statistics, options);
     }
     let statistics = statistics.as_ref();
+    hoist::functions(&mut graph, statistics, options);
     let (mut weights, mut notes) = weights_of(&graph, options)?;
     let (activations, more) = scheme::assign(&graph, statistics, options, &weights)?;
     notes.extend(more);

@@ -39,6 +39,12 @@ impl Groups {
             }
         }
         for node in graph.nodes.iter().filter(|node| matches!(node.op, Op::Concat { .. })) {
+            // A whole that the float model does not have, and so nobody saw, is what its parts are.
+            let whole = groups.root(node.output);
+            if groups.range[whole].is_none() {
+                let parts = node.inputs.iter().filter_map(|&part| groups.range[groups.root(part)]);
+                groups.range[whole] = parts.reduce(Range::hull);
+            }
             for &input in &node.inputs {
                 // What nothing else reads may as well be made in the steps of the whole.
                 let own = graph.consumers(input).len() == 1 && !graph.outputs.contains(&input);
@@ -140,7 +146,8 @@ pub(super) fn moves_integers(op: &Op) -> bool {
     )
 }
 
-fn observed_range(
+/// The range that calibration chose for `id`, or that a constant has.
+pub(super) fn observed_range(
     graph: &Graph,
     id: ValueId,
     statistics: Option<&Statistics>,
@@ -187,7 +194,8 @@ pub(super) fn assign(
         chosen[root] = chosen[root].or(fixed(&node.op));
     }
     let (wide, notes) = wide_groups(graph, &groups, statistics, options, weights);
-    share_leaky_tables(graph, &groups, &wide, &mut chosen);
+    let seen = |id: ValueId| observed_range(graph, id, statistics, options);
+    share_leaky_tables(graph, &groups, &seen, &wide, &mut chosen);
     for &id in &uses {
         let root = groups.root(id);
         let dtype = if wide.contains(&root) { DType::I16 } else { DType::I8 };
@@ -224,7 +232,18 @@ const WIDER: f32 = 1.42;
 
 /// Gives leaky relus of one slope the same table, 256 bytes each otherwise: their input is symmetric, and their output has that
 /// range's image. A table then depends on the slope alone, whatever the scale. Where ranges are far from that, nothing is chosen.
-fn share_leaky_tables(graph: &Graph, groups: &Groups, wide: &[usize], chosen: &mut [Option<Quantization>]) {
+fn share_leaky_tables(
+    graph: &Graph,
+    groups: &Groups,
+    seen: &dyn Fn(ValueId) -> Option<Range>,
+    wide: &[usize],
+    chosen: &mut [Option<Quantization>],
+) {
+    // Every part of a concatenation counts on its own.
+    let inputs = |id: ValueId| match graph.producer(id).map(|node| &graph.nodes[node]) {
+        Some(Node { op: Op::Concat { .. }, inputs, .. }) => inputs.iter().map(|&part| seen(part)).collect(),
+        _ => vec![groups.range[groups.root(id)]],
+    };
     let leaky = |node: &&Node| matches!(&node.op, Op::Unary(functions) if matches!(functions[..], [Function::LeakyRelu { .. }]));
     let nodes: Vec<&Node> = graph.nodes.iter().filter(leaky).collect();
     for node in &nodes {
@@ -243,14 +262,14 @@ fn share_leaky_tables(graph: &Graph, groups: &Groups, wide: &[usize], chosen: &m
         {
             continue;
         }
-        let ranges: Option<Vec<Range>> = roots.iter().map(|&root| groups.range[root]).collect();
-        let (Some(ranges), Some(seen)) = (ranges, groups.range[output]) else { continue };
-        let most = ranges.iter().fold(seen.max, |most, range| most.max(range.max).max(-range.min));
-        let most = if alpha > 0.0 { most.max(-seen.min / alpha) } else { most };
+        let ranges: Option<Vec<Range>> = peers.iter().flat_map(|peer| inputs(peer.inputs[0])).collect();
+        let (Some(ranges), Some(made)) = (ranges, groups.range[output]) else { continue };
+        let most = ranges.iter().fold(made.max, |most, range| most.max(range.max).max(-range.min));
+        let most = if alpha > 0.0 { most.max(-made.min / alpha) } else { most };
         let fits = |width: f32, range: &Range| width <= WIDER * (range.max - range.min);
         if most <= 0.0
             || !ranges.iter().all(|range| fits(2.0 * most, range))
-            || !fits((1.0 + alpha) * most, &seen)
+            || !fits((1.0 + alpha) * most, &made)
         {
             continue;
         }

@@ -7,7 +7,7 @@ mod beside;
 mod chains;
 mod channel_attention;
 mod dedupe;
-mod edit;
+pub(crate) mod edit;
 mod fold;
 mod gates;
 mod norms;
