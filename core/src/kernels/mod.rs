@@ -564,7 +564,7 @@ impl Visitor for Ask<'_, '_> {
 }
 
 /// Whether this machine has the loops that lean kernels are left with: those of the Arm DSP layout.
-const LOOPS: bool = cfg!(all(mixel_dsp, not(mixel_helium)));
+pub const LOOPS: bool = cfg!(all(mixel_dsp, not(mixel_helium)));
 
 /// Whether the kernel of the operator's kind that is without the common ways takes it: [`LinearLean`], [`ConvLean`],
 /// [`LinearPartLean`], [`ConvPartLean`] and [`DepthwiseLean`] have nothing but the loops of the Arm DSP layout, [`SoftmaxLean`] goes along the last axis only. In an operator

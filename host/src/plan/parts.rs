@@ -19,26 +19,33 @@ const WORK: usize = 20_000;
 /// # Errors
 /// As [`place`].
 pub fn parts_in_place(
-    mut program: Program,
+    program: Program,
     placement: Placement,
-    mut gains: Vec<Gain>,
+    gains: Vec<Gain>,
 ) -> Result<(Program, Placement, Vec<Gain>)> {
-    let before = program.operators.len();
-    for join in (0..before).rev() {
-        let Some(folded) = without(&program, join) else { continue };
-        let [now, then] = [&program, &folded].map(|program| place_within(program, WORK));
+    let mut best = program.clone();
+    let mut moved = gains.clone();
+    for join in (0..program.operators.len()).rev() {
+        let Some(folded) = without(&best, join) else { continue };
+        let [now, then] = [&best, &folded].map(|program| place_within(program, WORK));
         let (now, then) = (now?, then?);
         // A placement says what memory is needed, as far as the search has come; the bound what could be.
         if then.arena() > now.arena() && then.lower_bound > now.lower_bound {
             continue;
         }
-        program = folded;
-        for gain in gains.iter_mut().filter(|gain| gain.operators.0 > join) {
+        best = folded;
+        for gain in moved.iter_mut().filter(|gain| gain.operators.0 > join) {
             gain.operators = (gain.operators.0 - 1, gain.operators.1 - 1);
         }
     }
-    let placement = if program.operators.len() < before { place(&program)? } else { placement };
-    Ok((program, placement, gains))
+    if best.operators.len() == program.operators.len() {
+        return Ok((program, placement, gains));
+    }
+    let placed = place(&best)?;
+    if placed.arena() > placement.arena() {
+        return Ok((program, placement, gains));
+    }
+    Ok((best, placed, moved))
 }
 
 /// `program` without operator `join`; none if that is no Join, or one of parts that are not made in their places.

@@ -31,9 +31,14 @@ impl Part {
         let node = graph.producer(output)?;
         let Node { op: Op::Unary(_), inputs, .. } = &graph.nodes[node] else { return None };
         let input = inputs[0];
-        let layer = &graph.nodes[graph.producer(input)?].op;
-        let linear = matches!(layer, Op::Conv { .. } | Op::Linear { .. });
-        (linear && private(input) && private(output)).then_some(Self { node, input, output })
+        let layer = &graph.nodes[graph.producer(input)?];
+        let makes_parts = match layer.op {
+            Op::Linear { .. } => true,
+            // One with a group for each channel has another kernel.
+            Op::Conv { groups, .. } => groups == 1 || graph.value(layer.inputs[1]).shape.dims[3] > 1,
+            _ => false,
+        };
+        (makes_parts && private(input) && private(output)).then_some(Self { node, input, output })
     }
 }
 
