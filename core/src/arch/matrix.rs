@@ -312,6 +312,8 @@ impl Lane for i8 {
         }
     }
 
+    // Called for each form of the weights, it would take 100 bytes of stack more.
+    #[inline(always)]
     fn outputs<Y: Quantized>(
         (_backend, layout): (Backend, Layout),
         patches: Patches<'_>,
