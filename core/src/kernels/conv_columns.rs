@@ -14,7 +14,7 @@ use crate::arch::view::span;
 use crate::plan::Tensor;
 
 /// Bytes that columns take at most where more is not needed.
-const ROOM: usize = 1152;
+const ROOM: usize = 1664;
 
 /// How an image goes through columns.
 struct Part {

@@ -127,7 +127,10 @@ pub fn problem(buffers: &[Buffer], steps: &[Step]) -> Problem {
             // Each pair once, the one that begins earlier first.
             if (a.first, i) < (b.first, j) && b.first <= a.last {
                 let reach = reach(steps, a, b);
-                problem.pairs.push(Pair { before: i, after: j, reach });
+                // They overlap in one step only, the last of the first.
+                let dear =
+                    a.last.checked_sub(1).and_then(|index| steps.get(index)).is_some_and(|step| step.dear);
+                problem.pairs.push(Pair { before: i, after: j, reach, dear });
             }
         }
     }

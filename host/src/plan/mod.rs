@@ -19,7 +19,7 @@ pub use stream::{by_rows, channels_last};
 pub use strips::{Gain, Saving, in_strips};
 
 use mixel_core::All;
-use mixel_core::kernels::{self, Needs};
+use mixel_core::kernels::{self, Needs, OpKind};
 use mixel_core::plan::format::ALIGN;
 use mixel_core::plan::strips::{self as core_strips, Group};
 use mixel_core::plan::write::MemorySizes;
@@ -144,6 +144,8 @@ struct Step {
     outputs: Vec<u16>,
     /// For every tensor that it reads from earlier steps, how far behind its start an output may begin; none for no sharing.
     reach: Vec<(u16, Option<isize>)>,
+    /// Whether it is slower when they share: a layer then copies its rows before it writes. (A convolution keeps rows anyway.)
+    dear: bool,
 }
 
 /// What the core says that each step needs.
@@ -171,7 +173,7 @@ fn steps(program: &Program, offsets: &[u32], memory: MemorySizes) -> Result<Vec<
         })?;
         let ProgramOperator { inputs, outputs, .. } = &program.operators[index];
         let reach = inputs.iter().copied().zip(reach).collect();
-        *step = Step { scratch, outputs: outputs.clone(), reach };
+        *step = Step { scratch, outputs: outputs.clone(), reach, dear: kind == OpKind::Linear };
     }
     Ok(steps)
 }

@@ -1,4 +1,5 @@
-//! Offsets for blocks of memory: first fit in some orders, then the best order changed step by step.
+//! Offsets for blocks of memory: first fit in some orders, then the best order changed step by step; then blocks that overlap and had
+//! better not are moved apart where there is room.
 
 use fastrand::Rng;
 use mixel_core::plan::format::ALIGN;
@@ -30,6 +31,8 @@ pub struct Pair {
     pub after: usize,
     /// If they may overlap: `after` then begins at most so many bytes behind the start of `before`.
     pub reach: Option<isize>,
+    /// Whether overlapping costs time, so that they should not where that takes no more memory.
+    pub dear: bool,
 }
 
 /// What to place.
@@ -63,12 +66,16 @@ struct Forbidden {
 /// Blocks lie at multiples of 16, which block copies and wide loads like, unless closer packing makes the whole smaller.
 pub fn solve(problem: &Problem, lower_bound: usize, work: usize) -> Solution {
     let enough = lower_bound.next_multiple_of(ALIGN);
-    let wide = Search::new(problem, |_| ALIGN).run(enough, work);
-    if wide.bytes <= enough {
-        return wide;
+    let mut search = Search::new(problem, |_| ALIGN);
+    let mut best = search.run(enough, work);
+    if best.bytes > enough {
+        let close = Search::new(problem, |block| block.element).run(enough, work);
+        if close.bytes.next_multiple_of(ALIGN) < best.bytes.next_multiple_of(ALIGN) {
+            best = close;
+        }
     }
-    let close = Search::new(problem, |block| block.element).run(enough, work);
-    if close.bytes.next_multiple_of(ALIGN) < wide.bytes.next_multiple_of(ALIGN) { close } else { wide }
+    search.move_apart(&problem.pairs, &mut best);
+    best
 }
 
 struct Search<'p> {
@@ -80,18 +87,24 @@ struct Search<'p> {
 impl<'p> Search<'p> {
     fn new(problem: &'p Problem, align: impl Fn(&Block) -> usize) -> Self {
         let blocks = &problem.blocks;
-        let mut forbidden = vec![Vec::new(); blocks.len()];
-        for &Pair { before, after, reach } in &problem.pairs {
-            // In terms of offset(after) - offset(before): overlapping and, where that is allowed, too far behind.
-            let apart = -(blocks[after].bytes as isize);
-            let from = reach.map_or(apart, |reach| reach.max(apart));
-            let to = blocks[before].bytes as isize;
-            if from + 1 < to {
-                forbidden[after].push(Forbidden { other: before, from, to });
-                forbidden[before].push(Forbidden { other: after, from: -to, to: -from });
-            }
+        let align = blocks.iter().map(align).collect();
+        let mut search = Self { blocks, align, forbidden: vec![Vec::new(); blocks.len()] };
+        for &pair in &problem.pairs {
+            search.forbid(pair);
         }
-        Self { blocks, align: blocks.iter().map(align).collect(), forbidden }
+        search
+    }
+
+    /// Forbids the distances of a pair.
+    fn forbid(&mut self, Pair { before, after, reach, .. }: Pair) {
+        // In terms of offset(after) - offset(before): overlapping and, where that is allowed, too far behind.
+        let apart = -(self.blocks[after].bytes as isize);
+        let from = reach.map_or(apart, |reach| reach.max(apart));
+        let to = self.blocks[before].bytes as isize;
+        if from + 1 < to {
+            self.forbidden[after].push(Forbidden { other: before, from, to });
+            self.forbidden[before].push(Forbidden { other: after, from: -to, to: -from });
+        }
     }
 
     /// Each block in turn at the lowest offset that goes with those before it.
@@ -99,27 +112,62 @@ impl<'p> Search<'p> {
         let mut offsets = vec![usize::MAX; self.blocks.len()];
         let (mut ranges, mut bytes) = (Vec::new(), 0);
         for &block in order {
-            ranges.clear();
-            for forbidden in &self.forbidden[block] {
-                let other = offsets[forbidden.other];
-                if other != usize::MAX {
-                    ranges.push((other as isize + forbidden.from, other as isize + forbidden.to));
-                }
-            }
-            ranges.sort_unstable();
-            let mut offset = self.blocks[block].floor.next_multiple_of(self.align[block]) as isize;
-            for &(from, to) in &ranges {
-                if offset <= from {
-                    break;
-                }
-                if offset < to {
-                    offset = (to as usize).next_multiple_of(self.align[block]) as isize;
-                }
-            }
-            offsets[block] = offset as usize;
-            bytes = bytes.max(offset as usize + self.blocks[block].bytes);
+            offsets[block] = self.lowest(block, &offsets, &mut ranges);
+            bytes = bytes.max(offsets[block] + self.blocks[block].bytes);
         }
         Solution { offsets, bytes }
+    }
+
+    /// The lowest offset of `block` that goes with those of others, `usize::MAX` for none yet. `ranges` are memory to work in.
+    fn lowest(&self, block: usize, offsets: &[usize], ranges: &mut Vec<(isize, isize)>) -> usize {
+        ranges.clear();
+        for forbidden in &self.forbidden[block] {
+            let other = offsets[forbidden.other];
+            if other != usize::MAX {
+                ranges.push((other as isize + forbidden.from, other as isize + forbidden.to));
+            }
+        }
+        ranges.sort_unstable();
+        let mut offset = self.blocks[block].floor.next_multiple_of(self.align[block]) as isize;
+        for &(from, to) in ranges.iter() {
+            if offset <= from {
+                break;
+            }
+            if offset < to {
+                offset = (to as usize).next_multiple_of(self.align[block]) as isize;
+            }
+        }
+        offset as usize
+    }
+
+    /// Moves one block of each dear pair that overlaps to where it does not, if that takes no more memory.
+    fn move_apart(&mut self, pairs: &[Pair], solution: &mut Solution) {
+        let apart = |pair: &Pair, offsets: &[usize]| {
+            let end = |block: usize| offsets[block] + self.blocks[block].bytes;
+            end(pair.before) <= offsets[pair.after] || end(pair.after) <= offsets[pair.before]
+        };
+        let dear = pairs.iter().filter(|pair| pair.dear && pair.reach.is_some());
+        let (kept, overlapping): (Vec<Pair>, Vec<Pair>) =
+            dear.partition(|pair| apart(pair, &solution.offsets));
+        for pair in kept {
+            self.forbid(Pair { reach: None, ..pair });
+        }
+        let mut ranges = Vec::new();
+        for pair in overlapping {
+            let before = [pair.before, pair.after].map(|block| self.forbidden[block].len());
+            self.forbid(Pair { reach: None, ..pair });
+            let fits = [pair.after, pair.before].into_iter().find_map(|block| {
+                let offset = self.lowest(block, &solution.offsets, &mut ranges);
+                (offset + self.blocks[block].bytes <= solution.bytes).then_some((block, offset))
+            });
+            match fits {
+                Some((block, offset)) => solution.offsets[block] = offset,
+                None => {
+                    self.forbidden[pair.before].truncate(before[0]);
+                    self.forbidden[pair.after].truncate(before[1]);
+                }
+            }
+        }
     }
 
     fn run(&self, enough: usize, work: usize) -> Solution {
@@ -189,7 +237,7 @@ mod tests {
             for (j, b) in blocks.iter().enumerate() {
                 if (a.first, i) < (b.first, j) && b.first <= a.last {
                     let reach = (a.last == b.first && rng.bool()).then(|| rng.isize(-120..40));
-                    pairs.push(Pair { before: i, after: j, reach });
+                    pairs.push(Pair { before: i, after: j, reach, dear: rng.bool() });
                 }
             }
         }
@@ -220,6 +268,25 @@ mod tests {
         assert!(overlapping > 100, "the cases exercise sharing");
     }
 
+    /// Three blocks in a row, the first two the largest: the third fits beside the second, and had better.
+    #[test]
+    fn dear_pairs_overlap_only_where_memory_asks_for_it() {
+        let blocks = [(0, 1), (1, 2), (2, 3)].map(|(first, last)| {
+            let bytes = [160, 160, 32][first];
+            Block { bytes, element: 1, floor: 0, first, last }
+        });
+        let solved = |reach: [Option<isize>; 2], dear| {
+            let pairs = [0, 1].map(|i| Pair { before: i, after: i + 1, reach: reach[i], dear }).to_vec();
+            solve(&Problem { blocks: blocks.to_vec(), pairs }, 0, 1000)
+        };
+        let tight = solved([Some(0), Some(0)], true);
+        assert_eq!((tight.bytes, tight.offsets), (160, vec![0, 0, 0]), "no room to be apart");
+        let roomy = solved([None, Some(0)], true);
+        assert!(roomy.bytes == 320 && roomy.offsets[2].abs_diff(roomy.offsets[1]) >= 160, "{roomy:?}");
+        let cheap = solved([None, Some(0)], false);
+        assert_eq!((cheap.bytes, cheap.offsets[2]), (320, 0));
+    }
+
     #[test]
     fn the_same_problem_gives_the_same_placement() {
         let problem = random_problem(&mut Rng::with_seed(3));
@@ -230,7 +297,7 @@ mod tests {
     fn a_chain_in_place_needs_one_block_and_its_gaps() {
         let step = |index: usize| Block { bytes: 1000, element: 1, floor: 0, first: index, last: index + 1 };
         let blocks: Vec<Block> = (0..6).map(step).collect();
-        let pairs = (0..5).map(|i| Pair { before: i, after: i + 1, reach: Some(-32) }).collect();
+        let pairs = (0..5).map(|i| Pair { before: i, after: i + 1, reach: Some(-32), dear: true }).collect();
         assert_eq!(solve(&Problem { blocks, pairs }, 0, 10_000).bytes, 1000 + 5 * 32);
     }
 }
