@@ -52,13 +52,32 @@ pub fn plane(x: In<'_, u8>, y: Out<'_, u8>, start: [usize; 2], plane: &Plane) ->
     inside
 }
 
-/// The plane, without checks: runs of bytes in words, others byte by byte.
+/// Bytes `[word][byte]` as `[byte][word]`.
+#[inline(always)]
+fn transposed([a, b, c, d]: [u32; 4]) -> [u32; 4] {
+    let low = |a: u32, b: u32| (a & 0x00FF_00FF) | (b & 0x00FF_00FF) << 8;
+    let high = |a: u32, b: u32| (a >> 8 & 0x00FF_00FF) | (b & 0xFF00_FF00);
+    let halves = |a: u32, b: u32| [a & 0xFFFF | b << 16, a >> 16 | b & 0xFFFF_0000];
+    let ([first, third], [second, fourth]) = (halves(low(a, b), low(c, d)), halves(high(a, b), high(c, d)));
+    [first, second, third, fourth]
+}
+
+/// The plane, without checks: runs of bytes in words, transposed ones four by four, others byte by byte.
 ///
 /// # Safety
 /// All places of the plane are valid for reads from `x` on and for writes from `y` on, and share no memory.
 #[cfg(all(mixel_dsp, not(mixel_helium)))]
 unsafe fn copy(mut x: *const u8, mut y: *mut u8, plane: &Plane) {
     let &Plane { rows, inner, row_steps, steps } = plane;
+    if rows.min(inner) >= 4 && (steps[0], row_steps[1]) == (1, 1) {
+        // SAFETY: the caller's.
+        return unsafe { transpose(x, y, plane) };
+    }
+    if rows.min(inner) >= 4 && (steps[1], row_steps[0]) == (1, 1) {
+        let turned = Plane { rows: inner, inner: rows, row_steps: steps, steps: row_steps };
+        // SAFETY: the caller's; the same places in another order.
+        return unsafe { transpose(x, y, &turned) };
+    }
     let (words, rest) = if steps == [1, 1] { (inner / 4, inner % 4) } else { (0, inner) };
     // SAFETY: the caller's.
     unsafe {
@@ -81,6 +100,42 @@ unsafe fn copy(mut x: *const u8, mut y: *mut u8, plane: &Plane) {
             (from, to) = (from.wrapping_offset(steps[0]), to.wrapping_offset(steps[1]));
         }
         (x, y) = (x.wrapping_offset(row_steps[0]), y.wrapping_offset(row_steps[1]));
+    }
+}
+
+/// A plane that is read along its rows and written across them.
+///
+/// # Safety
+/// As for [`copy`]; bytes of a row follow each other in `x`, and its rows in `y`.
+#[cfg(all(mixel_dsp, not(mixel_helium)))]
+unsafe fn transpose(x: *const u8, y: *mut u8, plane: &Plane) {
+    let &Plane { rows, inner, row_steps: [down, _], steps: [_, across] } = plane;
+    let (whole, long) = (rows / 4 * 4, inner / 4 * 4);
+    let place = |row: usize, at: usize| {
+        let from = x.wrapping_offset(row as isize * down).wrapping_add(at);
+        (from, y.wrapping_add(row).wrapping_offset(at as isize * across))
+    };
+    for row in (0..whole).step_by(4) {
+        let (mut from, mut to) = place(row, 0);
+        for _ in 0..inner / 4 {
+            // SAFETY: four bytes of four rows, on both sides; these processors have words at any address.
+            unsafe {
+                let rows =
+                    [0, 1, 2, 3].map(|row| from.wrapping_offset(row * down).cast::<u32>().read_unaligned());
+                for word in transposed(rows) {
+                    to.cast::<u32>().write_unaligned(word);
+                    to = to.wrapping_offset(across);
+                }
+            }
+            from = from.wrapping_add(4);
+        }
+    }
+    for row in 0..rows {
+        for at in if row < whole { long..inner } else { 0..inner } {
+            let (from, to) = place(row, at);
+            // SAFETY: a byte of the plane.
+            unsafe { to.write(from.read()) }
+        }
     }
 }
 
@@ -128,14 +183,8 @@ pub fn blocks_of_two(
             // Four channels with four positions each become four positions with four channels.
             // SAFETY: all reads and writes of a quad lie inside, and these processors have words at any address.
             unsafe {
-                let [a, b, c, d] = [0, 1, 2, 3].map(|word| x.wrapping_add(word).read_unaligned());
-                let low = |a: u32, b: u32| (a & 0x00FF_00FF) | (b & 0x00FF_00FF) << 8;
-                let high = |a: u32, b: u32| (a >> 8 & 0x00FF_00FF) | (b & 0xFF00_FF00);
-                let (ab, cd) = (low(a, b), low(c, d));
-                let (ab_odd, cd_odd) = (high(a, b), high(c, d));
-                let halves = |a: u32, b: u32| [a & 0xFFFF | b << 16, a >> 16 | b & 0xFFFF_0000];
-                let ([left_top, left_bottom], [right_top, right_bottom]) =
-                    (halves(ab, cd), halves(ab_odd, cd_odd));
+                let words = [0, 1, 2, 3].map(|word| x.wrapping_add(word).read_unaligned());
+                let [left_top, right_top, left_bottom, right_bottom] = transposed(words);
                 let next = 4 * quads;
                 top.cast::<u32>().write_unaligned(left_top);
                 top.wrapping_add(next).cast::<u32>().write_unaligned(right_top);
