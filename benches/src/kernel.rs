@@ -36,7 +36,7 @@ pub fn plan(quantized: &Quantized, target: Target) -> mixel::Result<Aligned> {
     let program = mixel::lower::lower(quantized, target.layout())?;
     let placement = mixel::plan::place(&program)?;
     let (program, placement, _) = mixel::plan::parts_in_place(program, placement, Vec::new())?;
-    let (program, placement) = mixel::plan::shorten(program, placement)?;
+    let (program, placement) = mixel::plan::shorten(program, placement, None)?;
     mixel::emit::emit(&program, &placement, true)
 }
 

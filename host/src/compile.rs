@@ -217,8 +217,8 @@ impl Prepared {
         self.compile_with(target, self.strips, self.rows)
     }
 
-    /// The plan for `target` in which every tensor exists whole, to be looked at operator by operator. It gives the same
-    /// results.
+    /// The plan for `target` without strips, to be looked at operator by operator: every tensor exists whole, but parts of a
+    /// concatenation only as channels of it. It gives the same results.
     ///
     /// # Errors
     /// As [`Prepared::compile`].

@@ -37,7 +37,7 @@ fn encoded(mut encoder: impl Encoder, events: &[Event]) -> Vec<u8> {
 type Make = fn(Pool<'_>, &mut Random) -> Result<(), Failure>;
 
 /// Plans of one operator each.
-const PLANS: [Make; 5] = [
+const PLANS: [Make; 7] = [
     |pool, random| {
         let case = linear::Case { rows: 6, present: Some(3), depth: 9, outputs: 5 };
         linear::check::<i8, i8>(case, OpKind::Linear, Layout::ArmDsp, pool, random)
@@ -57,6 +57,14 @@ const PLANS: [Make; 5] = [
     |pool, random| {
         let case = linear::Case { rows: 3, present: None, depth: 13, outputs: 6 };
         linear::check::<i8, i8>(case, OpKind::LinearSparse, Layout::Generic, pool, random)
+    },
+    |pool, random| {
+        let case = Case::new([1, 5, 6, 4], 3, [3, 3], 1, [1, 1], 1);
+        conv::check::<i8, i8>(case, OpKind::ConvPart, Layout::ArmDsp, pool, random)
+    },
+    |pool, random| {
+        let case = linear::Case { rows: 4, present: None, depth: 9, outputs: 5 };
+        linear::check::<i8, i8>(case, OpKind::LinearPart, Layout::Generic, pool, random)
     },
 ];
 

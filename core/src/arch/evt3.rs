@@ -4,7 +4,7 @@ use crate::events::Event;
 
 /// What a loop over words needs to know.
 #[derive(Clone, Copy)]
-pub struct Run {
+pub struct Bounds {
     /// Pixels of a row, at most what 11 bits can tell.
     pub width: u32,
     /// Rows, at most as many.
@@ -23,7 +23,7 @@ pub struct Run {
 pub fn events(
     words: &[[u8; 2]],
     free: &mut [Event],
-    run: &mut Run,
+    run: &mut Bounds,
     counts: &mut [u32; 16],
 ) -> (usize, usize) {
     #[cfg(mixel_dsp)]
@@ -40,7 +40,7 @@ const ROUND: usize = 24;
 #[cfg(mixel_dsp)]
 #[inline]
 #[allow(unsafe_code)]
-fn dsp(words: &[[u8; 2]], free: &mut [Event], run: &mut Run, counts: &mut [u32; 16]) -> (usize, usize) {
+fn dsp(words: &[[u8; 2]], free: &mut [Event], run: &mut Bounds, counts: &mut [u32; 16]) -> (usize, usize) {
     let (Some(right), Some(bottom)) = (run.width.checked_sub(1), run.height.checked_sub(1)) else {
         return (0, 0);
     };
@@ -88,8 +88,13 @@ fn dsp(words: &[[u8; 2]], free: &mut [Event], run: &mut Run, counts: &mut [u32; 
 /// The same with what every machine has. By itself, so that all it needs is in registers.
 #[cfg(not(mixel_dsp))]
 #[inline(never)]
-fn portable(words: &[[u8; 2]], free: &mut [Event], run: &mut Run, counts: &mut [u32; 16]) -> (usize, usize) {
-    let Run { width, height, high_word, latest, mut rest } = *run;
+fn portable(
+    words: &[[u8; 2]],
+    free: &mut [Event],
+    run: &mut Bounds,
+    counts: &mut [u32; 16],
+) -> (usize, usize) {
+    let Bounds { width, height, high_word, latest, mut rest } = *run;
     let all = free.len();
     let mut slots = free.iter_mut();
     let mut left = words;

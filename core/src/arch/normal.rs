@@ -72,13 +72,13 @@ pub struct Weights<'a> {
 /// [`Weights`] in registers: each loop is a function by itself, so that all it needs has its place there.
 #[cfg(all(mixel_dsp, not(mixel_helium)))]
 #[derive(Clone, Copy)]
-struct Parts<'a> {
+struct Tables<'a> {
     low: &'a [u32; 16],
     high: In<'a, u32>,
 }
 
 #[cfg(all(mixel_dsp, not(mixel_helium)))]
-impl<'a> Parts<'a> {
+impl<'a> Tables<'a> {
     #[inline(always)]
     fn of(weights: &Weights<'a>) -> Option<Self> {
         // SAFETY: there are as many.
@@ -236,7 +236,7 @@ pub fn sum(x: In<'_, i8>, stride: usize, weights: &Weights<'_>) -> Option<(i32, 
         return Some(unsafe { super::x86::normal::sum(x, weights) });
     }
     #[cfg(all(mixel_dsp, not(mixel_helium)))]
-    if let (Some(weights), 1) = (Parts::of(weights), stride) {
+    if let (Some(weights), 1) = (Tables::of(weights), stride) {
         return Some(weights.sum(x));
     }
     let _ = (x, stride, weights.backend, weights.low, weights.high);
@@ -266,7 +266,7 @@ pub fn quotients(
         return true;
     }
     #[cfg(all(mixel_dsp, not(mixel_helium)))]
-    if let (Some(weights), true) = (Parts::of(weights), there && stride == 1) {
+    if let (Some(weights), true) = (Tables::of(weights), there && stride == 1) {
         weights.quotients(x, y, row, zero_point);
         return true;
     }

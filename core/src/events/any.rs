@@ -56,7 +56,7 @@ impl AnyDecoder {
         })
     }
 
-    /// For streams that may be damaged: see [`Evt2::with_max_step`], [`Evt3::with_max_step`] and [`Record5::with_max_step`]. `None` for
+    /// For streams that may be damaged: see [`Evt2::with_max_step`], [`Evt21::with_max_step`], [`Evt3::with_max_step`] and [`Record5::with_max_step`]. `None` for
     /// a format whose decoder has no such limit.
     pub fn with_max_step(self, us: u32) -> Option<Self> {
         match self {

@@ -66,6 +66,8 @@ pub enum HeaderError {
     Unknown {
         /// Bytes of the header.
         len: usize,
+        /// The sensor's pixels, if it says them.
+        geometry: Option<Geometry>,
     },
 }
 
@@ -223,7 +225,7 @@ fn prophesee(bytes: &[u8]) -> Result<Header, HeaderError> {
                 _ => return Err(HeaderError::DatRecord { kind, size }),
             }))
         }
-        None if keys.unknown => return Err(HeaderError::Unknown { len }),
+        None if keys.unknown => return Err(HeaderError::Unknown { len, geometry: keys.geometry() }),
         None => None,
     };
     Ok(Header { len, encoding, geometry: keys.geometry() })
@@ -268,7 +270,7 @@ fn aedat(bytes: &[u8]) -> Result<Header, HeaderError> {
     }
     header.len = bytes.len() - rest.len();
     if header.encoding.is_none() {
-        return Err(HeaderError::Unknown { len: header.len });
+        return Err(HeaderError::Unknown { len: header.len, geometry: header.geometry });
     }
     Ok(header)
 }

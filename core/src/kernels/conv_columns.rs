@@ -17,7 +17,7 @@ use crate::plan::Tensor;
 const ROOM: usize = 1664;
 
 /// How an image goes through columns.
-struct Part {
+struct Columns {
     /// Outputs of columns that are staged at once.
     outputs: usize,
     /// Bytes of a column.
@@ -32,7 +32,7 @@ struct Part {
     kept: usize,
 }
 
-impl Part {
+impl Columns {
     /// Rows of outputs go in equal parts, in pairs where there are some; as a whole, if then they slide and need no more memory
     /// than parts and kept rows.
     fn new(window: &Window, input: &Tensor, output: &Tensor) -> Self {
@@ -92,7 +92,7 @@ struct Seen {
 
 /// Bytes of scratch memory.
 pub(super) fn scratch<W: Weights>(filter: &Filter<'_, W>, input: &Tensor, output: &Tensor) -> usize {
-    Part::new(&filter.window, input, output).scratch(input)
+    Columns::new(&filter.window, input, output).scratch(input)
 }
 
 /// The operator on 8-bit images.
@@ -107,8 +107,8 @@ pub(super) fn run<Y: Quantized, W: Weights>(
     let [_, out_height, out_width, out_channels] = output.dims_with(run.rows());
     let (length, out_length) = (input.dims[2] as usize * channels, output.dims[2] as usize * out_channels);
     let (image, out_image) = (input.dims[1] as usize * length, output.dims[1] as usize * out_length);
-    let part = Part::new(window, input, output);
-    let Part { slides, kept, .. } = part;
+    let part = Columns::new(window, input, output);
+    let Columns { slides, kept, .. } = part;
     let Some(product) = matrix.columns(part.step * part.column) else { return };
     let staged = run.scratch::<i8>(0, part.bytes());
     let ring = run.scratch::<i8>(part.bytes().next_multiple_of(4), kept * length);

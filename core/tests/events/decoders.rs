@@ -751,7 +751,9 @@ fn a_header_that_names_an_unknown_format_is_not_guessed_over() {
         "#!AER-DAT1.0\r\n",
     ] {
         let file = [text.as_bytes(), &words].concat();
-        let refused = Err(HeaderError::Unknown { len: text.len() });
+        let geometry = text.contains("640x480").then_some(Geometry::new(640, 480));
+        let geometry = geometry.or(text.contains("width").then_some(Geometry::new(1280, 720)));
+        let refused = Err(HeaderError::Unknown { len: text.len(), geometry });
         assert_eq!(header::detect(&file, file.len() as u64), refused, "{text}");
         assert_eq!(header::parse(&file), refused, "{text}");
     }

@@ -136,7 +136,8 @@ impl Recording {
         let &Reading { geometry, format, max_step } = reading;
         let refuse = |message: &str| {
             Error::new(ErrorKind::Format, "", message).hint(
-                "docs/events.md lists the formats that are read; --format says that of a damaged recording without a header",
+                "docs/events.md lists the formats that are read; `mixel events` and `mixel run` take --format for a damaged recording \
+                 without a header",
             )
         };
         if bytes.is_empty() {
@@ -239,10 +240,18 @@ fn stated(bytes: &[u8], format: Stated) -> Result<Header> {
     let encoding = format.encoding();
     match header::parse(bytes) {
         Ok(Header { encoding: Some(said), .. }) if said != encoding => {
-            Err(contradiction("--format", &format!("the recording says {}", name(said))))
+            let order = match said {
+                Encoding::Evt21(WordOrder::Legacy) => " in the legacy order",
+                Encoding::Evt21(WordOrder::Little) => " in the usual order",
+                _ => "",
+            };
+            Err(contradiction("--format", &format!("the recording says {}{order}", name(said))))
         }
         Ok(head) => Ok(Header { encoding: Some(encoding), ..head }),
-        Err(HeaderError::Unknown { len }) => Ok(Header { len, encoding: Some(encoding), geometry: None }),
+        Err(HeaderError::Unknown { len, geometry }) => Ok(Header { len, encoding: Some(encoding), geometry }),
+        Err(error @ HeaderError::DatRecord { .. }) => {
+            Err(contradiction("--format", &format!("the recording has a header of DAT, and {error}")))
+        }
         // A damaged word may look like the beginning of a header.
         Err(_) => Ok(Header { len: 0, encoding: Some(encoding), geometry: None }),
     }

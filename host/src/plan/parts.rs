@@ -23,29 +23,46 @@ pub fn parts_in_place(
     placement: Placement,
     gains: Vec<Gain>,
 ) -> Result<(Program, Placement, Vec<Gain>)> {
-    let mut best = program.clone();
-    let mut moved = gains.clone();
+    // A placement says what memory is needed, as far as the search has come; the bound what could be. If what the bound promises
+    // does not come true, only placements count.
+    let hopeful = |now: &Placement, then: &Placement| {
+        then.arena() <= now.arena() || then.lower_bound <= now.lower_bound
+    };
+    let strict = |now: &Placement, then: &Placement| then.arena() <= now.arena();
+    for keeps in [&hopeful as &dyn Fn(&Placement, &Placement) -> bool, &strict] {
+        let (best, moved) = fold(&program, &gains, keeps)?;
+        if best.operators.len() == program.operators.len() {
+            break;
+        }
+        let placed = place(&best)?;
+        if placed.arena() <= placement.arena() {
+            return Ok((best, placed, moved));
+        }
+    }
+    Ok((program, placement, gains))
+}
+
+/// `program` without the Joins for which `keeps` says so, from the placements with and without, and `gains` with the operators' new
+/// numbers.
+fn fold(
+    program: &Program,
+    gains: &[Gain],
+    keeps: &dyn Fn(&Placement, &Placement) -> bool,
+) -> Result<(Program, Vec<Gain>)> {
+    let (mut best, mut moved) = (program.clone(), gains.to_vec());
+    let mut now = place_within(&best, WORK)?;
     for join in (0..program.operators.len()).rev() {
         let Some(folded) = without(&best, join) else { continue };
-        let [now, then] = [&best, &folded].map(|program| place_within(program, WORK));
-        let (now, then) = (now?, then?);
-        // A placement says what memory is needed, as far as the search has come; the bound what could be.
-        if then.arena() > now.arena() && then.lower_bound > now.lower_bound {
+        let then = place_within(&folded, WORK)?;
+        if !keeps(&now, &then) {
             continue;
         }
-        best = folded;
+        (best, now) = (folded, then);
         for gain in moved.iter_mut().filter(|gain| gain.operators.0 > join) {
             gain.operators = (gain.operators.0 - 1, gain.operators.1 - 1);
         }
     }
-    if best.operators.len() == program.operators.len() {
-        return Ok((program, placement, gains));
-    }
-    let placed = place(&best)?;
-    if placed.arena() > placement.arena() {
-        return Ok((program, placement, gains));
-    }
-    Ok((best, placed, moved))
+    Ok((best, moved))
 }
 
 /// `program` without operator `join`; none if that is no Join, or one of parts that are not made in their places.

@@ -44,15 +44,20 @@ pub fn shorten(program: Program, placement: Placement, limit: Option<usize>) -> 
     if !matches!(program.layout, Layout::Generic | Layout::ArmDsp) {
         return Ok((program, placement));
     }
-    let room = |least: usize| limit.map_or(least, |limit| limit.max(least));
-    let mut chosen = chosen(&program, &placement, room(placement.lower_bound))?;
-    let shorter = with(&program, &chosen);
-    chosen.channels.fill(false);
-    let usual = with(&program, &chosen);
-    if shorter.data.len() + SAVED <= usual.data.len() {
-        let placed = place(&shorter)?;
-        if placed.arena() <= room(placement.arena()) {
-            return Ok((shorter, placed));
+    let mut least = chosen(&program, &placement, placement.lower_bound)?;
+    let within = with(&program, &least);
+    least.channels.fill(false);
+    let usual = with(&program, &least);
+    // With the limit more may be short; but bounds promise more than placements keep.
+    let more = limit.filter(|&limit| limit > placement.lower_bound);
+    let more =
+        more.map(|limit| Ok((with(&program, &chosen(&program, &placement, limit)?), limit))).transpose()?;
+    for (shorter, most) in more.into_iter().chain([(within, placement.arena())]) {
+        if shorter.data.len() + SAVED <= usual.data.len() {
+            let placed = place(&shorter)?;
+            if placed.arena() <= most {
+                return Ok((shorter, placed));
+            }
         }
     }
     Ok((usual, placement))

@@ -55,6 +55,11 @@ impl Saving {
         (arena + walk) as f32 <= now as f32 * (1.0 - least)
     }
 
+    /// The same for an arena of `now` bytes: within its limit there is none any more.
+    fn from(self, now: usize) -> Self {
+        Self { limit: if now > self.limit { self.limit } else { usize::MAX }, ..self }
+    }
+
     /// Whether `arena` bytes come within a limit that is given.
     fn within(self, arena: usize) -> bool {
         self.limit < usize::MAX && arena <= self.limit
@@ -129,7 +134,7 @@ fn attention(
     now: &Placement,
     saving: Saving,
 ) -> Result<Option<(Program, Placement, Vec<Gain>)>> {
-    let chains = tokens::chains(program);
+    let (chains, saving) = (tokens::chains(program), saving.from(now.arena()));
     let mut tried = Vec::new();
     for rows in ROWS.into_iter().filter(|_| !chains.is_empty()) {
         let (mut grouped, mut gains, mut cost) = (program.clone(), Vec::new(), 0);
@@ -165,6 +170,7 @@ fn best(program: &Program, now: &Placement, saving: Saving) -> Result<Option<(Pr
     let (offsets, memory) = spread(program);
     let draft = encode(program, &offsets, memory, true)?;
     let Ok(plan) = RawPlan::open(&draft) else { return Ok(None) };
+    let saving = saving.from(now.arena());
     let enough = |arena: usize| saving.enough(arena, now.arena());
     let steps = steps(program, &offsets, memory)?;
     let mut candidates = Vec::new();
@@ -177,7 +183,10 @@ fn best(program: &Program, now: &Placement, saving: Saving) -> Result<Option<(Pr
         }
     }
     candidates.sort_by_key(|candidate| saving.rank(candidate.lower_bound, candidate.cost));
-    let roughly = candidates.into_iter().take(ROUGHLY).map(|candidate| {
+    // Many may have a bound within the limit and no placement: those of least memory are tried as well.
+    let mut dearer = candidates.split_off(candidates.len().min(ROUGHLY / 2));
+    dearer.sort_by_key(|candidate| (candidate.lower_bound, candidate.cost));
+    let roughly = candidates.into_iter().chain(dearer).take(ROUGHLY).map(|candidate| {
         let placement = place_within(&candidate.program, ROUGH_WORK)?;
         Ok((placement.arena(), candidate))
     });

@@ -4,6 +4,7 @@
 //! What goes into the function has one quantization then. So this is for parts of about one range, which calibration tells, or
 //! of one quantization that the model states.
 
+use super::forms::{WeightForm, rule_of};
 use super::range::Range;
 use super::{Options, Statistics, scheme};
 use crate::graph::passes::edit;
@@ -18,15 +19,15 @@ pub(super) fn functions(graph: &mut Graph, statistics: Option<&Statistics>, opti
 }
 
 /// What a function makes for a concatenation, and what it makes it of.
-struct Part {
+struct Branch {
     node: usize,
     input: ValueId,
     output: ValueId,
 }
 
-impl Part {
-    /// A function of a layer's outputs; nothing else needs these or the results.
-    fn of(graph: &Graph, output: ValueId) -> Option<Self> {
+impl Branch {
+    /// A function of a layer's outputs; nothing else needs these or the results, and there is a kernel for the layer as a part.
+    fn of(graph: &Graph, output: ValueId, options: &Options) -> Option<Self> {
         let private = |id: ValueId| graph.consumers(id).len() == 1 && !graph.outputs.contains(&id);
         let node = graph.producer(output)?;
         let Node { op: Op::Unary(_), inputs, .. } = &graph.nodes[node] else { return None };
@@ -38,7 +39,12 @@ impl Part {
             Op::Conv { groups, .. } => groups == 1 || graph.value(layer.inputs[1]).shape.dims[3] > 1,
             _ => false,
         };
-        (makes_parts && private(input) && private(output)).then_some(Self { node, input, output })
+        let whole_bytes = rule_of(&options.weights, layer).form == WeightForm::Int8;
+        (makes_parts && whole_bytes && private(input) && private(output)).then_some(Self {
+            node,
+            input,
+            output,
+        })
     }
 }
 
@@ -48,7 +54,8 @@ fn hoist(graph: &mut Graph, index: usize, statistics: Option<&Statistics>, optio
         return None;
     };
     let (axis, whole) = (*axis, *whole);
-    let parts: Vec<Part> = inputs.iter().map(|&part| Part::of(graph, part)).collect::<Option<_>>()?;
+    let parts: Vec<Branch> =
+        inputs.iter().map(|&part| Branch::of(graph, part, options)).collect::<Option<_>>()?;
     let first = &graph.nodes[parts.first()?.node];
     let (function, name) = (first.op.clone(), first.name.clone());
     let same = parts.iter().all(|part| graph.nodes[part.node].op == function);
@@ -61,6 +68,7 @@ fn hoist(graph: &mut Graph, index: usize, statistics: Option<&Statistics>, optio
         .all(|part| graph.value(part.input).given == given && graph.value(part.output).given == stated);
     let ranges = || parts.iter().map(|part| scheme::observed_range(graph, part.input, statistics, options));
     if axis + 1 != shape.rank()
+        || shape.dynamic != 0
         || !same
         || !once
         || !agree

@@ -264,7 +264,10 @@ fn share_leaky_tables(
         }
         let ranges: Option<Vec<Range>> = peers.iter().flat_map(|peer| inputs(peer.inputs[0])).collect();
         let (Some(ranges), Some(made)) = (ranges, groups.range[output]) else { continue };
-        let most = ranges.iter().fold(made.max, |most, range| most.max(range.max).max(-range.min));
+        // Whatever else shares the values must not be cut off, and what is narrower than all of it does not fit.
+        let shared = roots.iter().filter_map(|&root| groups.range[root]);
+        let most = shared.chain(ranges.iter().copied());
+        let most = most.fold(made.max, |most, range| most.max(range.max).max(-range.min));
         let most = if alpha > 0.0 { most.max(-made.min / alpha) } else { most };
         let fits = |width: f32, range: &Range| width <= WIDER * (range.max - range.min);
         if most <= 0.0

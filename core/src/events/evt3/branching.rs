@@ -96,7 +96,8 @@ impl Run {
             (left, first) = (behind, 1);
         }
         let Self { width, height, high_word, clock_base, low, .. } = *self;
-        let mut run = evt3::Run { width, height, high_word, latest: clock_base | 0xFFF, rest: 0xFFF - low };
+        let mut run =
+            evt3::Bounds { width, height, high_word, latest: clock_base | 0xFFF, rest: 0xFFF - low };
         let slots = free.get_mut(first..).unwrap_or_default();
         let (events, n) = evt3::events(left, slots, &mut run, &mut counts.other_words);
         if let Some(last) = slots.get(..events).and_then(<[_]>::last) {
