@@ -148,10 +148,10 @@ impl Packets {
             }
         }
         if self.packet.kind == SPECIAL {
-            // External input edges: 2 falling, 3 rising, 4 pulse.
+            // External input: 2 rising edge, 3 falling edge, 4 pulse.
             let kind = data >> 1 & 0x7F;
             if (2..=4).contains(&kind) {
-                out.trigger(Trigger { t: t as u32, id: 0, value: kind != 2 });
+                out.trigger(Trigger { t: t as u32, id: 0, value: kind != 3 });
             }
             return;
         }

@@ -387,7 +387,7 @@ fn aedat3_packets() {
     let (log, counts) = feed(Aedat3::new(geometry), &bytes);
     let last = Event::new(3, 7, 8, false);
     assert_eq!(log.events, [(10, Event::new(10, 5, 6, true)), ((2 << 31) + 3, last)]);
-    assert_eq!(log.triggers, [Trigger { t: 14, id: 0, value: false }, Trigger { t: 15, id: 0, value: true }]);
+    assert_eq!(log.triggers, [Trigger { t: 14, id: 0, value: true }, Trigger { t: 15, id: 0, value: false }]);
     assert_eq!((counts.reserved, counts.off_sensor, counts.other_words[2], counts.gaps), (1, 1, 1, 0));
     // A damaged head: the next one is found, and the bytes between are reported.
     let broken = [polarity, vec![0xFF; 13], later].concat();
