@@ -23,6 +23,47 @@ pub enum Address {
     Dvs128,
 }
 
+/// A sensor that AEDAT headers call by its name; they do not give its pixels in numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Sensor {
+    /// As headers call it.
+    pub name: &'static str,
+    /// Its pixels.
+    pub geometry: Geometry,
+    /// How its AEDAT2 addresses are read.
+    pub address: Address,
+}
+
+impl Sensor {
+    /// DVS128.
+    pub const DVS128: Self =
+        Self { name: "DVS128", geometry: Geometry::new(128, 128), address: Address::Dvs128 };
+    /// DAVIS240.
+    pub const DAVIS240: Self =
+        Self { name: "DAVIS240C", geometry: Geometry::new(240, 180), address: Address::Davis };
+    /// DAVIS346.
+    pub const DAVIS346: Self =
+        Self { name: "DAVIS346", geometry: Geometry::new(346, 260), address: Address::Davis };
+    /// DAVIS640.
+    pub const DAVIS640: Self =
+        Self { name: "DAVIS640", geometry: Geometry::new(640, 480), address: Address::Davis };
+
+    /// All of them, the smallest first.
+    pub const ALL: [Self; 4] = [Self::DVS128, Self::DAVIS240, Self::DAVIS346, Self::DAVIS640];
+
+    /// The sensor with just these pixels.
+    pub fn of(geometry: Geometry) -> Option<Self> {
+        Self::ALL.into_iter().find(|sensor| sensor.geometry == geometry)
+    }
+
+    /// The smallest one with all pixels of `geometry`, or the largest one if none has them.
+    pub fn holding(geometry: Geometry) -> Self {
+        let holds = |own: Geometry| own.width >= geometry.width && own.height >= geometry.height;
+        Self::ALL.into_iter().find(|sensor| holds(sensor.geometry)).unwrap_or(Self::DAVIS640)
+    }
+}
+
 /// State between AEDAT2 records.
 #[derive(Clone, Debug)]
 pub struct Words2 {
@@ -77,8 +118,16 @@ impl Format for Words2 {
 }
 
 const HEAD: usize = 28;
-const SPECIAL: u16 = 0;
-const POLARITY: u16 = 1;
+pub(super) const SPECIAL: u16 = 0;
+pub(super) const POLARITY: u16 = 1;
+
+/// Types of special events: edges of the external input, and a pulse.
+pub(super) const RISING: u32 = 2;
+pub(super) const FALLING: u32 = 3;
+const PULSE: u32 = 4;
+
+/// Overflows from which a packet head is not believed: 4.5 years.
+pub(super) const OVERFLOWS: u32 = 1 << 16;
 
 /// Sizes of a whole event, from which a packet head is believed (frames are the largest).
 const LARGEST_EVENT: u32 = 1 << 24;
@@ -121,7 +170,7 @@ impl Packets {
         let sane = kind < 64
             && (1..=LARGEST_EVENT).contains(&size)
             && offset < size
-            && overflow < 1 << 16
+            && overflow < OVERFLOWS
             && valid <= number
             && number <= capacity
             && capacity < 1 << 31
@@ -148,10 +197,9 @@ impl Packets {
             }
         }
         if self.packet.kind == SPECIAL {
-            // External input: 2 rising edge, 3 falling edge, 4 pulse.
             let kind = data >> 1 & 0x7F;
-            if (2..=4).contains(&kind) {
-                out.trigger(Trigger { t: t as u32, id: 0, value: kind != 3 });
+            if matches!(kind, RISING | FALLING | PULSE) {
+                out.trigger(Trigger { t: t as u32, id: 0, value: kind != FALLING });
             }
             return;
         }

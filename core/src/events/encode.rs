@@ -6,6 +6,7 @@
 
 use core::fmt;
 
+use super::aedat::{Address, FALLING, OVERFLOWS, POLARITY, RISING, SPECIAL, Sensor};
 use super::evt21::WordOrder;
 use super::header::Encoding;
 use super::{Event, Geometry, Trigger};
@@ -20,6 +21,8 @@ pub enum EncodeError {
     Place,
     /// The pause before it is longer than the format's clock can tell.
     Pause,
+    /// It is later than the format's clock can tell.
+    Late,
     /// The format has no triggers, or none of this channel.
     Channel,
 }
@@ -30,6 +33,7 @@ impl fmt::Display for EncodeError {
             Self::TimeBack => "the event is earlier than the one before it",
             Self::Place => "the place of the event does not fit the format",
             Self::Pause => "the pause before the event is longer than the format can tell",
+            Self::Late => "the event is later than the format can tell",
             Self::Channel => "the format has no triggers of this channel",
         })
     }
@@ -38,6 +42,8 @@ impl fmt::Display for EncodeError {
 impl core::error::Error for EncodeError {}
 
 /// Writes the text (and the two bytes of DAT) that goes in front of the words of `encoding`; nothing for formats without a header.
+///
+/// AEDAT names the sensor ([`Sensor`]): one of other pixels has to be told to the reader.
 pub fn header(encoding: Encoding, geometry: Geometry, out: &mut impl fmt::Write) -> fmt::Result {
     let Geometry { width, height } = geometry;
     let (version, format, order) = match encoding {
@@ -50,6 +56,23 @@ pub fn header(encoding: Encoding, geometry: Geometry, out: &mut impl fmt::Write)
             return write!(
                 out,
                 "% Data file containing CD events\n% Version 2\n% Width {width}\n% Height {height}\n\u{c}\u{8}"
+            );
+        }
+        Encoding::Aedat2(address) => {
+            let name = match (address, Sensor::of(geometry)) {
+                (_, Some(sensor)) if sensor.address == address => sensor.name,
+                (Address::Dvs128, _) => Sensor::DVS128.name,
+                (Address::Davis, _) => "DAVIS",
+            };
+            return write!(out, "#!AER-DAT2.0\r\n# AEChip: {name}\r\n#End Of ASCII Header\r\n");
+        }
+        Encoding::Aedat3 => {
+            let name = Sensor::of(geometry).map_or("Unknown", |sensor| sensor.name);
+            // The format asks for the time of day; events do not know it.
+            return write!(
+                out,
+                "#!AER-DAT3.1\r\n#Format: RAW\r\n#Source {SOURCE}: {name}\r\n\
+                 #Start-Time: 1970-01-01 00:00:00 (TZ+0000)\r\n#!END-HEADER\r\n"
             );
         }
         _ => return Ok(()),
@@ -72,6 +95,13 @@ pub trait Encoder {
 
     /// Writes what is held back.
     fn finish(&mut self, put: &mut impl FnMut(&[u8]));
+}
+
+/// The whole time of what comes next, at `t`; formats with a full time in each event need no more.
+fn follow(now: Option<u64>, t: u32) -> Result<u64, EncodeError> {
+    let before = now.unwrap_or(t.into());
+    let rise = t.wrapping_sub(before as u32);
+    if rise < 1 << 31 { Ok(before + u64::from(rise)) } else { Err(EncodeError::TimeBack) }
 }
 
 /// Microseconds after which TIME_HIGH is repeated.
@@ -337,22 +367,146 @@ impl Encoder for Evt3Encoder {
 /// DAT version 2 records, without a header ([`header`]).
 #[derive(Clone, Debug, Default)]
 pub struct DatEncoder {
-    last: Option<u32>,
+    now: Option<u64>,
 }
 
 impl Encoder for DatEncoder {
     fn event(&mut self, event: Event, put: &mut impl FnMut(&[u8])) -> Result<(), EncodeError> {
         fits(event, 1 << 14, 1 << 14)?;
-        if self.last.is_some_and(|last| event.t.wrapping_sub(last) >= 1 << 31) {
-            return Err(EncodeError::TimeBack);
-        }
-        self.last = Some(event.t);
+        self.now = Some(follow(self.now, event.t)?);
         let place = u32::from(event.on()) << 28 | u32::from(event.y()) << 14 | u32::from(event.x());
         put(&(u64::from(place) << 32 | u64::from(event.t)).to_le_bytes());
         Ok(())
     }
 
     fn finish(&mut self, _put: &mut impl FnMut(&[u8])) {}
+}
+
+/// AEDAT2 records, without a header ([`header`]).
+#[derive(Clone, Debug)]
+pub struct Aedat2Encoder {
+    geometry: Geometry,
+    address: Address,
+    now: Option<u64>,
+}
+
+impl Aedat2Encoder {
+    /// An encoder for a sensor of this geometry, from whose lowest row rows are counted: the decoder's must be the same.
+    pub const fn new(geometry: Geometry, address: Address) -> Self {
+        Self { geometry, address, now: None }
+    }
+}
+
+impl Encoder for Aedat2Encoder {
+    fn event(&mut self, event: Event, put: &mut impl FnMut(&[u8])) -> Result<(), EncodeError> {
+        let Geometry { width, height } = self.geometry;
+        let (columns, rows) = match self.address {
+            Address::Davis => (1 << 10, 1 << 9),
+            Address::Dvs128 => (1 << 7, 1 << 7),
+        };
+        fits(event, width.min(columns), height)?;
+        let (x, from_below, on) = (u32::from(event.x()), height - 1 - event.y(), u32::from(event.on()));
+        if from_below >= rows {
+            return Err(EncodeError::Place);
+        }
+        self.now = Some(follow(self.now, event.t)?);
+        let address = match self.address {
+            Address::Davis => u32::from(from_below) << 22 | x << 12 | on << 11,
+            Address::Dvs128 => u32::from(from_below) << 8 | x << 1 | on,
+        };
+        put(&(u64::from(address) << 32 | u64::from(event.t)).to_be_bytes());
+        Ok(())
+    }
+
+    fn finish(&mut self, _put: &mut impl FnMut(&[u8])) {}
+}
+
+/// Events in a full AEDAT3.1 packet: its head is then a 37th of it, and an encoder takes 1 KiB.
+const PACKET: usize = 128;
+
+/// The source of AEDAT3.1 packets, which the header describes.
+const SOURCE: u32 = 1;
+
+/// AEDAT3.1 packets, without a header ([`header`]). An edge, of channel 0 only, is a packet of its own, so that it keeps its place
+/// among the events.
+#[derive(Clone, Debug)]
+pub struct Aedat3Encoder {
+    /// Time of the last event or edge with its wraps.
+    now: Option<u64>,
+    /// The events of the next packet, all with the overflows of `now`.
+    held: [Event; PACKET],
+    len: usize,
+}
+
+impl Default for Aedat3Encoder {
+    fn default() -> Self {
+        Self { now: None, held: [Event::default(); PACKET], len: 0 }
+    }
+}
+
+impl Aedat3Encoder {
+    fn advance(&mut self, t: u32, put: &mut impl FnMut(&[u8])) -> Result<(), EncodeError> {
+        let now = follow(self.now, t)?;
+        if now >> 31 >= u64::from(OVERFLOWS) {
+            return Err(EncodeError::Late);
+        }
+        if self.now.is_some_and(|before| now >> 31 != before >> 31) {
+            self.finish(put);
+        }
+        self.now = Some(now);
+        Ok(())
+    }
+
+    fn head(&self, kind: u16, events: usize, put: &mut impl FnMut(&[u8])) {
+        let (overflow, n) = ((self.now.unwrap_or(0) >> 31) as u32, events as u32);
+        // Kind and source, bytes of an event, where its time is, and all events are there and valid.
+        for field in [SOURCE << 16 | u32::from(kind), 8, 4, overflow, n, n, n] {
+            put(&field.to_le_bytes());
+        }
+    }
+
+    fn record(data: u32, t: u32, put: &mut impl FnMut(&[u8])) {
+        put(&(u64::from(t & 0x7FFF_FFFF) << 32 | u64::from(data << 1 | 1)).to_le_bytes());
+    }
+}
+
+impl Encoder for Aedat3Encoder {
+    fn event(&mut self, event: Event, put: &mut impl FnMut(&[u8])) -> Result<(), EncodeError> {
+        self.advance(event.t, put)?;
+        if let Some(slot) = self.held.get_mut(self.len) {
+            *slot = event;
+            self.len += 1;
+        }
+        if self.len == PACKET {
+            self.finish(put);
+        }
+        Ok(())
+    }
+
+    fn trigger(&mut self, trigger: Trigger, put: &mut impl FnMut(&[u8])) -> Result<(), EncodeError> {
+        if trigger.id != 0 {
+            return Err(EncodeError::Channel);
+        }
+        self.advance(trigger.t, put)?;
+        self.finish(put);
+        self.head(SPECIAL, 1, put);
+        Self::record(if trigger.value { RISING } else { FALLING }, trigger.t, put);
+        Ok(())
+    }
+
+    fn finish(&mut self, put: &mut impl FnMut(&[u8])) {
+        let events = self.held.get(..self.len).unwrap_or(&[]);
+        if events.is_empty() {
+            return;
+        }
+        self.head(POLARITY, events.len(), put);
+        for event in events {
+            // Every place of an `Event` fits.
+            let (x, y, on) = (u32::from(event.x()), u32::from(event.y()), u32::from(event.on()));
+            Self::record(x << 16 | y << 1 | on, event.t, put);
+        }
+        self.len = 0;
+    }
 }
 
 /// 5-byte records; rows up to 239, so that no event is a marker in `.bin`.

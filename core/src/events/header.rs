@@ -4,7 +4,7 @@
 //! `#`. Old RAW files name only `evt` and `system_ID`, some `.evt3` and all 5-byte files have no header: [`detect`] then asks the
 //! decoders which of them finds nothing wrong.
 
-use super::aedat::Address;
+use super::aedat::{Address, Sensor};
 use super::any::AnyDecoder;
 use super::dat::Layout;
 use super::evt21::WordOrder;
@@ -253,18 +253,27 @@ fn aedat(bytes: &[u8]) -> Result<Header, HeaderError> {
                 }
                 _ => {}
             }
-            header.geometry = (version == Some(b"2.0")).then_some(Geometry::new(128, 128));
+            header.geometry = (version == Some(b"2.0")).then_some(Sensor::DVS128.geometry);
         } else if contains(text, b"DAVIS") || contains(text, b"Davis") {
             if let Some(Encoding::Aedat2(address)) = &mut header.encoding {
                 *address = Address::Davis;
             }
-            let size = if contains(text, b"346") { Some(Geometry::new(346, 260)) } else { None };
-            let small = if contains(text, b"240") { Some(Geometry::new(240, 180)) } else { None };
-            header.geometry = size.or(small);
+            let sensor = if contains(text, b"346") {
+                Some(Sensor::DAVIS346)
+            } else if contains(text, b"240") {
+                Some(Sensor::DAVIS240)
+            } else if contains(text, b"DAVIS640") || contains(text, b"Davis640") {
+                Some(Sensor::DAVIS640)
+            } else {
+                None
+            };
+            header.geometry = sensor.map(|sensor| sensor.geometry);
         } else if contains(text, b"DVS128") && version == Some(b"3.1") {
-            header.geometry = Some(Geometry::new(128, 128));
+            header.geometry = Some(Sensor::DVS128.geometry);
         }
-        if text == b"#!END-HEADER" {
+        // Behind these lines, of AEDAT3 and AEDAT2, a record may begin with whatever it likes.
+        let comment = text.get(1..).unwrap_or(&[]).trim_ascii();
+        if text == b"#!END-HEADER" || comment.eq_ignore_ascii_case(b"End Of ASCII Header") {
             break;
         }
     }

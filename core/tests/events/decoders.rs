@@ -1,8 +1,9 @@
 //! Each rule of the formats, encoders against decoders, and bytes that no sensor sent.
-use mixel_core::events::aedat::{Address, Aedat2, Aedat3};
+use mixel_core::events::aedat::{Address, Aedat2, Aedat3, Sensor};
 use mixel_core::events::dat::Layout;
 use mixel_core::events::encode::{
-    self, DatEncoder, EncodeError, Encoder, Evt2Encoder, Evt3Encoder, Evt21Encoder, Record5Encoder,
+    self, Aedat2Encoder, Aedat3Encoder, DatEncoder, EncodeError, Encoder, Evt2Encoder, Evt3Encoder,
+    Evt21Encoder, Record5Encoder,
 };
 use mixel_core::events::evt2::Evt2;
 use mixel_core::events::evt3::Evt3;
@@ -439,6 +440,7 @@ fn what_is_encoded_is_decoded() {
         check(Encoding::Evt2, encode(Evt2Encoder::default(), &events));
         check(Encoding::Evt3, encode(Evt3Encoder::default(), &events));
         check(Encoding::Dat(Layout::V2), encode(DatEncoder::default(), &events));
+        check(Encoding::Aedat3, encode(Aedat3Encoder::default(), &events));
         for order in [WordOrder::Little, WordOrder::Legacy] {
             check(Encoding::Evt21(order), encode(Evt21Encoder::new(order), &events));
         }
@@ -446,6 +448,15 @@ fn what_is_encoded_is_decoded() {
         if pause <= 300 {
             let (log, _) = feed(Evt2::new(HD).with_max_step(200), &encode(Evt2Encoder::default(), &events));
             assert!(log.plain() == events);
+        }
+    }
+    for Sensor { geometry, address, .. } in Sensor::ALL {
+        let events = stream(5, 5000, geometry, u32::MAX - 70_000, 300_000);
+        let bytes = encode(Aedat2Encoder::new(geometry, address), &events);
+        for most in [1, 13, 1000, u64::MAX >> 1] {
+            let (log, counts) = decode_in_chunks(Encoding::Aedat2(address), geometry, &bytes, most, most);
+            assert!(log.plain() == events, "{geometry:?}");
+            assert_eq!((counts.violations(), log.epoch), (0, 1), "{geometry:?}");
         }
     }
     let small = Geometry::new(240, 180);
@@ -478,6 +489,44 @@ fn encoders_use_vectors_where_they_are_shorter() {
     assert_eq!(encode(Evt3Encoder::default(), &row[..2]).len(), 2 * (3 + 2));
     let falling: Vec<Event> = row.iter().rev().copied().collect();
     assert_eq!(decode(Encoding::Evt3, HD, &encode(Evt3Encoder::default(), &falling)).0.plain(), falling);
+}
+
+#[test]
+fn aedat2_addresses_and_aedat3_packets_as_written() {
+    let event = Event::new(0x0102_0304, 5, 6, true);
+    let address = |sensor: Sensor| {
+        let bytes = encode(Aedat2Encoder::new(sensor.geometry, sensor.address), &[event]);
+        assert_eq!(bytes[4..], [1, 2, 3, 4]);
+        u32::from_be_bytes(bytes[..4].try_into().unwrap())
+    };
+    assert_eq!(address(Sensor::DVS128), 121 << 8 | 5 << 1 | 1);
+    assert_eq!(address(Sensor::DAVIS346), 253 << 22 | 5 << 12 | 1 << 11);
+
+    // One packet for what fits into it, another where the upper time bits change, and an edge alone.
+    let place = |x: u32, y: u32, on: u32| x << 17 | y << 2 | on << 1 | 1;
+    let (early, late) = (Event::new(0x7FFF_FFFF, 5, 6, true), Event::new(0x8000_0001, 0x7FFF, 0x7FFF, false));
+    let edge = |value| Trigger { t: 0x8000_0002, id: 0, value };
+    let (mut bytes, mut encoder) = (Vec::new(), Aedat3Encoder::default());
+    let mut put = |b: &[u8]| bytes.extend_from_slice(b);
+    for event in [early, early, late] {
+        encoder.event(event, &mut put).unwrap();
+    }
+    encoder.trigger(edge(true), &mut put).unwrap();
+    encoder.trigger(edge(false), &mut put).unwrap();
+    encoder.finish(&mut put);
+    encoder.finish(&mut put);
+    let from_source = |mut packet: Vec<u8>| {
+        packet[2] = 1;
+        packet
+    };
+    let wanted = [
+        packet(1, 0, &[(place(5, 6, 1), 0x7FFF_FFFF); 2]),
+        packet(1, 1, &[(place(0x7FFF, 0x7FFF, 0), 1)]),
+        packet(0, 1, &[(2 << 1 | 1, 2)]),
+        packet(0, 1, &[(3 << 1 | 1, 2)]),
+    ];
+    assert_eq!(bytes, wanted.map(from_source).concat());
+    assert_eq!(encode(Aedat3Encoder::default(), &[event; 300]).len(), 3 * 28 + 300 * 8);
 }
 
 /// Events with a trigger after every seventh, at its time, and a late one after a pause.
@@ -521,6 +570,14 @@ fn triggers_are_written_among_the_events() {
             assert_eq!(log.triggers, triggers, "{encoding:?}");
             assert_eq!(counts.violations(), 0, "{encoding:?}");
         }
+        // AEDAT3.1 has one channel.
+        triggers.iter_mut().for_each(|trigger| trigger.id = 0);
+        let aedat3 = with_triggers(Aedat3Encoder::default(), &events, &triggers);
+        for most in [1, 50, u64::MAX >> 1] {
+            let (log, counts) = decode_in_chunks(Encoding::Aedat3, HD, &aedat3, most, seed);
+            assert!(log.plain() == events && log.triggers == triggers);
+            assert_eq!(counts.violations(), 0);
+        }
     }
 }
 
@@ -556,6 +613,53 @@ fn what_a_format_cannot_hold_is_refused() {
     assert_eq!(Evt3Encoder::default().trigger(edge(16), &mut none), Err(EncodeError::Channel));
     assert_eq!(DatEncoder::default().trigger(edge(0), &mut none), Err(EncodeError::Channel));
     assert_eq!(record.trigger(edge(0), &mut none), Err(EncodeError::Channel));
+    let at = |x: u16, y: u16| Event::new(10, x, y, true);
+    for (width, height, address, x, y) in [
+        (128, 128, Address::Dvs128, 128, 0),
+        (128, 128, Address::Dvs128, 0, 128),
+        (346, 260, Address::Davis, 346, 0),
+        (346, 260, Address::Davis, 0, 260),
+        // Beyond the bits of an address, which count rows from below.
+        (200, 200, Address::Dvs128, 128, 199),
+        (200, 200, Address::Dvs128, 0, 71),
+        (2000, 2000, Address::Davis, 1024, 1999),
+        (2000, 2000, Address::Davis, 0, 1487),
+    ] {
+        let mut aedat2 = Aedat2Encoder::new(Geometry::new(width, height), address);
+        assert_eq!(aedat2.event(at(x, y), &mut none), Err(EncodeError::Place), "{width}x{height}: {x}, {y}");
+        // Each has one neighbour that fits.
+        let fits = [(x.wrapping_sub(1), y), (x, y.wrapping_sub(1)), (x, y + 1)];
+        assert!(fits.into_iter().any(|(x, y)| aedat2.event(at(x, y), &mut none).is_ok()));
+        assert_eq!(aedat2.event(Event::new(9, 0, height - 1, true), &mut none), Err(EncodeError::TimeBack));
+        assert_eq!(aedat2.trigger(edge(0), &mut none), Err(EncodeError::Channel));
+    }
+    let mut dat = DatEncoder::default();
+    dat.event(after(10), &mut none).unwrap();
+    assert_eq!(dat.event(after(9), &mut none), Err(EncodeError::TimeBack));
+    let mut aedat3 = Aedat3Encoder::default();
+    aedat3.event(after(10), &mut none).unwrap();
+    assert_eq!(aedat3.event(after(9), &mut none), Err(EncodeError::TimeBack));
+    assert_eq!(aedat3.trigger(Trigger { t: 9, ..edge(0) }, &mut none), Err(EncodeError::TimeBack));
+    assert_eq!(aedat3.trigger(edge(1), &mut none), Err(EncodeError::Channel));
+    assert_eq!(aedat3.event(after(10), &mut none), Ok(()), "what was refused leaves no trace");
+}
+
+#[test]
+fn aedat3_holds_times_up_to_what_a_reader_believes() {
+    // A pause of almost 2^31 us before each event, up to 2^47 us.
+    let (mut bytes, mut encoder) = (Vec::new(), Aedat3Encoder::default());
+    let mut put = |b: &[u8]| bytes.extend_from_slice(b);
+    let step = (1u64 << 31) - 1;
+    let mut t = 0;
+    while t >> 47 == 0 {
+        encoder.event(Event::new(t as u32, 1, 1, true), &mut put).unwrap();
+        t += step;
+    }
+    assert_eq!(encoder.event(Event::new(t as u32, 1, 1, true), &mut put), Err(EncodeError::Late));
+    encoder.finish(&mut put);
+    let (log, counts) = decode(Encoding::Aedat3, HD, &bytes);
+    assert!(times(&log).into_iter().eq((0..t / step).map(|i| i * step)));
+    assert_eq!(counts.violations(), 0);
 }
 
 // Bytes that no sensor sent.
@@ -736,6 +840,12 @@ fn dat_and_aedat_headers() {
         "a record may begin with #"
     );
     assert_eq!(header.geometry, Some(Geometry::new(240, 180)));
+    // A record may look like a line of text too, behind the line that ends the header.
+    for end in ["#End Of ASCII Header\r\n", "# End of ASCII Header\r\n", "#!END-HEADER\r\n"] {
+        let text = format!("#!AER-DAT2.0\r\n# AEChip: Davis640\r\n{end}");
+        let header = header::parse(&[text.as_bytes(), b"# AEChi\n"].concat()).unwrap();
+        assert_eq!((header.len, header.geometry), (text.len(), Some(Geometry::new(640, 480))));
+    }
     let aedat3 = "#!AER-DAT3.1\r\n#Format: RAW\r\n#Source 1: DVS128\r\n#!END-HEADER\r\n";
     let header = header::parse(&[aedat3.as_bytes(), b"#"].concat()).unwrap();
     assert_eq!((header.len, header.encoding), (aedat3.len(), Some(Encoding::Aedat3)));
@@ -789,6 +899,27 @@ fn written_headers_are_read_and_formats_are_known_by_content() {
             assert_eq!(bare.encoding, Some(encoding), "without its header");
         }
     }
+    let mut check = |encoding, geometry, said, words: Vec<u8>| {
+        let mut text = String::new();
+        encode::header(encoding, geometry, &mut text).unwrap();
+        let file = [text.as_bytes(), &words].concat();
+        let header = header::detect(&file[..4096], file.len() as u64).unwrap();
+        assert_eq!(header, Header { len: text.len(), encoding: Some(encoding), geometry: said });
+    };
+    for Sensor { geometry, address, .. } in Sensor::ALL {
+        // The first record begins with '#', as a line of a header does.
+        let row = geometry.height.checked_sub(1 + (0x23 << 2)).unwrap_or(5);
+        let mut events = stream(22, 2000, geometry, 500, 30);
+        events[0] = Event::new(1, 0, row, true);
+        let words = encode(Aedat2Encoder::new(geometry, address), &events);
+        check(Encoding::Aedat2(address), geometry, Some(geometry), words);
+        check(Encoding::Aedat3, geometry, Some(geometry), encode(Aedat3Encoder::default(), &events));
+    }
+    // No AEDAT sensor has these pixels.
+    let (geometry, words) = (Geometry::new(200, 180), encode(Aedat3Encoder::default(), &events));
+    check(Encoding::Aedat3, geometry, None, words);
+    let words = encode(Aedat2Encoder::new(geometry, Address::Davis), &events);
+    check(Encoding::Aedat2(Address::Davis), geometry, None, words);
     assert_eq!(header::detect(b"", 0).unwrap().encoding, None);
     assert_eq!(header::detect(&[0xB7; 999], 999).unwrap().encoding, None);
 }
