@@ -126,7 +126,7 @@ pub(super) const RISING: u32 = 2;
 pub(super) const FALLING: u32 = 3;
 const PULSE: u32 = 4;
 
-/// Overflows from which a packet head is not believed: 4.5 years.
+/// Overflows from which a packet head is not believed: 4.4 years.
 pub(super) const OVERFLOWS: u32 = 1 << 16;
 
 /// Sizes of a whole event, from which a packet head is believed (frames are the largest).

@@ -3,12 +3,15 @@
 use std::io::Cursor;
 use std::path::Path;
 
+use mixel_core::events::aedat::Sensor;
 use mixel_core::events::dat::Layout;
 use mixel_core::events::encode::{
-    self, DatEncoder, EncodeError, Encoder, Evt2Encoder, Evt3Encoder, Evt21Encoder, Record5Encoder,
+    self, Aedat2Encoder, Aedat3Encoder, DatEncoder, EncodeError, Encoder, Evt2Encoder, Evt3Encoder,
+    Evt21Encoder, Record5Encoder,
 };
 use mixel_core::events::evt21::WordOrder;
 use mixel_core::events::header::Encoding;
+use mixel_core::events::{Geometry, Trigger};
 
 use super::{Edge, Recording, TimedEvent};
 use crate::arrays::write_npz_to;
@@ -21,10 +24,16 @@ pub enum Format {
     Evt2,
     /// EVT2.1 words, as a GENX320 orders them
     Evt21,
+    /// EVT2.1 words, as older sensors order them
+    Evt21Legacy,
     /// EVT3.0 words
     Evt3,
     /// DAT records, version 2
     Dat,
+    /// AEDAT2 records of a DVS128 or a DAVIS
+    Aedat2,
+    /// AEDAT3.1 packets
+    Aedat3,
     /// 5-byte records of N-MNIST
     Bin,
     /// Arrays for NumPy
@@ -41,32 +50,45 @@ impl Format {
     pub fn name(self) -> &'static str {
         match self {
             Self::Evt2 => "EVT2.0",
-            Self::Evt21 => "EVT2.1",
+            Self::Evt21 | Self::Evt21Legacy => "EVT2.1",
             Self::Evt3 => "EVT3.0",
             Self::Dat => "DAT",
+            Self::Aedat2 => "AEDAT2",
+            Self::Aedat3 => "AEDAT3.1",
             Self::Bin => "N-MNIST bin",
             Self::Npz => "npz",
         }
     }
 
-    /// Whether triggers stand among the events. DAT keeps them in files of their own.
-    pub fn has_triggers(self) -> bool {
-        !matches!(self, Self::Dat | Self::Bin)
+    /// Whether `trigger` stands among the events; others are left out. DAT keeps them in files of their own, AEDAT3.1 has one channel.
+    pub fn keeps(self, trigger: Trigger) -> bool {
+        match self {
+            Self::Evt2 | Self::Evt21 | Self::Evt21Legacy | Self::Evt3 | Self::Npz => true,
+            Self::Aedat3 => trigger.id == 0,
+            Self::Dat | Self::Aedat2 | Self::Bin => false,
+        }
     }
 
-    /// Whether the file says the sensor's pixels.
-    pub fn has_geometry(self) -> bool {
-        self != Self::Bin
+    /// The pixels that a file says for a recording of `extent`. AEDAT names a sensor, and AEDAT2 needs one.
+    pub fn said(self, extent: Geometry) -> Option<Geometry> {
+        match self {
+            Self::Aedat2 => Some(Sensor::holding(extent).geometry),
+            Self::Aedat3 => Sensor::of(extent).map(|sensor| sensor.geometry),
+            Self::Bin => None,
+            Self::Evt2 | Self::Evt21 | Self::Evt21Legacy | Self::Evt3 | Self::Dat | Self::Npz => Some(extent),
+        }
     }
 
     /// What it can hold, for those who have more.
     fn limits(self) -> &'static str {
         match self {
-            Self::Evt2 | Self::Evt21 => {
+            Self::Evt2 | Self::Evt21 | Self::Evt21Legacy => {
                 "columns and rows to 2047, trigger channels to 31, pauses of 35 minutes"
             }
             Self::Evt3 => "columns and rows to 2047, trigger channels to 15, pauses of 35 minutes",
             Self::Dat => "columns and rows to 16383, pauses of 35 minutes",
+            Self::Aedat2 => "columns to 639, rows to 479, pauses of 35 minutes",
+            Self::Aedat3 => "columns and rows to 32767, pauses of 35 minutes, times to 4.4 years",
             Self::Bin => "columns to 255, rows to 239, pauses of 4.19 seconds",
             Self::Npz => "everything",
         }
@@ -75,8 +97,8 @@ impl Format {
     /// Times from which a recording may not start, in microseconds: a reader could not tell them from earlier ones.
     fn first_time_limit(self) -> u64 {
         match self {
-            // The words reach further, but the encoders take 32 bits.
-            Self::Evt2 | Self::Evt21 | Self::Dat => 1 << 32,
+            // Some words reach further, but the encoders take 32 bits.
+            Self::Evt2 | Self::Evt21 | Self::Evt21Legacy | Self::Dat | Self::Aedat2 | Self::Aedat3 => 1 << 32,
             Self::Evt3 => 1 << 24,
             Self::Bin => 1 << 23,
             Self::Npz => u64::MAX,
@@ -84,19 +106,25 @@ impl Format {
     }
 }
 
-/// The bytes of `recording` as a file of `format`. Its header says [`Recording::extent`]; triggers are written if the format has them.
+/// The bytes of `recording` as a file of `format`. Its header says what [`Format::said`] says of [`Recording::extent`]; triggers are
+/// written if the format [keeps](Format::keeps) them.
 ///
 /// # Errors
 /// [`ErrorKind::Input`] for an event or trigger that the format cannot hold.
 pub fn encode(recording: &Recording, format: Format) -> Result<Vec<u8>> {
+    let evt21 = |order| stream(Evt21Encoder::new(order), Encoding::Evt21(order), recording, format);
     match format {
         Format::Evt2 => stream(Evt2Encoder::default(), Encoding::Evt2, recording, format),
-        Format::Evt21 => {
-            let order = WordOrder::Little;
-            stream(Evt21Encoder::new(order), Encoding::Evt21(order), recording, format)
-        }
+        Format::Evt21 => evt21(WordOrder::Little),
+        Format::Evt21Legacy => evt21(WordOrder::Legacy),
         Format::Evt3 => stream(Evt3Encoder::default(), Encoding::Evt3, recording, format),
         Format::Dat => stream(DatEncoder::default(), Encoding::Dat(Layout::V2), recording, format),
+        Format::Aedat2 => {
+            let Sensor { geometry, address, .. } = Sensor::holding(recording.extent());
+            let encoder = Aedat2Encoder::new(geometry, address);
+            stream(encoder, Encoding::Aedat2(address), recording, format)
+        }
+        Format::Aedat3 => stream(Aedat3Encoder::default(), Encoding::Aedat3, recording, format),
         Format::Bin => stream(Record5Encoder::default(), Encoding::Bin, recording, format),
         Format::Npz => {
             let mut file = Cursor::new(Vec::new());
@@ -114,7 +142,8 @@ fn stream<E: Encoder>(
     format: Format,
 ) -> Result<Vec<u8>> {
     let events = &recording.events;
-    let mut triggers = if format.has_triggers() { recording.triggers.clone() } else { Vec::new() };
+    let kept = recording.triggers.iter().filter(|edge| format.keeps(edge.trigger));
+    let mut triggers: Vec<Edge> = kept.copied().collect();
     // Their source is another than that of the events: they may come out of order.
     triggers.sort_by_key(|edge| edge.t);
     let starts = [events.first().map(|event| event.t), triggers.first().map(|edge| edge.t)];
@@ -127,7 +156,8 @@ fn stream<E: Encoder>(
         );
     }
     let mut header = String::new();
-    encode::header(encoding, recording.extent(), &mut header).map_err(|error| {
+    let extent = recording.extent();
+    encode::header(encoding, format.said(extent).unwrap_or(extent), &mut header).map_err(|error| {
         Error::new(ErrorKind::Internal, "", "the header cannot be written").caused_by(error)
     })?;
     let mut stream = Stream { encoder, format, bytes: header.into_bytes(), last: start };

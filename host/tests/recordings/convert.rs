@@ -32,8 +32,15 @@ fn every_format_gives_back_what_was_written() {
     let cases = [
         ("evt2", VGA, (1 << 32) - 100_000, 700_000_000),
         ("evt21", VGA, (1 << 32) - 100_000, 700_000_000),
+        ("evt21-legacy", VGA, (1 << 32) - 100_000, 700_000_000),
         ("evt3", VGA, (1 << 24) - 100_000, 10_000_000),
         ("dat", VGA, (1 << 32) - 100_000, 700_000_000),
+        ("aedat2", VGA, (1 << 32) - 100_000, 700_000_000),
+        ("aedat2", Geometry::new(346, 260), (1 << 32) - 100_000, 700_000_000),
+        ("aedat2", SMALL, (1 << 32) - 100_000, 700_000_000),
+        ("aedat2", Geometry::new(128, 128), (1 << 32) - 100_000, 700_000_000),
+        ("aedat3", VGA, (1 << 32) - 100_000, 700_000_000),
+        ("aedat3", SMALL, (1 << 31) - 100_000, 700_000_000),
         ("bin", SMALL, (1 << 23) - 100_000, 1_300_000),
         ("npz", VGA, 1 << 50, 1 << 40),
     ];
@@ -44,13 +51,15 @@ fn every_format_gives_back_what_was_written() {
             let out = format!("out.{format}");
             let (_, notes) = good(folder, &["events", "convert", "in.npz", &out]);
             let read = read(folder, &out, Some(sensor));
-            if matches!(format, "dat" | "bin") {
-                assert!(
-                    notes.contains(&format!("{} triggers are left out", written.triggers.len())),
-                    "{notes}"
-                );
-                written.triggers.clear();
-            }
+            let kept = |id: u8| match format {
+                "dat" | "aedat2" | "bin" => false,
+                "aedat3" => id == 0,
+                _ => true,
+            };
+            let before = written.triggers.len();
+            written.triggers.retain(|edge| kept(edge.trigger.id));
+            let left_out = before - written.triggers.len();
+            assert_eq!(notes.contains(&format!("{left_out} triggers are left out")), left_out > 0, "{notes}");
             assert!(read.events == written.events, "{format}, {seed}");
             assert_eq!(read.triggers, written.triggers, "{format}, {seed}");
             assert_eq!((read.geometry, read.counts.violations()), (Some(sensor), 0), "{format}, {seed}");
@@ -73,7 +82,7 @@ fn aedat4_to_every_format() {
     let written = generated(9, 3000, SMALL, 1_605_537_493_718_345, 500);
     std::fs::write(folder.join("in.aedat4"), streams::aedat4(&written, Compression::Lz4, true)).unwrap();
     let start = written.start().unwrap();
-    for format in ["evt2", "evt21", "evt3", "dat", "bin"] {
+    for format in ["evt2", "evt21", "evt21-legacy", "evt3", "dat", "aedat2", "aedat3", "bin"] {
         let out = format!("out.{format}");
         says(
             &bad(folder, 1, &["events", "convert", "in.aedat4", &out]),
@@ -88,7 +97,7 @@ fn aedat4_to_every_format() {
             TimedEvent { t, event: Event::new(t as u32, e.event.x(), e.event.y(), e.event.on()) }
         };
         assert!(read.events.iter().copied().eq(written.events.iter().map(moved)), "{format}");
-        let triggers = if matches!(format, "dat" | "bin") { 0 } else { written.triggers.len() };
+        let triggers = if matches!(format, "dat" | "aedat2" | "bin") { 0 } else { written.triggers.len() };
         assert_eq!((read.triggers.len(), &answer["triggers"]), (triggers, &json!(triggers)));
     }
     // Arrays hold the times as they are.
@@ -115,17 +124,59 @@ fn real_recordings_survive_every_format_that_can_hold_them() {
         let original = [&["events", "convert", path, "in.npz", "--from-zero"], sensor].concat();
         good(folder, &original);
         let original = read(folder, "in.npz", None);
-        for format in ["evt2", "evt21", "evt3", "dat"] {
+        for format in ["evt2", "evt21", "evt21-legacy", "evt3", "dat", "aedat2", "aedat3"] {
             let out = format!("out.{format}");
+            if format == "aedat2" && original.geometry == Some(Geometry::new(1280, 720)) {
+                let error = bad(folder, 1, &["events", "convert", "in.npz", &out]);
+                says(&error, &["does not fit", "columns to 639"]);
+                continue;
+            }
             good(folder, &["events", "convert", "in.npz", &out]);
             let read = read(folder, &out, None);
             assert!(read.events == original.events, "{file} as {format}");
-            assert_eq!(read.geometry, original.geometry, "{file} as {format}");
-            if format != "dat" {
-                assert_eq!(read.triggers, original.triggers, "{file} as {format}");
+            if !matches!(format, "aedat2" | "aedat3") {
+                assert_eq!(read.geometry, original.geometry, "{file} as {format}");
             }
+            let mut triggers = original.triggers.clone();
+            match format {
+                "dat" | "aedat2" => triggers.clear(),
+                "aedat3" => triggers.retain(|edge| edge.trigger.id == 0),
+                _ => {}
+            }
+            assert_eq!(read.triggers, triggers, "{file} as {format}");
         }
         println!("{file}: {} events, {} triggers", original.events.len(), original.triggers.len());
+    }
+}
+
+#[test]
+fn aedat_names_a_sensor_and_a_note_says_where_it_is_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    // (own, that of AEDAT2, that of AEDAT3.1)
+    for (own, aedat2, aedat3) in [
+        ((34, 34), (128, 128), None),
+        ((128, 128), (128, 128), Some((128, 128))),
+        ((180, 240), (346, 260), None),
+        ((640, 480), (640, 480), Some((640, 480))),
+    ] {
+        let geometry = |(width, height)| Geometry::new(width, height);
+        let written = generated(7, 500, geometry(own), 0, 100);
+        save(folder, "in.npz", &written);
+        for (out, said) in [("out.aedat2", Some(aedat2)), ("out.aedat3", aedat3)] {
+            let (_, notes) = good(folder, &["events", "convert", "in.npz", out]);
+            let read = read(folder, out, None);
+            assert!(read.events == written.events, "{out}: rows are where they were");
+            assert_eq!(read.geometry, said.map(geometry));
+            let (own_size, note) = (format!("{}x{}", own.0, own.1), |text: &str| notes.contains(text));
+            assert_eq!(note(&format!("read it with --geometry {own_size}")), said.is_none(), "{notes}");
+            let other = said.filter(|&said| said != own);
+            assert_eq!(
+                note(&format!("has no sensor of {own_size} pixels: one of ")),
+                other.is_some(),
+                "{notes}"
+            );
+        }
     }
 }
 
@@ -142,6 +193,8 @@ fn what_a_format_cannot_hold_is_an_error_that_names_it() {
         ("evt21", 0, 2048),
         ("evt3", 2048, 0),
         ("dat", 16384, 0),
+        ("aedat2", 640, 0),
+        ("aedat2", 0, 480),
         ("bin", 256, 0),
         ("bin", 0, 240),
     ] {
@@ -151,7 +204,11 @@ fn what_a_format_cannot_hold_is_an_error_that_names_it() {
         assert!(!folder.join("out").exists(), "nothing is written");
         place(x.min(239), y.min(239));
         let (_, notes) = good(folder, &["events", "convert", "in.npz", "out", "--to", format]);
-        let extent = format!("{}x{}", x.min(239) + 1, y.min(239) + 1);
+        let extent = match (format, x) {
+            ("aedat2", 0) => "346x260".to_owned(),
+            ("aedat2", _) => "240x180".to_owned(),
+            _ => format!("{}x{}", x.min(239) + 1, y.min(239) + 1),
+        };
         assert_eq!(notes.contains(&extent), format != "bin", "the sensor is not known: {notes}");
         std::fs::remove_file(folder.join("out")).unwrap();
     }
@@ -163,9 +220,16 @@ fn what_a_format_cannot_hold_is_an_error_that_names_it() {
             &Recording { events: times.iter().map(event).collect(), ..Recording::default() },
         );
     };
-    for (format, limit) in
-        [("evt2", 1 << 32), ("evt21", 1 << 32), ("dat", 1 << 32), ("evt3", 1 << 24), ("bin", 1 << 23)]
-    {
+    for (format, limit) in [
+        ("evt2", 1 << 32),
+        ("evt21", 1 << 32),
+        ("evt21-legacy", 1 << 32),
+        ("dat", 1 << 32),
+        ("aedat2", 1 << 32),
+        ("aedat3", 1 << 32),
+        ("evt3", 1 << 24),
+        ("bin", 1 << 23),
+    ] {
         times(&[limit]);
         let error = bad(folder, 1, &["events", "convert", "in.npz", "out", "--to", format]);
         says(&error, &[&format!("before {limit} us"), "--from-zero"]);
@@ -211,8 +275,11 @@ fn a_format_must_be_said() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     save(folder, "in.npz", &generated(5, 50, SMALL, 0, 10));
-    let error = bad(folder, 2, &["events", "convert", "in.npz", "out.raw"]);
-    says(&error, &["out.raw", "does not say a format", "--to"]);
+    // `.aedat` may be any of three.
+    for out in ["out.raw", "out.aedat"] {
+        let error = bad(folder, 2, &["events", "convert", "in.npz", out]);
+        says(&error, &[out, "does not say a format", "--to"]);
+    }
     good(folder, &["events", "convert", "in.npz", "out.raw", "--to", "evt21"]);
     assert_eq!(json(folder, &["events", "info", "out.raw"])["format"], "EVT2.1");
     let error = bad(folder, 1, &["events", "convert", "in.npz", "none/out.evt2"]);

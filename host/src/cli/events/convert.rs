@@ -30,7 +30,7 @@ pub fn run(args: &Args, json: bool) -> Result<Verdict> {
     let output = args.output.display().to_string();
     let format = args.to.or_else(|| Format::of_path(&args.output)).ok_or_else(|| {
         Error::new(ErrorKind::Usage, &output, "its name does not say a format")
-            .hint("end it in .evt2, .evt21, .evt3, .dat, .bin or .npz, or give --to FORMAT")
+            .hint("end it in .evt2, .evt21, .evt3, .dat, .aedat2, .aedat3, .bin or .npz, or give --to FORMAT")
     })?;
     let (mut recording, _) = args.source.read()?;
     let moved = if args.from_zero { recording.start().unwrap_or(0) } else { 0 };
@@ -38,7 +38,7 @@ pub fn run(args: &Args, json: bool) -> Result<Verdict> {
     let input = args.source.file.display().to_string();
     let bytes = encode(&recording, format).map_err(|error| Error { path: input.clone(), ..error })?;
     write_file(&args.output, &bytes)?;
-    let triggers = if format.has_triggers() { recording.triggers.len() } else { 0 };
+    let triggers = recording.triggers.iter().filter(|edge| format.keeps(edge.trigger)).count();
     let notes = notes(&recording, format, moved);
     say(&args.source.file, &notes);
     if json {
@@ -68,22 +68,28 @@ pub fn run(args: &Args, json: bool) -> Result<Verdict> {
 /// What the new file does not say, and what it says that the old one did not.
 fn notes(recording: &Recording, format: Format, moved: u64) -> Vec<String> {
     let mut notes = dropped(recording);
-    let (name, triggers) = (format.name(), recording.triggers.len());
+    let name = format.name();
+    let left_out = recording.triggers.iter().filter(|edge| !format.keeps(edge.trigger)).count();
     if moved > 0 {
         notes.push(format!("everything is {moved} us earlier"));
     }
-    if triggers > 0 && !format.has_triggers() {
-        notes.push(format!("{triggers} triggers are left out: {name} has none among events"));
+    if left_out > 0 {
+        let has = if format == Format::Aedat3 { "no channels but 0" } else { "none among events" };
+        notes.push(format!("{left_out} triggers are left out: {name} has {has}"));
     }
-    match recording.geometry {
-        Some(geometry) if !format.has_geometry() => {
-            let size = size(geometry);
-            notes.push(format!("{name} does not say the sensor's pixels: read it with --geometry {size}"));
+    match (recording.geometry, format.said(recording.extent())) {
+        (Some(own), None) => {
+            let own = size(own);
+            notes.push(format!("{name} does not say the sensor's pixels: read it with --geometry {own}"));
         }
-        None if format.has_geometry() && format != Format::Npz => {
-            let extent = size(recording.extent());
+        (Some(own), Some(said)) if own != said => {
+            let (own, said) = (size(own), size(said));
+            notes.push(format!("{name} has no sensor of {own} pixels: one of {said} is written"));
+        }
+        (None, Some(said)) if format != Format::Npz => {
+            let said = size(said);
             notes.push(format!(
-                "the sensor's pixels are not known: {extent} is written, which holds all events (--geometry says them)"
+                "the sensor's pixels are not known: {said} is written, which holds all events (--geometry says them)"
             ));
         }
         _ => {}
