@@ -509,6 +509,28 @@ impl Encoder for Aedat3Encoder {
     }
 }
 
+/// Records of an eDVS. Its 16-bit clock leaves no pauses from 65.5 ms on.
+#[derive(Clone, Debug, Default)]
+pub struct EdvsEncoder {
+    now: Option<u64>,
+}
+
+impl Encoder for EdvsEncoder {
+    fn event(&mut self, event: Event, put: &mut impl FnMut(&[u8])) -> Result<(), EncodeError> {
+        fits(event, 128, 128)?;
+        let now = follow(self.now, event.t)?;
+        if now - self.now.unwrap_or(0) > u64::from(u16::MAX) {
+            return Err(EncodeError::Pause);
+        }
+        self.now = Some(now);
+        let [high, low] = (now as u16).to_be_bytes();
+        put(&[1 << 7 | event.y() as u8, u8::from(!event.on()) << 7 | event.x() as u8, high, low]);
+        Ok(())
+    }
+
+    fn finish(&mut self, _put: &mut impl FnMut(&[u8])) {}
+}
+
 /// 5-byte records; rows up to 239, so that no event is a marker in `.bin`.
 #[derive(Clone, Debug, Default)]
 pub struct Record5Encoder {

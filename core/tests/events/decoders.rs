@@ -2,8 +2,8 @@
 use mixel_core::events::aedat::{Address, Aedat2, Aedat3, Sensor};
 use mixel_core::events::dat::Layout;
 use mixel_core::events::encode::{
-    self, Aedat2Encoder, Aedat3Encoder, DatEncoder, EncodeError, Encoder, Evt2Encoder, Evt3Encoder,
-    Evt21Encoder, Record5Encoder,
+    self, Aedat2Encoder, Aedat3Encoder, DatEncoder, EdvsEncoder, EncodeError, Encoder, Evt2Encoder,
+    Evt3Encoder, Evt21Encoder, Record5Encoder,
 };
 use mixel_core::events::evt2::Evt2;
 use mixel_core::events::evt3::Evt3;
@@ -459,6 +459,13 @@ fn what_is_encoded_is_decoded() {
             assert_eq!((counts.violations(), log.epoch), (0, 1), "{geometry:?}");
         }
     }
+    let sensor = Sensor::DVS128.geometry;
+    let events = stream(6, 5000, sensor, 60_000, 5_000);
+    let bytes = encode(EdvsEncoder::default(), &events);
+    for most in [1, 13, 1000, u64::MAX >> 1] {
+        let (log, counts) = decode_in_chunks(Encoding::Edvs, sensor, &bytes, most, most);
+        assert!(log.plain() == events && counts.wraps > 10 && counts.violations() == 0);
+    }
     let small = Geometry::new(240, 180);
     let events = stream(9, 9000, small, 50, 30_000);
     let bytes = encode(Record5Encoder::default(), &events);
@@ -633,6 +640,14 @@ fn what_a_format_cannot_hold_is_refused() {
         assert_eq!(aedat2.event(Event::new(9, 0, height - 1, true), &mut none), Err(EncodeError::TimeBack));
         assert_eq!(aedat2.trigger(edge(0), &mut none), Err(EncodeError::Channel));
     }
+    assert_eq!(EdvsEncoder::default().event(at(128, 0), &mut none), Err(EncodeError::Place));
+    assert_eq!(EdvsEncoder::default().event(at(0, 128), &mut none), Err(EncodeError::Place));
+    assert_eq!(EdvsEncoder::default().event(after(1 << 16), &mut none), Err(EncodeError::Pause));
+    let mut edvs = EdvsEncoder::default();
+    edvs.event(after(10), &mut none).unwrap();
+    assert_eq!(edvs.event(after(9), &mut none), Err(EncodeError::TimeBack));
+    assert_eq!(edvs.event(after(10 + (1 << 16)), &mut none), Err(EncodeError::Pause));
+    assert_eq!(edvs.event(after(9 + (1 << 16)), &mut none), Ok(()));
     let mut dat = DatEncoder::default();
     dat.event(after(10), &mut none).unwrap();
     assert_eq!(dat.event(after(9), &mut none), Err(EncodeError::TimeBack));
@@ -899,7 +914,7 @@ fn written_headers_are_read_and_formats_are_known_by_content() {
             assert_eq!(bare.encoding, Some(encoding), "without its header");
         }
     }
-    let mut check = |encoding, geometry, said, words: Vec<u8>| {
+    let check = |encoding, geometry, said, words: Vec<u8>| {
         let mut text = String::new();
         encode::header(encoding, geometry, &mut text).unwrap();
         let file = [text.as_bytes(), &words].concat();

@@ -6,8 +6,8 @@ use std::path::Path;
 use mixel_core::events::aedat::Sensor;
 use mixel_core::events::dat::Layout;
 use mixel_core::events::encode::{
-    self, Aedat2Encoder, Aedat3Encoder, DatEncoder, EncodeError, Encoder, Evt2Encoder, Evt3Encoder,
-    Evt21Encoder, Record5Encoder,
+    self, Aedat2Encoder, Aedat3Encoder, DatEncoder, EdvsEncoder, EncodeError, Encoder, Evt2Encoder,
+    Evt3Encoder, Evt21Encoder, Record5Encoder,
 };
 use mixel_core::events::evt21::WordOrder;
 use mixel_core::events::header::Encoding;
@@ -36,6 +36,8 @@ pub enum Format {
     Aedat3,
     /// 5-byte records of N-MNIST
     Bin,
+    /// 4-byte records of an eDVS
+    Edvs,
     /// Arrays for NumPy
     Npz,
 }
@@ -56,6 +58,7 @@ impl Format {
             Self::Aedat2 => "AEDAT2",
             Self::Aedat3 => "AEDAT3.1",
             Self::Bin => "N-MNIST bin",
+            Self::Edvs => "eDVS",
             Self::Npz => "npz",
         }
     }
@@ -65,7 +68,7 @@ impl Format {
         match self {
             Self::Evt2 | Self::Evt21 | Self::Evt21Legacy | Self::Evt3 | Self::Npz => true,
             Self::Aedat3 => trigger.id == 0,
-            Self::Dat | Self::Aedat2 | Self::Bin => false,
+            Self::Dat | Self::Aedat2 | Self::Bin | Self::Edvs => false,
         }
     }
 
@@ -74,7 +77,7 @@ impl Format {
         match self {
             Self::Aedat2 => Some(Sensor::holding(extent).geometry),
             Self::Aedat3 => Sensor::of(extent).map(|sensor| sensor.geometry),
-            Self::Bin => None,
+            Self::Bin | Self::Edvs => None,
             Self::Evt2 | Self::Evt21 | Self::Evt21Legacy | Self::Evt3 | Self::Dat | Self::Npz => Some(extent),
         }
     }
@@ -90,6 +93,7 @@ impl Format {
             Self::Aedat2 => "columns to 639, rows to 479, pauses of 35 minutes",
             Self::Aedat3 => "columns and rows to 32767, pauses of 35 minutes, times to 4.4 years",
             Self::Bin => "columns to 255, rows to 239, pauses of 4.19 seconds",
+            Self::Edvs => "columns and rows to 127, pauses of 65.5 milliseconds",
             Self::Npz => "everything",
         }
     }
@@ -101,6 +105,7 @@ impl Format {
             Self::Evt2 | Self::Evt21 | Self::Evt21Legacy | Self::Dat | Self::Aedat2 | Self::Aedat3 => 1 << 32,
             Self::Evt3 => 1 << 24,
             Self::Bin => 1 << 23,
+            Self::Edvs => 1 << 16,
             Self::Npz => u64::MAX,
         }
     }
@@ -126,6 +131,7 @@ pub fn encode(recording: &Recording, format: Format) -> Result<Vec<u8>> {
         }
         Format::Aedat3 => stream(Aedat3Encoder::default(), Encoding::Aedat3, recording, format),
         Format::Bin => stream(Record5Encoder::default(), Encoding::Bin, recording, format),
+        Format::Edvs => stream(EdvsEncoder::default(), Encoding::Edvs, recording, format),
         Format::Npz => {
             let mut file = Cursor::new(Vec::new());
             write_npz_to(&mut file, &recording.arrays()?)?;

@@ -181,6 +181,22 @@ fn aedat_names_a_sensor_and_a_note_says_where_it_is_another() {
 }
 
 #[test]
+fn records_of_an_edvs_are_read_when_it_is_said_what_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let written = generated(8, 4000, Geometry::new(128, 128), 60_000, 10_000);
+    save(folder, "in.npz", &written);
+    let (_, notes) = good(folder, &["events", "convert", "in.npz", "out.edvs"]);
+    for words in ["triggers are left out", "--geometry 128x128", "--format edvs"] {
+        assert!(notes.contains(words), "{notes}");
+    }
+    let read = ["--format", "edvs", "--geometry", "128x128"];
+    good(folder, &[&["events", "convert", "out.edvs", "back.npz"][..], &read].concat());
+    let back = Recording::read(&folder.join("back.npz"), None).unwrap();
+    assert!(back.events == written.events && back.geometry == written.geometry);
+}
+
+#[test]
 fn what_a_format_cannot_hold_is_an_error_that_names_it() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
@@ -197,19 +213,24 @@ fn what_a_format_cannot_hold_is_an_error_that_names_it() {
         ("aedat2", 0, 480),
         ("bin", 256, 0),
         ("bin", 0, 240),
+        ("edvs", 128, 0),
+        ("edvs", 0, 128),
     ] {
         place(x, y);
         let error = bad(folder, 1, &["events", "convert", "in.npz", "out", "--to", format]);
         says(&error, &[&format!("event at ({x}, {y}), 5 us"), "does not fit", "npz holds everything"]);
         assert!(!folder.join("out").exists(), "nothing is written");
-        place(x.min(239), y.min(239));
+        let most = if format == "edvs" { 127 } else { 239 };
+        let (x, y) = (x.min(most), y.min(most));
+        place(x, y);
         let (_, notes) = good(folder, &["events", "convert", "in.npz", "out", "--to", format]);
         let extent = match (format, x) {
             ("aedat2", 0) => "346x260".to_owned(),
             ("aedat2", _) => "240x180".to_owned(),
-            _ => format!("{}x{}", x.min(239) + 1, y.min(239) + 1),
+            _ => format!("{}x{}", x + 1, y + 1),
         };
-        assert_eq!(notes.contains(&extent), format != "bin", "the sensor is not known: {notes}");
+        let said = !matches!(format, "bin" | "edvs");
+        assert_eq!(notes.contains(&extent), said, "the sensor is not known: {notes}");
         std::fs::remove_file(folder.join("out")).unwrap();
     }
     let times = |times: &[u64]| {
@@ -229,6 +250,7 @@ fn what_a_format_cannot_hold_is_an_error_that_names_it() {
         ("aedat3", 1 << 32),
         ("evt3", 1 << 24),
         ("bin", 1 << 23),
+        ("edvs", 1 << 16),
     ] {
         times(&[limit]);
         let error = bad(folder, 1, &["events", "convert", "in.npz", "out", "--to", format]);

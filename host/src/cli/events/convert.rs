@@ -30,7 +30,7 @@ pub fn run(args: &Args, json: bool) -> Result<Verdict> {
     let output = args.output.display().to_string();
     let format = args.to.or_else(|| Format::of_path(&args.output)).ok_or_else(|| {
         Error::new(ErrorKind::Usage, &output, "its name does not say a format")
-            .hint("end it in .evt2, .evt21, .evt3, .dat, .aedat2, .aedat3, .bin or .npz, or give --to FORMAT")
+            .hint("end it in .evt2, .evt21, .evt3, .dat, .aedat2, .aedat3, .bin, .edvs or .npz, or give --to FORMAT")
     })?;
     let (mut recording, _) = args.source.read()?;
     let moved = if args.from_zero { recording.start().unwrap_or(0) } else { 0 };
@@ -76,6 +76,9 @@ fn notes(recording: &Recording, format: Format, moved: u64) -> Vec<String> {
     if left_out > 0 {
         let has = if format == Format::Aedat3 { "no channels but 0" } else { "none among events" };
         notes.push(format!("{left_out} triggers are left out: {name} has {has}"));
+    }
+    if format == Format::Edvs {
+        notes.push(format!("{name} is not known by its content: read it with --format edvs"));
     }
     match (recording.geometry, format.said(recording.extent())) {
         (Some(own), None) => {
