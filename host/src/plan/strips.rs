@@ -56,7 +56,7 @@ impl Saving {
     }
 
     /// The same for an arena of `now` bytes: within its limit there is none any more.
-    fn from(self, now: usize) -> Self {
+    fn beyond(self, now: usize) -> Self {
         Self { limit: if now > self.limit { self.limit } else { usize::MAX }, ..self }
     }
 
@@ -134,7 +134,7 @@ fn attention(
     now: &Placement,
     saving: Saving,
 ) -> Result<Option<(Program, Placement, Vec<Gain>)>> {
-    let (chains, saving) = (tokens::chains(program), saving.from(now.arena()));
+    let (chains, saving) = (tokens::chains(program), saving.beyond(now.arena()));
     let mut tried = Vec::new();
     for rows in ROWS.into_iter().filter(|_| !chains.is_empty()) {
         let (mut grouped, mut gains, mut cost) = (program.clone(), Vec::new(), 0);
@@ -170,7 +170,7 @@ fn best(program: &Program, now: &Placement, saving: Saving) -> Result<Option<(Pr
     let (offsets, memory) = spread(program);
     let draft = encode(program, &offsets, memory, true)?;
     let Ok(plan) = RawPlan::open(&draft) else { return Ok(None) };
-    let saving = saving.from(now.arena());
+    let saving = saving.beyond(now.arena());
     let enough = |arena: usize| saving.enough(arena, now.arena());
     let steps = steps(program, &offsets, memory)?;
     let mut candidates = Vec::new();
