@@ -2,13 +2,15 @@
 //!
 //! Every range of neighbouring operators that go by rows is tried with a few strip heights. The lower bound of the memory
 //! tells the promising ones, a placement decides. Strips cost nothing in products, since no row is computed twice, but
-//! every strip calls every operator and moves the rows that are still needed; of what saves about the same, or of what comes within a
-//! limit that is given, the cheapest is taken. Attention goes first, all of a network's at once.
+//! every strip calls every operator, moves the rows that are still needed and brings what it multiplies activations with into the order of
+//! weights again. What is taken has the least product of memory and work or, where a limit is given, the least work within it. Attention
+//! goes first, all of a network's at once.
 
 use std::ops::Range;
 
+use mixel_core::kernels::{self, OpKind};
 use mixel_core::plan::strips::{Group, MAX_INPUTS, MAX_OPERATORS, Vertical, Walk};
-use mixel_core::plan::{Direction, Place, RawPlan};
+use mixel_core::plan::{Direction, Operator, Place, RawPlan};
 use serde::Serialize;
 
 use super::{Placement, Step, group_steps, liveness, passing, place, place_within, spread, steps, tokens};
@@ -27,10 +29,10 @@ const ROUGH_WORK: usize = 2_000;
 const WORK: usize = 20_000;
 /// Groups of one plan at most.
 const GROUPS: usize = 3;
-/// Arenas that are about the same: one times the first is at most the other times the second.
-const CLOSE: (usize, usize) = (50, 51);
-/// Instructions of a call of an operator beyond its products, about, and of moving a byte.
+/// Instructions, about, of a call of an operator beyond its products, and of bringing a value of a second operand into the order of
+/// weights; bytes that are moved in one.
 const CALL: usize = 400;
+const PACK: usize = 10;
 const BYTES_AN_INSTRUCTION: usize = 2;
 
 /// What a group must save to be worth it.
@@ -42,6 +44,13 @@ pub struct Saving {
     pub limit: usize,
     /// Whether what the walk takes of the stack counts as well.
     pub stack: bool,
+}
+
+/// What groups that were tried take: bytes of the arena, and instructions beyond those of whole tensors.
+#[derive(Clone, Copy, Debug)]
+struct Price {
+    arena: usize,
+    extra: usize,
 }
 
 impl Saving {
@@ -60,26 +69,15 @@ impl Saving {
         Self { limit: if now > self.limit { self.limit } else { usize::MAX }, ..self }
     }
 
-    /// Whether `arena` bytes come within a limit that is given.
-    fn within(self, arena: usize) -> bool {
-        self.limit < usize::MAX && arena <= self.limit
-    }
-
-    /// Orders what is tried: within the limit by cost, beyond it by memory.
-    fn rank(self, arena: usize, cost: usize) -> (bool, usize, usize) {
-        if self.within(arena) { (false, cost, arena) } else { (true, arena, cost) }
-    }
-
-    /// The cheapest of what comes within the limit or, if nothing does, of what gives about the least memory: `tried` are arenas, costs
-    /// and what has them.
-    fn cheapest<T>(self, tried: Vec<(usize, usize, T)>) -> Option<T> {
-        let least = tried.iter().map(|(arena, ..)| *arena).min()?;
-        let close = |arena: usize| match self.within(least) {
-            true => self.within(arena),
-            false => arena * CLOSE.0 <= least * CLOSE.1,
-        };
-        let close = tried.into_iter().filter(|(arena, ..)| close(*arena));
-        close.min_by_key(|(arena, cost, _)| (*cost, *arena)).map(|(.., chosen)| chosen)
+    /// Orders what is tried, the best first, for a network of `work` instructions: by the product of memory and work or, where there is a
+    /// limit, by work within it and by memory beyond it.
+    fn rank(self, Price { arena, extra }: Price, work: u64) -> (bool, u64, u64) {
+        let [memory, extra] = [arena, extra].map(|count| count as u64);
+        match self.limit {
+            usize::MAX => (false, memory * (work + extra), memory),
+            limit if arena <= limit => (false, extra, memory),
+            _ => (true, memory, extra),
+        }
     }
 }
 
@@ -107,13 +105,14 @@ pub fn in_strips(program: Program, saving: Saving) -> Result<(Program, Placement
     if !saving.least.is_finite() {
         return Ok((program, placement, Vec::new()));
     }
+    let work = work(&program)?;
     let (mut program, mut gains) = (program, Vec::new());
-    if let Some((grouped, placed, attention)) = attention(&program, &placement, saving)? {
+    if let Some((grouped, placed, attention)) = attention(&program, &placement, saving, work)? {
         (program, placement, gains) = (grouped, placed, attention);
     }
     let most = gains.len() + GROUPS;
     while gains.len() < most {
-        let Some((grouped, placed, gain)) = best(&program, &placement, saving)? else { break };
+        let Some((grouped, placed, gain)) = best(&program, &placement, saving, work)? else { break };
         (program, placement) = (grouped, placed);
         gains.push(gain);
     }
@@ -124,7 +123,8 @@ pub fn in_strips(program: Program, saving: Saving) -> Result<(Program, Placement
 struct Candidate {
     program: Program,
     lower_bound: usize,
-    cost: usize,
+    /// Instructions beyond those of whole tensors.
+    extra: usize,
     gain: Gain,
 }
 
@@ -133,11 +133,12 @@ fn attention(
     program: &Program,
     now: &Placement,
     saving: Saving,
+    work: u64,
 ) -> Result<Option<(Program, Placement, Vec<Gain>)>> {
     let (chains, saving) = (tokens::chains(program), saving.beyond(now.arena()));
     let mut tried = Vec::new();
     for rows in ROWS.into_iter().filter(|_| !chains.is_empty()) {
-        let (mut grouped, mut gains, mut cost) = (program.clone(), Vec::new(), 0);
+        let (mut grouped, mut gains, mut extra) = (program.clone(), Vec::new(), 0);
         for chain in &chains {
             let mut turned = grouped.clone();
             if tokens::by_tokens(&mut turned, chain.clone()).is_none() {
@@ -148,16 +149,20 @@ fn attention(
             let Ok(plan) = RawPlan::open(&draft) else { continue };
             let steps = steps(&turned, &offsets, memory)?;
             let Some(candidate) = candidate((&turned, plan, &steps), chain.clone(), rows) else { continue };
-            cost += candidate.cost;
+            extra += candidate.extra;
             gains.push(candidate.gain);
             grouped = candidate.program;
         }
         let placement = place_within(&grouped, WORK)?;
         if !gains.is_empty() && saving.enough(placement.arena(), now.arena()) {
-            tried.push((placement.arena(), cost, (grouped, gains)));
+            tried.push((Price { arena: placement.arena(), extra }, (grouped, gains)));
         }
     }
-    let Some((program, mut gains)) = saving.cheapest(tried) else { return Ok(None) };
+    let Some((_, (program, mut gains))) =
+        tried.into_iter().min_by_key(|(price, _)| saving.rank(*price, work))
+    else {
+        return Ok(None);
+    };
     let placement = place(&program)?;
     for gain in &mut gains {
         gain.arena_bytes = (now.arena(), placement.arena());
@@ -166,12 +171,19 @@ fn attention(
 }
 
 /// The best next group, if one is worth it.
-fn best(program: &Program, now: &Placement, saving: Saving) -> Result<Option<(Program, Placement, Gain)>> {
+fn best(
+    program: &Program,
+    now: &Placement,
+    saving: Saving,
+    work: u64,
+) -> Result<Option<(Program, Placement, Gain)>> {
     let (offsets, memory) = spread(program);
     let draft = encode(program, &offsets, memory, true)?;
     let Ok(plan) = RawPlan::open(&draft) else { return Ok(None) };
     let saving = saving.beyond(now.arena());
     let enough = |arena: usize| saving.enough(arena, now.arena());
+    let rank =
+        |arena: usize, candidate: &Candidate| saving.rank(Price { arena, extra: candidate.extra }, work);
     let steps = steps(program, &offsets, memory)?;
     let mut candidates = Vec::new();
     for range in ranges(program, plan) {
@@ -182,27 +194,39 @@ fn best(program: &Program, now: &Placement, saving: Saving) -> Result<Option<(Pr
             }
         }
     }
-    candidates.sort_by_key(|candidate| saving.rank(candidate.lower_bound, candidate.cost));
+    candidates.sort_by_key(|candidate| rank(candidate.lower_bound, candidate));
     // Many may have a bound within the limit and no placement: those of least memory are tried as well.
     let mut dearer = candidates.split_off(candidates.len().min(ROUGHLY / 2));
-    dearer.sort_by_key(|candidate| (candidate.lower_bound, candidate.cost));
+    dearer.sort_by_key(|candidate| (candidate.lower_bound, candidate.extra));
     let roughly = candidates.into_iter().chain(dearer).take(ROUGHLY).map(|candidate| {
         let placement = place_within(&candidate.program, ROUGH_WORK)?;
         Ok((placement.arena(), candidate))
     });
     let mut roughly = roughly.collect::<Result<Vec<_>>>()?;
-    roughly.sort_by_key(|(arena, candidate)| saving.rank(*arena, candidate.cost));
+    roughly.sort_by_key(|(arena, candidate)| rank(*arena, candidate));
     let mut placed = Vec::new();
     for (_, candidate) in roughly.into_iter().take(WELL) {
         let placement = place_within(&candidate.program, WORK)?;
         if enough(placement.arena()) {
-            placed.push((placement.arena(), candidate.cost, candidate));
+            placed.push((placement.arena(), candidate));
         }
     }
-    let Some(chosen) = saving.cheapest(placed) else { return Ok(None) };
+    let Some((_, chosen)) = placed.into_iter().min_by_key(|(arena, candidate)| rank(*arena, candidate))
+    else {
+        return Ok(None);
+    };
     let placement = place(&chosen.program)?;
     let gain = Gain { arena_bytes: (now.arena(), placement.arena()), ..chosen.gain };
     Ok(Some((chosen.program, placement, gain)))
+}
+
+/// Instructions of a run without strips, about.
+fn work(program: &Program) -> Result<u64> {
+    let (offsets, memory) = spread(program);
+    let draft = encode(program, &offsets, memory, true)?;
+    let Ok(plan) = RawPlan::open(&draft) else { return Ok(0) };
+    let operators = (0..).map_while(|index| plan.operator(index));
+    Ok(operators.map(|operator| CALL as u64 + kernels::needs(&operator).map_or(0, |needs| needs.macs)).sum())
 }
 
 /// Ranges of operators outside of groups that may run in strips: each goes by rows, and its output is read in the range
@@ -226,7 +250,7 @@ fn ranges(program: &Program, plan: RawPlan<'_>) -> Vec<Range<usize>> {
     ranges
 }
 
-fn goes_by_rows(program: &Program, index: usize, operator: &mixel_core::plan::Operator<'_>) -> bool {
+fn goes_by_rows(program: &Program, index: usize, operator: &Operator<'_>) -> bool {
     let node = &program.operators[index];
     let plain = |&tensor: &u16| {
         let tensor = &program.tensors[tensor as usize];
@@ -268,13 +292,16 @@ fn candidate(
     let bytes: Vec<u8> = heights.iter().flat_map(|height| height.to_le_bytes()).collect();
     let group = Group::new(range.start, rows, false, &bytes);
     let mut walk = Walk::new(plan, group).ok()?;
-    let (mut lines, mut calls, mut moved) = (vec![1; operators.len()], 0, 0);
+    let (mut lines, mut calls, mut moved, mut packed) = (vec![1; operators.len()], 0, 0, 0);
     while walk.advance() {
         for (index, lines) in lines.iter_mut().enumerate() {
             *lines = walk.lines(index).max(*lines);
             let operator = plan.operator(range.start + index)?;
             moved += walk.keep(index, &operator).map_or(0, |keep| keep.bytes);
-            calls += usize::from(walk.view(index, operator).ok()?.is_some());
+            if let Some(view) = walk.view(index, operator).ok()? {
+                calls += 1;
+                packed += second_operand(&view);
+            }
             walk.done(index);
         }
     }
@@ -297,6 +324,16 @@ fn candidate(
         extra_calls,
         moved_bytes: moved,
     };
-    let cost = extra_calls * CALL + moved / BYTES_AN_INSTRUCTION;
-    Some(Candidate { program: grouped, lower_bound, cost, gain })
+    let whole: usize =
+        range.filter_map(|index| plan.operator(index)).map(|whole| second_operand(&whole)).sum();
+    let extra = extra_calls * CALL + moved / BYTES_AN_INSTRUCTION + packed.saturating_sub(whole) * PACK;
+    Some(Candidate { program: grouped, lower_bound, extra, gain })
+}
+
+/// Values that `operator` brings into the order of weights whenever it is called.
+fn second_operand(operator: &Operator<'_>) -> usize {
+    match operator.kind {
+        OpKind::MatMul => operator.input(1).map_or(0, |values| values.elements()),
+        _ => 0,
+    }
 }
