@@ -2,7 +2,7 @@
 
 mod support;
 
-use mixel::graph::{Clip, Function, Graph, Op};
+use mixel::graph::{Clip, Function, Graph, Op, ShuffleMode};
 use support::onnx::{Attr, Float, Int, Ints, Onnx, Text};
 
 /// A model of one node `op` over `x` of `dims` and random weights `w0`, `w1`, ...
@@ -548,6 +548,29 @@ fn an_image_to_image_network_keeps_the_transpositions_of_its_ends() {
     let names = names(&graph);
     assert_eq!(names.iter().filter(|&&name| name == "Transpose").count(), 2, "{names:?}");
     assert!(!names.contains(&"Pad"), "{names:?}");
+}
+
+/// The layer in front gives its channels in the order in which the shuffle stores runs of them, functions of single values between or
+/// not; where something else reads them, they stay.
+#[test]
+fn pixel_shuffles_move_runs_of_what_a_layer_makes() {
+    for (kernel, elsewhere) in [(3, false), (1, false), (3, true)] {
+        let mut model = Onnx::new(14);
+        model.input("x", &[1, 3, 4, 5]).random("w", &[12, 3, kernel, kernel]).random("b", &[12]);
+        model.node("Conv", &["x", "w", "b"], "c", &[("auto_pad", Text("SAME_UPPER"))]);
+        model.node("LeakyRelu", &["c"], "r", &[]);
+        model.node("DepthToSpace", &["r"], "y", &[("blocksize", Int(2)), ("mode", Text("CRD"))]).output("y");
+        if elsewhere {
+            model.node("Sigmoid", &["r"], "s", &[]).output("s");
+        }
+        let graph = model.check("shuffle");
+        let modes = graph.nodes.iter().filter_map(|node| match node.op {
+            Op::DepthToSpace { mode, .. } => Some(mode),
+            _ => None,
+        });
+        let wanted = if elsewhere { ShuffleMode::Crd } else { ShuffleMode::Dcr };
+        assert!(modes.eq([wanted]), "kernel {kernel}");
+    }
 }
 
 /// A patch embedding: convolution, flattened positions, tokens; a class token and positions.

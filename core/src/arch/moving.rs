@@ -152,17 +152,18 @@ unsafe fn copy_words<const N: usize>(mut x: *const [u32; N], mut y: *mut [u32; N
     }
 }
 
-/// Blocks of two by two positions from `width` pixels of `16 * quads` bytes: byte `4 k + 2 i + j` of a pixel goes to row i, column j of
-/// its block, channel k. The pixels begin at byte `from` of `x`, the two rows at bytes `to` of `y`, which shares no memory with it.
+/// Blocks of two by two positions from `width` pixels of `16 * quads` bytes, which begin at byte `from` of `x`, to two rows, at bytes
+/// `to` of `y`, which shares no memory with it. Byte `4 k + 2 i + j` of a pixel goes to row i, column j of its block, channel k, if
+/// channels are `first`; else its first half is the block's part of the first row, in order.
 /// False, with nothing done, when this machine has no shorter way or a place lies outside.
 #[inline]
 pub fn blocks_of_two(
     x: In<'_, u8>,
     y: Out<'_, u8>,
-    from: usize,
-    to: [usize; 2],
+    (from, to): (usize, [usize; 2]),
     width: usize,
     quads: usize,
+    first: bool,
 ) -> bool {
     let (input, output) = (width.saturating_mul(16 * quads), width.saturating_mul(8 * quads));
     let fits =
@@ -174,27 +175,45 @@ pub fn blocks_of_two(
     let [mut top, mut bottom] = to.map(|to| y.as_mut_ptr().wrapping_add(to));
     #[cfg(mixel_helium)]
     if matches!(quads, 1 | 2) {
-        super::helium::moving::blocks_of_two(x.as_ptr().wrapping_add(from), [top, bottom], width, quads);
+        super::helium::moving::blocks_of_two(
+            x.as_ptr().wrapping_add(from),
+            [top, bottom],
+            width,
+            quads,
+            first,
+        );
         return true;
     }
     let mut x = x.as_ptr().wrapping_add(from).cast::<u32>();
     for _ in 0..width {
         for _ in 0..quads {
-            // Four channels with four positions each become four positions with four channels.
             // SAFETY: all reads and writes of a quad lie inside, and these processors have words at any address.
             unsafe {
-                let words = [0, 1, 2, 3].map(|word| x.wrapping_add(word).read_unaligned());
-                let [left_top, right_top, left_bottom, right_bottom] = transposed(words);
-                let next = 4 * quads;
-                top.cast::<u32>().write_unaligned(left_top);
-                top.wrapping_add(next).cast::<u32>().write_unaligned(right_top);
-                bottom.cast::<u32>().write_unaligned(left_bottom);
-                bottom.wrapping_add(next).cast::<u32>().write_unaligned(right_bottom);
+                if first {
+                    // Four channels with four positions each become four positions with four channels.
+                    let words = [0, 1, 2, 3].map(|word| x.wrapping_add(word).read_unaligned());
+                    let [left_top, right_top, left_bottom, right_bottom] = transposed(words);
+                    let next = 4 * quads;
+                    top.cast::<u32>().write_unaligned(left_top);
+                    top.wrapping_add(next).cast::<u32>().write_unaligned(right_top);
+                    bottom.cast::<u32>().write_unaligned(left_bottom);
+                    bottom.wrapping_add(next).cast::<u32>().write_unaligned(right_bottom);
+                } else {
+                    // Two words of each half.
+                    let half = x.wrapping_add(2 * quads).cast::<[u32; 2]>();
+                    top.cast::<[u32; 2]>().write_unaligned(x.cast::<[u32; 2]>().read_unaligned());
+                    bottom.cast::<[u32; 2]>().write_unaligned(half.read_unaligned());
+                }
             }
-            x = x.wrapping_add(4);
-            (top, bottom) = (top.wrapping_add(4), bottom.wrapping_add(4));
+            let (read, written) = if first { (4, 4) } else { (2, 8) };
+            x = x.wrapping_add(read);
+            (top, bottom) = (top.wrapping_add(written), bottom.wrapping_add(written));
         }
-        (top, bottom) = (top.wrapping_add(4 * quads), bottom.wrapping_add(4 * quads));
+        if first {
+            (top, bottom) = (top.wrapping_add(4 * quads), bottom.wrapping_add(4 * quads));
+        } else {
+            x = x.wrapping_add(2 * quads);
+        }
     }
     true
 }

@@ -58,16 +58,12 @@ impl Kernel for Shuffle {
         let row_steps = [depth as isize, (block * channels) as isize];
         let rows = input.dims[0] as usize * input.dims[1] as usize;
         // Two by two with channels in fours, the most frequent case.
-        let quads = if params.channels_first && block == 2 && size == 1 && channels.is_multiple_of(4) {
-            channels / 4
-        } else {
-            0
-        };
+        let quads = if block == 2 && size == 1 && channels.is_multiple_of(4) { channels / 4 } else { 0 };
         if quads > 0 {
             let pixels = width * depth;
             let done = |row: usize| {
                 let to = [0, 1].map(|i| (row * 2 + i) * width * 2 * channels);
-                blocks_of_two(x, y, row * pixels, to, width, quads)
+                blocks_of_two(x, y, (row * pixels, to), width, quads, params.channels_first)
             };
             if (0..rows).all(done) {
                 return;

@@ -169,23 +169,35 @@ pub struct Origin {
     pub perm: Vec<usize>,
     /// Factor for each index of the value's last axis, from cross-layer equalization; empty for none.
     pub channel_scale: Vec<f32>,
-    /// What the value has of the axis that is its last one; none for all of it.
-    pub part: Option<std::ops::Range<usize>>,
+    /// Channels of the ONNX tensor that the value's last axis has, in its order; empty for all of them as they are.
+    pub channels: Vec<usize>,
 }
 
 impl Origin {
     /// The part of the observed tensor that the value has: its elements, and its dimensions in the order of the tensor.
     pub fn cut<'d>(&self, data: &'d [f32], dims: &[usize]) -> (Cow<'d, [f32]>, Vec<usize>) {
         let axis = self.perm.last().copied().or_else(|| dims.len().checked_sub(1));
-        let (Some(part), Some(axis)) = (&self.part, axis.filter(|&axis| axis < dims.len())) else {
+        let Some(axis) = axis.filter(|&axis| axis < dims.len() && !self.channels.is_empty()) else {
             return (Cow::Borrowed(data), dims.to_vec());
         };
         let inner: usize = dims[axis + 1..].iter().product();
-        let of_part = |at: &usize| part.contains(&(at / inner % dims[axis]));
-        let cut = (0..data.len()).filter(of_part).map(|at| data[at]).collect();
+        let channels = |block: &'d [f32]| {
+            self.channels.iter().filter_map(move |channel| block.get(channel * inner..(channel + 1) * inner))
+        };
+        let cut = data.chunks((dims[axis] * inner).max(1)).flat_map(channels).flatten().copied().collect();
         let mut dims = dims.to_vec();
-        dims[axis] = part.len();
+        dims[axis] = self.channels.len();
         (Cow::Owned(cut), dims)
+    }
+
+    /// Where channels of a value that is found here are found, in this order; none where each has its own factor.
+    pub fn of_channels(&self, channels: impl Iterator<Item = usize>) -> Option<Self> {
+        let own = |channel: usize| self.channels.get(channel).copied();
+        let channels = match self.channels.is_empty() {
+            true => channels.collect(),
+            false => channels.map(own).collect::<Option<_>>()?,
+        };
+        self.channel_scale.is_empty().then(|| Self { channels, ..self.clone() })
     }
 }
 

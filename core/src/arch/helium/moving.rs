@@ -46,28 +46,36 @@ pub fn plane(x: In<'_, u8>, y: Out<'_, u8>, [from, to]: [usize; 2], plane: &Plan
 }
 
 /// See [`super::super::moving::blocks_of_two`]; one or two quads, and all places were found inside.
-pub fn blocks_of_two(x: *const u8, [top, bottom]: [*mut u8; 2], width: usize, quads: usize) {
+pub fn blocks_of_two(x: *const u8, [top, bottom]: [*mut u8; 2], width: usize, quads: usize, first: bool) {
     // Sixteen bytes of a row of results come from two pixels, or from one of twice the size.
     let (pixel, channels) = (8 * quads, 4 * quads);
     let places = core::array::from_fn(|at| {
         let (column, channel) = (at % pixel / channels, at % channels);
-        (at / pixel * 2 * pixel + 4 * channel + column) as u8
+        (at / pixel * 2 * pixel + if first { 4 * channel + column } else { at % pixel }) as u8
     });
+    let second = if first { 2 } else { pixel as u8 };
     // SAFETY: the caller's.
-    unsafe { blocks(x, top, bottom, width * pixel, &places) }
+    unsafe { blocks(x, top, bottom, width * pixel, &places, second) }
 }
 
-/// Gathers `count` bytes for each of two rows: places of sixteen of the first lie within 32 bytes, those of the second two further.
+/// Gathers `count` bytes for each of two rows: places of sixteen of the first lie within 32 bytes, those of the second `second` further.
 ///
 /// # Safety
 /// `x` is valid for reads of twice as many bytes, `top` and `bottom` for `count` writes each.
 #[unsafe(naked)]
-unsafe extern "C" fn blocks(x: *const u8, top: *mut u8, bottom: *mut u8, count: usize, places: &[u8; 16]) {
+unsafe extern "C" fn blocks(
+    x: *const u8,
+    top: *mut u8,
+    bottom: *mut u8,
+    count: usize,
+    places: &[u8; 16],
+    second: u8,
+) {
     helium!(
         "push {{r4, lr}}",
         "ldr r4, [sp, #8]",
         "vldrb.u8 q1, [r4]",
-        "movs r4, #2",
+        "ldr r4, [sp, #12]",
         "vadd.i8 q2, q1, r4",
         "wlstp.8 lr, r3, 3f",
         "2:",

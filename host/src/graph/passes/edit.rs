@@ -108,7 +108,7 @@ pub fn origin_transposed(origin: &Option<Origin>, shape: &Shape, perm: &[usize])
     if moved.is_sorted() {
         return Some(origin.clone());
     }
-    if !origin.channel_scale.is_empty() || origin.part.is_some() {
+    if !origin.channel_scale.is_empty() || !origin.channels.is_empty() {
         return None;
     }
     let rank = shape.rank();

@@ -14,6 +14,7 @@ mod norms;
 mod pads;
 mod products;
 mod reshapes;
+mod shuffles;
 mod splits;
 mod sums;
 mod transposes;
@@ -43,7 +44,7 @@ pub fn run(graph: &mut Graph) {
         &[unneeded, chains::run, transposes::run, reshapes::run, fold::run, norms::run, products::run],
     );
     settle(graph, &[chains::run, chains::fuse_ranges]);
-    settle(graph, &[sums::run]);
+    settle(graph, &[sums::run, shuffles::run]);
     same_quantization(graph);
     graph.remove_dead();
 }

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::edit;
-use crate::graph::{Constant, Graph, Node, Op, Origin, Shape, ValueId};
+use crate::graph::{Constant, Graph, Node, Op, Shape, ValueId};
 
 /// One step. Returns whether anything changed.
 pub fn run(graph: &mut Graph) -> bool {
@@ -96,7 +96,8 @@ fn split(graph: &mut Graph, index: usize) -> bool {
             }
             let text = format!("{}[{}..{}]", graph.value(x).name, channels.start, channels.end);
             let slice = graph.nodes[at].op.clone();
-            let origin = part_of_origin(&graph.value(x).origin, &channels);
+            let origin =
+                graph.value(x).origin.as_ref().and_then(|origin| origin.of_channels(channels.clone()));
             x = edit::insert(graph, at, &text, slice, vec![x], Shape { dims, dynamic });
             graph.value_mut(x).origin = origin;
         }
@@ -105,11 +106,4 @@ fn split(graph: &mut Graph, index: usize) -> bool {
         graph.nodes[at] = Node { name, op: layer, inputs: vec![x, weights, bias], output: part_of };
     }
     true
-}
-
-/// Where `channels` of a value found at `origin` are found.
-fn part_of_origin(origin: &Option<Origin>, channels: &Range<usize>) -> Option<Origin> {
-    let origin = origin.as_ref().filter(|origin| origin.channel_scale.is_empty())?;
-    let first = origin.part.as_ref().map_or(0, |part| part.start);
-    Some(Origin { part: Some(first + channels.start..first + channels.end), ..origin.clone() })
 }
