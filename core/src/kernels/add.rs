@@ -135,14 +135,16 @@ pub(super) fn combine<W: Width>(
                     y.set(index, function(a.get(index), b.get(index)));
                 }
             }
-            (1, _) => {
-                for index in 0..y.elements().min(a.elements()) {
-                    y.set(index, function(a.get(index), first_b));
-                }
-            }
-            (_, 1) => {
-                for index in 0..y.elements().min(b.elements()) {
-                    y.set(index, function(first_a, b.get(index)));
+            (1, _) | (_, 1) => {
+                let turned = step_a != 1;
+                let (x, same) = if turned { (b, first_a) } else { (a, first_b) };
+                let done = beside((x.narrow(), y.narrow()), same, |x, same, y| {
+                    let [a, b] = in_order(turned, [x, same]);
+                    rows(a, b, y)
+                });
+                for index in done..y.elements().min(x.elements()) {
+                    let [a, b] = in_order(turned, [x.get(index), same]);
+                    y.set(index, function(a, b));
                 }
             }
             _ => {
@@ -151,6 +153,33 @@ pub(super) fn combine<W: Width>(
             }
         }
     });
+}
+
+/// Elements of an operand that stays the same which stand side by side for `rows`.
+const SAME: usize = 64;
+
+/// The first and the second operand of two that are `turned` or not.
+#[inline(always)]
+fn in_order<T>(turned: bool, [x, y]: [T; 2]) -> [T; 2] {
+    if turned { [y, x] } else { [x, y] }
+}
+
+/// Results of the elements of an operand and of one that is the `same` for all of them, by `rows`: how many there are, from the first.
+fn beside(
+    (x, y): (Option<In<'_, i8>>, Option<Out<'_, i8>>),
+    same: i32,
+    rows: impl Fn(In<'_, i8>, In<'_, i8>, Out<'_, i8>) -> bool,
+) -> usize {
+    let ((Some(x), Some(y)), same) = ((x, y), [same as i8; SAME]) else { return 0 };
+    let mut done = 0;
+    while done < y.len() {
+        let count = SAME.min(y.len() - done);
+        if !rows(x.window(done, count), In::new(&same).window(0, count), y.window(done, count)) {
+            break;
+        }
+        done += count;
+    }
+    done
 }
 
 /// The specification, for operands of the same shape, with the zero points of `a`, `b` and the output.
