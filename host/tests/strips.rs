@@ -201,7 +201,9 @@ fn attention_never_has_all_of_its_scores() {
                 .map(|operator| operator.output(0).unwrap().outer())
                 .collect();
             assert_eq!(rows.len(), 2, "{target:?}, {heads} heads");
-            assert!(rows.iter().all(|&rows| rows <= 60), "{target:?}, {heads} heads: {rows:?}");
+            // Of 60 tokens of one head enough that keys and values are seldom packed anew.
+            let wanted = if heads == 1 { 8..=30 } else { 1..=60 };
+            assert!(rows.iter().all(|rows| wanted.contains(rows)), "{target:?}, {heads} heads: {rows:?}");
             let (less, all) = (strips.placement.arena(), whole.placement.arena());
             println!("{target:?}, {heads} heads: {less} bytes in strips, {all} whole");
             assert!(less * 10 <= all * 9, "{target:?}, {heads} heads: {less} of {all} bytes");
