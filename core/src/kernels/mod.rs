@@ -20,6 +20,7 @@ mod depthwise_bands;
 #[cfg(not(target_os = "none"))]
 mod depthwise_rows;
 pub mod div;
+pub mod embedding;
 pub mod feed;
 pub mod fixed;
 pub mod gather;
@@ -62,6 +63,7 @@ pub use conv::{
 pub use conv_transpose::{ConvTranspose, ConvTranspose16};
 pub use depthwise::{Depthwise, Depthwise16, DepthwiseLean};
 pub use div::{Div, Div16};
+pub use embedding::Embedding;
 pub use feed::Feed;
 pub use gather::Gather;
 pub use group_norm::{GroupNorm, GroupNorm16};
@@ -153,6 +155,8 @@ pub enum OpKind {
     ConvPart = 30,
     /// [`OpKind::Linear`] that makes some of the channels of its output.
     LinearPart = 31,
+    /// Rows of a table by numbers that are inputs.
+    Embedding = 33,
     /// [`OpKind::Linear`] with 16-bit input or output.
     Linear16 = 65,
     /// [`OpKind::Conv`] with 16-bit input or output.
@@ -229,6 +233,7 @@ impl OpKind {
         Self::AveragePool,
         Self::MatMul,
         Self::Projection,
+        Self::Embedding,
         Self::Linear16,
         Self::Conv16,
         Self::Depthwise16,
@@ -473,7 +478,7 @@ op_set! {
     /// Every operator of this crate.
     pub struct All: Linear, Lut, Lut16, Add, Add16, Mul, Mul16, Div, Div16, Requantize,
         Softmax, Softmax16, LayerNorm, LayerNorm16, GroupNorm, GroupNorm16, L2Norm, L2Norm16, Reduce, Reduce16, Move,
-        Gather, Resize, Resize16, Gram, CosineSoftmax, Feed, Join, Shuffle, Conv, ConvPart, LinearPart, Depthwise, ConvTranspose, MaxPool, AveragePool, MatMul, Projection,
+        Gather, Resize, Resize16, Gram, CosineSoftmax, Feed, Join, Shuffle, Conv, ConvPart, LinearPart, Depthwise, ConvTranspose, MaxPool, AveragePool, MatMul, Projection, Embedding,
         Linear16, Conv16, Depthwise16, ConvTranspose16, MaxPool16, AveragePool16, MatMul16, Projection16,
         LinearInt4, ConvInt4, ProjectionInt4, LinearSparse, ConvSparse, Sum3, Sum3_16, LutSteps;
     strips: true;

@@ -12,6 +12,7 @@ pub mod channels;
 pub mod conv;
 pub mod decoding;
 pub mod elementwise;
+pub mod embedding;
 pub mod linear;
 pub mod matmul;
 pub mod moving;
@@ -45,6 +46,7 @@ pub fn run_some<'r>(memory: &'r mut [u8], every: usize, report: &'r mut Report<'
     pool::run(&mut bench);
     matmul::run(&mut bench);
     projection::run(&mut bench);
+    embedding::run(&mut bench);
     packed::run(&mut bench);
     elementwise::run(&mut bench);
     normalising::run(&mut bench);

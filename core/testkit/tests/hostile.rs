@@ -7,7 +7,7 @@ use mixel_core::plan::format::{Section, header};
 use mixel_core::plan::write::seal;
 use mixel_core::{Plan, PlanError, Session};
 use mixel_testkit::conv::{self, Case};
-use mixel_testkit::{Failure, MEMORY, Pool, Random, linear, matmul, pool, projection};
+use mixel_testkit::{Failure, MEMORY, Pool, Random, embedding, linear, matmul, pool, projection};
 
 /// Bytes at a multiple of 16.
 struct Aligned(Vec<u128>);
@@ -84,9 +84,13 @@ const MAKERS: [Make; 15] = [
 const PROJECTION: projection::Case =
     projection::Case { length: 5, words: 3, present: Some(4), hashes: 4, slots: 3, bins: 16, width: 21 };
 
-const PROJECT: [Make; 2] = [
+const PROJECT: [Make; 3] = [
     |pool, random| projection::check::<i8>(PROJECTION, OpKind::Projection, pool, random),
     |pool, random| projection::check::<i8>(PROJECTION, OpKind::ProjectionInt4, pool, random),
+    |pool, random| {
+        let case = embedding::Case { length: 5, present: Some(3), rows: 4, width: 7 };
+        embedding::check(case, pool, random)
+    },
 ];
 
 fn plan(make: Make, seed: u32) -> Vec<u8> {

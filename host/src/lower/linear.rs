@@ -3,6 +3,7 @@
 use mixel_core::kernels::OpKind;
 use mixel_core::kernels::conv::ConvParams;
 use mixel_core::kernels::depthwise::DepthwiseParams;
+use mixel_core::kernels::embedding::EmbeddingParams;
 use mixel_core::kernels::linear::LinearParams;
 use mixel_core::kernels::projection::ProjectionParams;
 use mixel_core::kernels::requant::Clamp;
@@ -16,7 +17,7 @@ use super::scale::nearest;
 use super::window;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Clip, Node, Op, Quantization, Window};
-use crate::quantize::Weights;
+use crate::quantize::{Weights, quantize_value};
 
 /// Weights, folded biases and factors of one layer, as integers.
 struct Layer<'q> {
@@ -172,12 +173,28 @@ pub(super) fn projection(builder: &mut Builder<'_>, node: &Node) -> Result<()> {
     let counts = Quantization { scale: 1.0, zero_point: 0, dtype: DType::I8 };
     let y = builder.quantization(node.output)?;
     let dims = builder.shape(node.inputs[1]).dims.clone();
+    let single = dims[0] == 1 && builder.shape(node.inputs[0]).dims.last() == Some(&1);
+    if single && y.dtype == DType::I8 && !packed::as_int4(weights(builder, node)?) {
+        return embedding(builder, node, &y);
+    }
     let layer = layer(builder, node, &counts, Clip::NONE, &|index| index % dims[2])?;
     let (kind, weights) = packed::store_rows(builder, layer.weights, dims[2], y);
     let Clamp { min, max, .. } = layer.clamp;
     let (slots, bins) = (window::small(node, dims[0])?, window::small(node, dims[1])?);
     let params = ProjectionParams { slots, bins, weights, channels: layer.channels, min, max };
     builder.unary(node, kind, params.encode().bytes())
+}
+
+/// A projection of one row each: nothing is added up, so that the table has what comes out, and behind it that of no row.
+fn embedding(builder: &mut Builder<'_>, node: &Node, y: &Quantization) -> Result<()> {
+    let [rows, bias] = [node.inputs[1], node.inputs[2]].map(|id| builder.constant(node, id));
+    let (rows, bias) = (rows?, bias?);
+    let none = std::iter::repeat_n(&0.0, bias.len());
+    let sums = rows.iter().chain(none).zip(bias.iter().cycle());
+    let table: Vec<i8> =
+        sums.map(|(&row, &bias)| quantize_value(f64::from(row) + f64::from(bias), y) as i8).collect();
+    let constant = builder.signed(&table);
+    builder.unary(node, OpKind::Embedding, EmbeddingParams { table: constant }.encode().bytes())
 }
 
 /// Whether 32 bits hold every sum of `weights`, one row an output channel, times inputs of `dtype`.

@@ -135,6 +135,15 @@ fn packed(weights: &[i8], form: WeightForm, layout: Layout, sizes: Sizes) -> Vec
     bytes
 }
 
+/// Whether rows of weights that a projection adds are stored with four bits each.
+pub(super) fn as_int4(weights: &Weights) -> bool {
+    match weights.form {
+        WeightForm::Int4 => true,
+        WeightForm::Auto => fits_int4(&weights.data),
+        WeightForm::Int8 | WeightForm::Sparse => false,
+    }
+}
+
 /// Stores rows of weights that a projection adds, `width` each, and gives the kind of operator for them.
 pub(super) fn store_rows(
     builder: &mut Builder<'_>,
@@ -142,15 +151,10 @@ pub(super) fn store_rows(
     width: usize,
     end: Quantization,
 ) -> (OpKind, Constant) {
-    let four = match weights.form {
-        WeightForm::Int4 => true,
-        WeightForm::Auto => fits_int4(&weights.data),
-        WeightForm::Int8 | WeightForm::Sparse => false,
-    };
     let order = Int4Order::WORDS;
     match order.len(weights.data.len() / width, width) {
         _ if end.dtype == DType::I16 => (OpKind::Projection16, builder.signed(&weights.data)),
-        Some(size) if four => {
+        Some(size) if as_int4(weights) => {
             let mut bytes = vec![0; size];
             order.pack(&weights.data, width, &mut bytes);
             (OpKind::ProjectionInt4, builder.signed(&bytes))
