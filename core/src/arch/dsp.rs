@@ -81,18 +81,6 @@ pub(super) mod lanes {
         even(word.rotate_right(8))
     }
 
-    /// The larger of the two bytes at each place.
-    #[cfg(all(mixel_dsp, not(mixel_helium)))]
-    #[inline(always)]
-    pub fn larger(a: u32, b: u32) -> u32 {
-        let larger: u32;
-        // SAFETY: register arithmetic only.
-        unsafe {
-            core::arch::asm!("ssub8 {larger}, {a}, {b}", "sel {larger}, {a}, {b}", larger = out(reg) larger, a = in(reg) a, b = in(reg) b, options(pure, nomem, nostack))
-        };
-        larger
-    }
-
     /// `sum` plus both products of signed halves.
     #[inline(always)]
     pub fn dot(a: u32, b: u32, sum: i32) -> i32 {

@@ -5,11 +5,7 @@
 
 use super::Backend;
 use super::view::{In, Out};
-#[cfg(all(mixel_dsp, not(mixel_helium)))]
-use crate::kernels::fixed::high;
 use crate::kernels::requant::Clamp;
-#[cfg(all(mixel_dsp, not(mixel_helium)))]
-use crate::kernels::requant::round_shift32;
 
 /// Gains and offsets of channels, and what a row's elements are normalised with.
 pub struct Affine<'a> {
@@ -60,6 +56,7 @@ pub fn rows(x: In<'_, i8>, y: Out<'_, i8>, rows: &Rows<'_>) -> usize {
 }
 
 /// Tables of a softmax: weights of the low and of the high part of a difference.
+#[derive(Clone, Copy)]
 pub struct Weights<'a> {
     /// The instructions to use.
     pub backend: Backend,
@@ -67,55 +64,8 @@ pub struct Weights<'a> {
     pub low: In<'a, u32>,
     /// 1 to 16 entries; the weight of what is beyond them is 0.
     pub high: In<'a, u32>,
-}
-
-/// [`Weights`] in registers: each loop is a function by itself, so that all it needs has its place there.
-#[cfg(all(mixel_dsp, not(mixel_helium)))]
-#[derive(Clone, Copy)]
-struct Tables<'a> {
-    low: &'a [u32; 16],
-    high: In<'a, u32>,
-}
-
-#[cfg(all(mixel_dsp, not(mixel_helium)))]
-impl<'a> Tables<'a> {
-    #[inline(always)]
-    fn of(weights: &Weights<'a>) -> Option<Self> {
-        // SAFETY: there are as many.
-        let low = (weights.low.len() == 16).then(|| unsafe { &*weights.low.as_ptr().cast() })?;
-        Some(Self { low, high: weights.high })
-    }
-
-    /// The weight of a difference, 0 to 255.
-    #[inline(always)]
-    fn weight(self, difference: i32) -> u32 {
-        let difference = difference as u32 as usize;
-        let parts = u64::from(self.low[difference & 15]) * u64::from(self.high.get(difference >> 4));
-        (parts >> 32) as u32
-    }
-
-    #[inline(never)]
-    fn sum(self, x: In<'_, i8>) -> (i32, u64) {
-        let max = i32::from(largest_of_words(x));
-        let weight = |index: usize| {
-            // SAFETY: the index is below the length.
-            u64::from(self.weight(max - i32::from(unsafe { x.get_unchecked(index) })))
-        };
-        (max, (0..x.len()).map(weight).sum())
-    }
-
-    #[inline(never)]
-    fn quotients(self, x: In<'_, i8>, y: Out<'_, i8>, (max, factor, shift): (i32, i32, u8), zero_point: i32) {
-        let clamp = Clamp::full::<i8>(zero_point);
-        for index in 0..x.len().min(y.len()) {
-            // SAFETY: the index is below both lengths.
-            unsafe {
-                let weight = self.weight(max - i32::from(x.get_unchecked(index)));
-                let quotient = round_shift32(high(weight as i32, factor), shift - 32);
-                *y.as_mut_ptr().add(index) = clamp.limit32(quotient) as i8;
-            }
-        }
-    }
+    /// A word for each element of a row along the last axis, in layouts for machines that keep weights from [`sum`] to [`quotients`].
+    pub room: Out<'a, u32>,
 }
 
 /// Sum and sum of squares of at most 2^16 elements.
@@ -147,20 +97,6 @@ fn moments_of_bytes(x: In<'_, i8>) -> (i32, i32) {
         (sum, squares) = (sum + x, squares + x * x);
     }
     (sum, squares)
-}
-
-/// The largest of all, four at a time.
-#[cfg(all(mixel_dsp, not(mixel_helium)))]
-#[inline(always)]
-fn largest_of_words(x: In<'_, i8>) -> i8 {
-    let words = x.len() / 4;
-    let four = (0..words).fold(u32::from_ne_bytes([i8::MIN as u8; 4]), |four, index| {
-        // SAFETY: all of the word lies in the window; these processors have words at any address.
-        super::dsp::lanes::larger(unsafe { x.as_ptr().cast::<u32>().add(index).read_unaligned() }, four)
-    });
-    let two = super::dsp::lanes::larger(four, four >> 16);
-    let one = super::dsp::lanes::larger(two, two >> 8) as i8;
-    (words * 4..x.len()).fold(one, |max, index| max.max(x.get(index)))
 }
 
 /// Four elements at a time: 2 widenings and 4 dual multiplications.
@@ -221,7 +157,12 @@ pub fn affine(x: In<'_, i8>, y: Out<'_, i8>, row: &Affine<'_>) -> bool {
     false
 }
 
-/// The largest of the elements of `x` that are `stride` apart, and the sum of all their weights.
+/// In the place of the largest element: the weights of all are kept in the room for them.
+#[cfg(all(mixel_dsp, not(mixel_helium)))]
+const KEPT: i32 = i32::MAX;
+
+/// The largest of the elements of `x` that are `stride` apart, or what tells [`quotients`] that it need not know, and the sum of all their
+/// weights.
 #[inline]
 pub fn sum(x: In<'_, i8>, stride: usize, weights: &Weights<'_>) -> Option<(i32, u64)> {
     #[cfg(mixel_helium)]
@@ -236,14 +177,26 @@ pub fn sum(x: In<'_, i8>, stride: usize, weights: &Weights<'_>) -> Option<(i32, 
         return Some(unsafe { super::x86::normal::sum(x, weights) });
     }
     #[cfg(all(mixel_dsp, not(mixel_helium)))]
-    if let (Some(weights), 1) = (Tables::of(weights), stride) {
-        return Some(weights.sum(x));
+    if [weights.low.len(), weights.high.len()] == [16; 2]
+        && weights.room.len() >= x.len()
+        && x.len() >= 4
+        && stride == 1
+    {
+        let row = super::armv7em::WeightsRow {
+            x: x.as_ptr(),
+            end: x.as_ptr().wrapping_add(x.len()),
+            low: weights.low.as_ptr(),
+            high: weights.high.as_ptr(),
+            kept: weights.room.as_mut_ptr(),
+        };
+        // SAFETY: there are four elements, and room for the weights of all; differences of bytes are below 256, and a weight is at most 2^30.
+        return Some((KEPT, unsafe { super::armv7em::weights(&row) }));
     }
-    let _ = (x, stride, weights.backend, weights.low, weights.high);
+    let _ = (x, stride, weights.backend, weights.low, weights.high, weights.room);
     None
 }
 
-/// `saturate(zero point + round(weight * factor / 2^shift))` of the elements of `x` that are `stride` apart, none above `max`; to
+/// `saturate(zero point + round(weight * factor / 2^shift))` of the elements of `x` that are `stride` apart, those of the last [`sum`]; to
 /// the same places of `y`, which is as long and shares no memory with `x` or begins with it. `shift` is 33 to 62.
 #[inline]
 pub fn quotients(
@@ -266,8 +219,20 @@ pub fn quotients(
         return true;
     }
     #[cfg(all(mixel_dsp, not(mixel_helium)))]
-    if let (Some(weights), true) = (Tables::of(weights), there && stride == 1) {
-        weights.quotients(x, y, row, zero_point);
+    if let (KEPT, factor, shift) = row
+        && weights.room.len() >= y.len()
+        && !y.is_empty()
+    {
+        let row = super::armv7em::QuotientsRow {
+            kept: weights.room.as_mut_ptr(),
+            y: y.as_mut_ptr(),
+            end: y.as_mut_ptr().wrapping_add(y.len()),
+            factor,
+            shift: u32::from(shift) - 32,
+            zero_point,
+        };
+        // SAFETY: there is room for as many weights as there are results, one or more.
+        unsafe { super::armv7em::quotients(&row) }
         return true;
     }
     let _ = (there, row, zero_point);

@@ -12,9 +12,9 @@ use super::nest::{Lanes, blocks, elementwise_reach};
 use super::requant::{Clamp, Scale, round_shift, round_shift32};
 use super::width::{Bits8, Bits16, Sink, Source, Width, check_unary};
 use super::{Kernel, OpKind, Run};
-use crate::arch::Backend;
 use crate::arch::normal;
 use crate::arch::view::In;
+use crate::pack::Layout;
 use crate::plan::cursor::Cursor;
 use crate::plan::write::{self, Constant};
 use crate::plan::{DType, Fault, Operator, Rows, Tensor};
@@ -36,7 +36,7 @@ pub struct SoftmaxParams {
     pub axis: u8,
     /// u32 `round(2^31 * exp(-scale_x * d))` for `d = 0 .. n`, where n is 16 for 8-bit and 256 for 16-bit input.
     pub low: Constant,
-    /// u32 `round(2^31 * exp(-scale_x * n * d))` for `d = 0 ..`, 1 to n entries.
+    /// u32 `round(2^31 * exp(-scale_x * n * d))` for `d = 0 ..`, 1 to n entries. Loops of the Arm DSP layout take all n.
     pub high: Constant,
     /// One by the scale of the output, shift at least 3: `2^30 / 2^22` for 1/256.
     pub scale: Scale,
@@ -67,43 +67,44 @@ const ONE: u32 = 1 << 30;
 /// The weights of all differences to the largest element.
 #[derive(Clone, Copy)]
 struct Weights<'p> {
-    backend: Backend,
-    low: In<'p, u32>,
-    high: In<'p, u32>,
+    /// As the loops over rows take them.
+    rows: normal::Weights<'p>,
     /// Bits of the low part.
     bits: u32,
 }
 
 impl<'p> Weights<'p> {
-    fn new(operator: &Operator<'p>, params: &SoftmaxParams, input: DType, backend: Backend) -> Self {
-        let bits = if input == DType::I16 { 8 } else { 4 };
-        Self { backend, low: operator.slice(params.low), high: operator.slice(params.high), bits }
-    }
-
-    /// As the loops over rows take them.
-    #[inline(always)]
-    fn rows(&self) -> normal::Weights<'p> {
-        normal::Weights { backend: self.backend, low: self.low, high: self.high }
-    }
-
-    fn check(&self) -> Result<(), Fault> {
-        // The upper half of its square is the weight of the largest element.
-        const FIRST: u32 = 1 << 31;
-        let valid = |table: &In<'_, u32>| {
-            table.get(0) == FIRST && (0..table.len()).all(|index| table.get(index) <= FIRST)
-        };
-        let entries = 1 << self.bits;
-        let complete = self.low.len() == entries && self.high.len() <= entries;
-        if complete && valid(&self.low) && valid(&self.high) { Ok(()) } else { Err(Fault::Constants) }
+    /// Those of `run`'s operator, with so many words of room for its loops.
+    fn of(run: &'p Run<'_>, params: &SoftmaxParams, input: DType, room: usize) -> Self {
+        let operator = run.operator();
+        let [low, high] = [params.low, params.high].map(|table| operator.slice(table));
+        let rows = normal::Weights { backend: run.backend(), low, high, room: run.scratch(0, room) };
+        Self { rows, bits: bits(input) }
     }
 
     #[inline(always)]
     fn get<W: Width>(&self, difference: i32) -> u32 {
         let difference = difference as u32 as usize;
         let bits = if W::WIDE { self.bits } else { 4 };
-        let low = self.low.get(difference & ((1 << bits) - 1));
-        ((low as u64 * self.high.get(difference >> bits) as u64) >> 32) as u32
+        let low = self.rows.low.get(difference & ((1 << bits) - 1));
+        ((low as u64 * self.rows.high.get(difference >> bits) as u64) >> 32) as u32
     }
+}
+
+/// Bits of the low part of a difference.
+fn bits(input: DType) -> u32 {
+    if input == DType::I16 { 8 } else { 4 }
+}
+
+/// Whether the tables are whole, for parts of so many `bits`.
+fn complete(low: In<'_, u32>, high: In<'_, u32>, bits: u32) -> bool {
+    // The upper half of its square is the weight of the largest element.
+    const FIRST: u32 = 1 << 31;
+    let valid = |table: &In<'_, u32>| {
+        table.get(0) == FIRST && (0..table.len()).all(|index| table.get(index) <= FIRST)
+    };
+    let entries = 1 << bits;
+    low.len() == entries && high.len() <= entries && valid(&low) && valid(&high)
 }
 
 /// What one row is divided by, and its largest element.
@@ -120,7 +121,7 @@ impl Divisor {
     /// That of the elements of `x` that are `stride` apart.
     #[inline(always)]
     fn of<W: Width>(x: impl Source, stride: usize, weights: &Weights<'_>, scale: Scale) -> Self {
-        if let Some((max, sum)) = x.narrow().and_then(|x| normal::sum(x, stride, &weights.rows())) {
+        if let Some((max, sum)) = x.narrow().and_then(|x| normal::sum(x, stride, &weights.rows)) {
             return Self::new(max, sum.max(ONE as u64), scale);
         }
         let (mut max, mut index) = (i32::from(i16::MIN), 0);
@@ -159,7 +160,7 @@ impl Divisor {
     ) -> bool {
         let row = (self.max, self.factor, self.shift);
         match (x.narrow(), y.narrow()) {
-            (Some(x), Some(y)) => normal::quotients((x, y), stride, &weights.rows(), row, clamp.zero_point),
+            (Some(x), Some(y)) => normal::quotients((x, y), stride, &weights.rows, row, clamp.zero_point),
             _ => false,
         }
     }
@@ -189,6 +190,12 @@ fn geometry(input: &Tensor, axis: u8, rows: Rows) -> Result<Lanes, Fault> {
 /// Bytes of scratch memory a lane: the largest element and shift, and the factor.
 const LANE: usize = 8;
 
+/// Words of scratch memory for rows along the last axis: what the Arm DSP layout's loops need.
+fn room(operator: &Operator<'_>, input: &Tensor, lanes: &Lanes) -> usize {
+    let loops = operator.plan().layout() == Layout::ArmDsp && lanes.stride == 1;
+    if loops && input.dtype == DType::I8 { lanes.bound } else { 0 }
+}
+
 impl<W: Width> Kernel for SoftmaxOf<W> {
     const KIND: OpKind = if W::WIDE { OpKind::Softmax16 } else { OpKind::Softmax };
 
@@ -200,7 +207,8 @@ impl<W: Width> Kernel for SoftmaxOf<W> {
             return Err(Fault::Params);
         }
         geometry(&x, params.axis, Rows::ALL)?;
-        Weights::new(operator, &params, x.dtype, Backend::Portable).check()
+        let [low, high] = [params.low, params.high].map(|table| operator.slice(table));
+        if complete(low, high, bits(x.dtype)) { Ok(()) } else { Err(Fault::Constants) }
     }
 
     fn scratch(operator: &Operator<'_>) -> usize {
@@ -209,7 +217,8 @@ impl<W: Width> Kernel for SoftmaxOf<W> {
         };
         match geometry(&input, params.axis, Rows::ALL) {
             Ok(Lanes { stride, .. }) if stride > 1 => LANE * stride,
-            _ => 0,
+            Ok(lanes) => room(operator, &input, &lanes) * size_of::<u32>(),
+            Err(_) => 0,
         }
     }
 
@@ -221,7 +230,8 @@ impl<W: Width> Kernel for SoftmaxOf<W> {
         let Ok((input, output)) = run.operator().unary() else { return };
         let Some(params) = SoftmaxParams::read(run.operator().params()) else { return };
         let Ok(lanes) = geometry(&input, params.axis, run.rows()) else { return };
-        let weights = Weights::new(run.operator(), &params, input.dtype, run.backend());
+        let room = room(run.operator(), &input, &lanes);
+        let weights = Weights::of(run, &params, input.dtype, room);
         let (min, max) = output.dtype.range();
         let clamp = Clamp { zero_point: output.zero_point, min, max };
         let (x, y) = (W::read(run, &input), W::write(run, &output));
@@ -261,12 +271,13 @@ impl<W: Width> Kernel for SoftmaxOf<W> {
     }
 }
 
-/// Whether it goes along the last axis, of which all is there.
+/// Whether it goes along the last axis, of which all is there, in the layout for whose loops there is room.
 pub(super) fn lean(operator: &Operator<'_>) -> bool {
     let (Ok(input), Some(params)) = (operator.input(0), SoftmaxParams::read(operator.params())) else {
         return false;
     };
-    params.axis == 3 && input.dynamic >> 3 == 0
+    let loops = operator.plan().layout() == Layout::ArmDsp && params.high.count == 16 && input.inner() >= 4;
+    params.axis == 3 && input.dynamic >> 3 == 0 && loops
 }
 
 impl Kernel for SoftmaxLean {
@@ -277,6 +288,10 @@ impl Kernel for SoftmaxLean {
         if lean(operator) { Ok(()) } else { Err(Fault::Lean) }
     }
 
+    fn scratch(operator: &Operator<'_>) -> usize {
+        Softmax::scratch(operator)
+    }
+
     fn reach(operator: &Operator<'_>, input: usize) -> Option<isize> {
         Softmax::reach(operator, input)
     }
@@ -284,17 +299,18 @@ impl Kernel for SoftmaxLean {
     fn run(run: &Run<'_>) {
         let Ok((input, output)) = run.operator().unary() else { return };
         let Some(params) = SoftmaxParams::read(run.operator().params()) else { return };
-        let weights = Weights::new(run.operator(), &params, DType::I8, run.backend());
+        let length = input.inner();
+        let weights = Weights::of(run, &params, DType::I8, length);
         let clamp = Clamp { zero_point: output.zero_point, min: i8::MIN.into(), max: i8::MAX.into() };
         let (x, y) = (run.read::<i8>(&input), run.write::<i8>(&output));
-        let length = input.inner();
         for (first, rows) in input.row_spans(run.rows()) {
             for row in first..first + rows {
                 let (x, y) = (x.window(row * length, length), y.window(row * length, length));
                 if !super::LOOPS {
                     Divisor::of::<Bits8>(x, 1, &weights, params.scale).map::<Bits8>(x, y, weights, clamp);
-                } else if let Some((max, sum)) = normal::sum(x, 1, &weights.rows()) {
-                    let divisor = Divisor::new(max, sum.max(ONE as u64), params.scale);
+                } else if let Some((max, sum)) = normal::sum(x, 1, &weights.rows) {
+                    // Of a checked table the largest element has all of `ONE`.
+                    let divisor = Divisor::new(max, sum, params.scale);
                     divisor.quotients(x, y, 1, &weights, clamp);
                 }
             }

@@ -5,6 +5,7 @@ use mixel_core::kernels::channel_attention::CosineSoftmaxParams;
 use mixel_core::kernels::l2_norm::L2NormParams;
 use mixel_core::kernels::layer_norm::{NormParams, z_bits};
 use mixel_core::kernels::softmax::SoftmaxParams;
+use mixel_core::pack::Layout;
 use mixel_core::plan::DType;
 use mixel_core::plan::write::Constant;
 
@@ -23,13 +24,15 @@ pub(super) fn softmax(builder: &mut Builder<'_>, node: &Node, axis: usize) -> Re
     let entries = if wide { 256 } else { 16 };
     let weights =
         |step: f64| (0..entries).map(move |d| (2f64.powi(31) * (-step * d as f64).exp()).round() as u32);
+    let loops = builder.program.layout == Layout::ArmDsp && !wide;
     let mut block = |weights: &mut dyn Iterator<Item = u32>| {
         let bytes: Vec<u8> = weights.flat_map(u32::to_le_bytes).collect();
         Constant { count: bytes.len() / 4, ..builder.data(&bytes) }
     };
     let low = block(&mut weights(x.scale as f64));
-    // Entries beyond the first zero are left out: the kernel takes what is not there for zero.
-    let high = block(&mut weights(entries as f64 * x.scale as f64).take_while(|weight| *weight > 0));
+    // Entries beyond the first zero are left out where no loop reads them: what is not there is taken for zero.
+    let needed = |weight: &u32| loops || *weight > 0;
+    let high = block(&mut weights(entries as f64 * x.scale as f64).take_while(needed));
     let scale = nearest(1.0 / y.scale as f64, &node.name)?;
     let params = SoftmaxParams { axis, low, high, scale };
     let kind = width(OpKind::Softmax, OpKind::Softmax16, &[x, y]);

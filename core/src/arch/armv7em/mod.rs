@@ -46,6 +46,8 @@ mod count;
 #[cfg(not(mixel_helium))]
 mod depthwise;
 mod row;
+#[cfg(not(mixel_helium))]
+mod softmax;
 mod sparse;
 mod staging;
 mod tiles;
@@ -59,6 +61,8 @@ pub(super) use count::{Count, count};
 #[cfg(not(mixel_helium))]
 pub(super) use depthwise::{ImageRow, Pairs, Quads, StagedRows, depthwise_pairs, depthwise_row};
 pub(super) use row::{Row, row};
+#[cfg(not(mixel_helium))]
+pub(super) use softmax::{QuotientsRow, WeightsRow, quotients, weights};
 pub(super) use sparse::{Sparse, sparse};
 pub(super) use staging::{Window, copy_3, stage_3, stage_window};
 #[cfg(not(mixel_helium))]
