@@ -2,6 +2,8 @@
 
 #![allow(unsafe_code)]
 
+#[cfg(all(mixel_dsp, not(mixel_helium)))]
+use super::armv7em::{Squares, squares};
 use super::view::{In, Out};
 
 /// Two loops: `rows` times `inner` bytes.
@@ -115,20 +117,14 @@ unsafe fn transpose(x: *const u8, y: *mut u8, plane: &Plane) {
         let from = x.wrapping_offset(row as isize * down).wrapping_add(at);
         (from, y.wrapping_add(row).wrapping_offset(at as isize * across))
     };
-    for row in (0..whole).step_by(4) {
-        let (mut from, mut to) = place(row, 0);
-        for _ in 0..inner / 4 {
-            // SAFETY: four bytes of four rows, on both sides; these processors have words at any address.
-            unsafe {
-                let rows =
-                    [0, 1, 2, 3].map(|row| from.wrapping_offset(row * down).cast::<u32>().read_unaligned());
-                for word in transposed(rows) {
-                    to.cast::<u32>().write_unaligned(word);
-                    to = to.wrapping_offset(across);
-                }
-            }
-            from = from.wrapping_add(4);
-        }
+    // Squares of the longer loop follow each other.
+    let by_rows = rows >= inner;
+    let (strips, count) = if by_rows { (long, whole / 4) } else { (whole, long / 4) };
+    let next = if by_rows { [4 * down, 4] } else { [4, 4 * across] };
+    for strip in (0..strips).step_by(4) {
+        let (from, to) = if by_rows { place(0, strip) } else { place(strip, 0) };
+        // SAFETY: four bytes of four rows, on both sides, of which there are some; the caller's.
+        unsafe { squares(&Squares { from, down, to, across, next, count }) }
     }
     for row in 0..rows {
         for at in if row < whole { long..inner } else { 0..inner } {

@@ -49,6 +49,8 @@ mod row;
 #[cfg(not(mixel_helium))]
 mod softmax;
 mod sparse;
+#[cfg(not(mixel_helium))]
+mod squares;
 mod staging;
 mod tiles;
 
@@ -64,6 +66,8 @@ pub(super) use row::{Row, row};
 #[cfg(not(mixel_helium))]
 pub(super) use softmax::{QuotientsRow, WeightsRow, quotients, weights};
 pub(super) use sparse::{Sparse, sparse};
+#[cfg(not(mixel_helium))]
+pub(super) use squares::{Squares, squares};
 pub(super) use staging::{Window, copy_3, stage_3, stage_window};
 #[cfg(not(mixel_helium))]
 pub(super) use tiles::tiles_of_halves;
