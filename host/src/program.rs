@@ -94,6 +94,7 @@ pub fn in_front_of_weights(kind: OpKind) -> Option<usize> {
     use OpKind::*;
     match kind {
         Linear | Linear16 | LinearInt4 | LinearSparse => Some(0),
+        LinearTurned => Some(1),
         LinearPart | Projection | Projection16 | ProjectionInt4 => Some(2),
         Depthwise | Depthwise16 => Some(8),
         Conv | Conv16 | ConvTranspose | ConvTranspose16 | ConvInt4 | ConvSparse => Some(9),
@@ -107,6 +108,17 @@ impl Program {
     pub fn unfinished(&self, index: usize) -> bool {
         let Some((operator, later)) = self.operators[index..].split_first() else { return false };
         later.iter().any(|later| later.outputs.iter().any(|output| operator.outputs.contains(output)))
+    }
+
+    /// Whether operator `index` runs in strips.
+    pub fn in_strips(&self, index: usize) -> bool {
+        self.strips.iter().any(|strips| strips.operators().contains(&index))
+    }
+
+    /// Leaves out an operator that does not run in strips.
+    pub fn remove_operator(&mut self, index: usize) {
+        self.operators.remove(index);
+        self.strips.iter_mut().filter(|strips| strips.first > index).for_each(|strips| strips.first -= 1);
     }
 
     /// Leaves out tensors that nothing uses, and counts the others anew.

@@ -13,7 +13,7 @@ use mixel_core::events::{Event, Geometry};
 use mixel_core::kernels::OpKind;
 use mixel_core::pack::Layout;
 use mixel_testkit::conv::{self, Case};
-use mixel_testkit::{Failure, MEMORY, Pool, Random, linear};
+use mixel_testkit::{Failure, MEMORY, Pool, Random, linear, turned};
 
 /// A row at once, single events, a pause over the wrap of EVT3, a repeated time.
 fn events() -> Vec<Event> {
@@ -37,7 +37,7 @@ fn encoded(mut encoder: impl Encoder, events: &[Event]) -> Vec<u8> {
 type Make = fn(Pool<'_>, &mut Random) -> Result<(), Failure>;
 
 /// Plans of one operator each.
-const PLANS: [Make; 7] = [
+const PLANS: [Make; 8] = [
     |pool, random| {
         let case = linear::Case { rows: 6, present: Some(3), depth: 9, outputs: 5 };
         linear::check::<i8, i8>(case, OpKind::Linear, Layout::ArmDsp, pool, random)
@@ -66,6 +66,7 @@ const PLANS: [Make; 7] = [
         let case = linear::Case { rows: 4, present: None, depth: 9, outputs: 5 };
         linear::check::<i8, i8>(case, OpKind::LinearPart, Layout::Generic, pool, random)
     },
+    |pool, random| turned::check(turned::Case::random(random), Layout::ArmDsp, pool, random),
 ];
 
 fn plan(make: Make) -> Vec<u8> {

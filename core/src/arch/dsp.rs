@@ -13,7 +13,7 @@
 use super::depthwise::MAX_HEIGHT;
 #[cfg(mixel_dsp)]
 use super::matrix::Windows;
-use super::matrix::{Patches, Rounding, Staging, channel_at};
+use super::matrix::{Patches, Rounding, Staging, Strided, channel_at};
 use super::view::{In, Out, span};
 use crate::kernels::requant::{Channels, Quantized};
 use crate::pack::{Depth, Layout};
@@ -471,7 +471,29 @@ impl Product<'_> {
     /// # Safety
     /// `x` has room for three patches of `depth` values, at least one; weights and channels fit; the windows are there, and `y` is
     /// valid for the writes. Patches that are not there are read as they are left in the tile.
-    unsafe fn write(&self, windows: Option<Inside<'_, '_, '_>>, (y, second, third): (*mut i8, usize, usize)) {
+    unsafe fn write(&self, windows: Option<Inside<'_, '_, '_>>, places: (*mut i8, usize, usize)) {
+        // SAFETY: the caller's; groups of four inputs are six words.
+        unsafe { (self.factors.tiles)(self.tiles(windows, places)) }
+    }
+
+    /// As [`Product::write`], for a staged tile, where channels are `across` bytes apart.
+    ///
+    /// # Safety
+    /// As there.
+    #[cfg(not(mixel_helium))]
+    unsafe fn write_strided(&self, places: (*mut i8, usize, usize), across: usize) {
+        let mut tiles = self.tiles(None, places);
+        (tiles.even, tiles.outside) = (tiles.even * across, across as u32);
+        // SAFETY: the caller's.
+        unsafe { super::armv7em::tiles_strided(tiles) }
+    }
+
+    #[inline(always)]
+    fn tiles(
+        &self,
+        windows: Option<Inside<'_, '_, '_>>,
+        (y, second, third): (*mut i8, usize, usize),
+    ) -> super::armv7em::Tiles {
         let Self { x, depth, factors, channels, rounding } = self;
         let (x, outputs) = (*x, channels.bias.len());
         let mut tiles = super::armv7em::Tiles {
@@ -507,8 +529,7 @@ impl Product<'_> {
                 (tiles.pitch, tiles.groups) = (plain_bytes(tile.depth), depth.div_ceil(4));
             }
         }
-        // SAFETY: the caller's; groups of four inputs are six words.
-        unsafe { (factors.tiles)(tiles) }
+        tiles
     }
 }
 
@@ -552,9 +573,28 @@ pub(super) fn outputs<Y: Quantized>(
         }
         return true;
     }
-    for channel in 0..count {
+    // SAFETY: patches, weights, channels and outputs were found long enough and aligned.
+    unsafe { one_by_one((x, rows), (w, groups), channels, rounding, (y.as_mut_ptr(), [stride, 1])) }
+    true
+}
+
+/// Outputs of `rows` staged patches at `x`, each on its own: that of channel `c` of patch `r` goes to `y` at
+/// `r * steps[0] + c * steps[1]`.
+///
+/// # Safety
+/// There are three patches of `groups` groups, weights of as many and scales for all channels, and `y` is
+/// valid for the writes.
+#[inline(always)]
+unsafe fn one_by_one<Y: Quantized>(
+    (x, rows): (*const u32, usize),
+    (w, groups): (*const u32, usize),
+    channels: &Channels<'_>,
+    rounding: Rounding,
+    (y, steps): (*mut Y, [usize; 2]),
+) {
+    for channel in 0..channels.bias.len() {
         let order = Layout::ArmDsp.matrix();
-        // SAFETY: channel < count, the least of the three lengths.
+        // SAFETY: channel is below all three lengths.
         let finish = unsafe { channel_at(channels, channel) };
         for row in 0..rows {
             let mut sum = 0;
@@ -567,11 +607,101 @@ pub(super) fn outputs<Y: Quantized>(
                     sum = lanes::dot(*x.add(ROWS), lanes::odd(weights), sum);
                 }
             }
-            // SAFETY: row * stride + channel lies in `y`, which was found long enough.
-            unsafe { y.as_mut_ptr().add(row * stride + channel).write(finish.apply(sum, rounding.clamp)) };
+            // SAFETY: the caller's.
+            unsafe { y.add(row * steps[0] + channel * steps[1]).write(finish.apply(sum, rounding.clamp)) };
         }
     }
-    true
+}
+
+/// See [`super::matrix::Lane::strided`]; without `COMMON`, only where [`Rounding::simple`] holds, and `tile` has runs
+/// of whole groups.
+#[inline(never)]
+pub(super) fn strided<Y: Quantized, const COMMON: bool>(
+    tile: &Staging<'_>,
+    rows: Strided<'_>,
+    weights: In<'_, i8>,
+    channels: &Channels<'_>,
+    rounding: Rounding,
+    (y, [down, across]): (Out<'_, Y>, [usize; 2]),
+) {
+    let Strided { x, steps: [row, value], count } = rows;
+    let (depth, words, outputs) = (tile.depth, tile.bytes.cast::<u32>(), channels.bias.len());
+    let groups = depth.div_ceil(4);
+    let inputs = depth > 0 && x.len() >= span(count, row, span(depth, value, 1));
+    let room = outputs > 0 && y.len() >= span(count, down, span(outputs, across, 1));
+    if !inputs || !room || words.len() < groups * ROWS * 2 || !fits(weights, channels, depth) {
+        return;
+    }
+    for first in (0..count).step_by(ROWS) {
+        let some = ROWS.min(count - first);
+        // SAFETY: rows, tile, weights, channels and outputs were found long enough and aligned.
+        unsafe {
+            let (from, to) = (x.as_ptr().add(first * row), y.as_mut_ptr().add(first * down));
+            stage_strided(from, [row, value], (depth, some), words.as_mut_ptr());
+            // Cores with Helium have plans of their own.
+            #[cfg(all(mixel_dsp, not(mixel_helium)))]
+            if rounding.simple && size_of::<Y>() == 1 {
+                let factors = Factors::bytes(weights);
+                let product = Product { x: words.as_mut_ptr(), depth, factors, channels, rounding };
+                let places = (to.cast(), down * 1.min(some - 1), down * (some - 1));
+                if across == 1 {
+                    product.write(None, places)
+                } else {
+                    product.write_strided(places, across)
+                }
+                continue;
+            }
+            if COMMON || !crate::kernels::LOOPS {
+                let (x, w) = (words.reader().as_ptr(), weights.as_ptr().cast());
+                one_by_one((x, some), (w, groups), channels, rounding, (to, [down, across]));
+            }
+        }
+    }
+}
+
+/// Stages `count` rows of a tile, whose values are at `x` plus `row * steps[0] + at * steps[1]`.
+///
+/// # Safety
+/// `x` is valid for these reads, of one to three rows, and `to` for a tile of `depth` values, at least one.
+#[inline(always)]
+unsafe fn stage_strided(
+    x: *const i8,
+    [row, value]: [usize; 2],
+    (depth, count): (usize, usize),
+    to: *mut u32,
+) {
+    #[cfg(mixel_dsp)]
+    let done = depth / 4;
+    #[cfg(not(mixel_dsp))]
+    let done = 0;
+    #[cfg(mixel_dsp)]
+    if done > 0 {
+        // SAFETY: the caller's; rows that are not there are where the last one is.
+        unsafe {
+            if value == 1 && count == ROWS {
+                super::armv7em::stage_3(x, row, done, to);
+            } else {
+                let (second, third) = (row * 1.min(count - 1), row * (count - 1));
+                super::armv7em::stage_strided(x, value, done, to, second, third);
+            }
+        }
+    }
+    for group in done..depth.div_ceil(4) {
+        for patch in 0..count {
+            let mut bytes = [0; 4];
+            for (at, byte) in (group * 4..depth).zip(&mut bytes) {
+                // SAFETY: the caller's.
+                *byte = unsafe { *x.add(patch * row + at * value) } as u8;
+            }
+            let word = u32::from_le_bytes(bytes);
+            // SAFETY: both words of the group lie in the tile.
+            unsafe {
+                let place = to.add(group * ROWS * 2 + patch);
+                place.write(lanes::even(word));
+                place.add(ROWS).write(lanes::odd(word));
+            }
+        }
+    }
 }
 
 /// All outputs of one row of plain values, which are widened as they are read; false when something is too short.

@@ -68,6 +68,17 @@ pub struct Windows<'r, 'a, X> {
     pub last: bool,
 }
 
+/// Rows of bytes at any distance: value `k` of row `r` is at `r * steps[0] + k * steps[1]`.
+#[derive(Clone, Copy)]
+pub struct Strided<'a> {
+    /// Their memory.
+    pub x: In<'a, i8>,
+    /// From row to row, and from value to value.
+    pub steps: [usize; 2],
+    /// How many there are.
+    pub count: usize,
+}
+
 /// How sums become outputs.
 #[derive(Clone, Copy)]
 pub struct Rounding {
@@ -103,6 +114,11 @@ pub const fn rows(layout: Layout, depth: usize) -> usize {
         Layout::ArmDsp => dsp::ROWS,
         Layout::X86 | Layout::Aarch64 => MAX_ROWS,
     }
+}
+
+/// Whether the layout has [`Lane::strided`].
+pub const fn strides(layout: Layout) -> bool {
+    matches!(layout, Layout::ArmDsp)
 }
 
 /// Rows that take about a kilobyte, so that little is spent on each tile: an even number.
@@ -190,6 +206,19 @@ pub trait Lane: Quantized {
     ) {
     }
 
+    /// Outputs of rows at any distance by way of `tile`, of layouts whose loops write outputs at any distance too:
+    /// that of channel `c` of row `r` goes to `y` at `r * steps[0] + c * steps[1]`. Without `COMMON` for those that
+    /// the layout's loop takes. See [`strides`].
+    fn strided<Y: Quantized, const COMMON: bool>(
+        _rows: Strided<'_>,
+        _tile: &Staging<'_>,
+        _weights: In<'_, i8>,
+        _channels: &Channels<'_>,
+        _rounding: Rounding,
+        _y: (Out<'_, Y>, [usize; 2]),
+    ) {
+    }
+
     /// Outputs of windows, one after the other, in a loop of the layout's through `tile`, whose first `staged` patches are there
     /// already; `y` begins with theirs, and those of each window are `stride` elements behind those of the one before. How many
     /// patches are left staged for the windows that follow, too few for a tile; none, with nothing done, when the layout has no such
@@ -218,7 +247,7 @@ pub trait Lane: Quantized {
 }
 
 /// Bytes of a patch of plain int8 values.
-pub(super) const fn patch_bytes(layout: Layout, depth: usize) -> usize {
+pub const fn patch_bytes(layout: Layout, depth: usize) -> usize {
     if matches!(layout, Layout::Helium) { depth } else { depth.next_multiple_of(4) }
 }
 
@@ -367,6 +396,19 @@ impl Lane for i8 {
         let there = tile.0.layout == Layout::ArmDsp && size_of::<Y>() == 1;
         let (factors, y) = (dsp::Factors::bytes(weights), (y.cast(), stride));
         there.then(|| dsp::windows(windows, tile, factors, channels, rounding, y)).flatten()
+    }
+
+    fn strided<Y: Quantized, const COMMON: bool>(
+        rows: Strided<'_>,
+        tile: &Staging<'_>,
+        weights: In<'_, i8>,
+        channels: &Channels<'_>,
+        rounding: Rounding,
+        y: (Out<'_, Y>, [usize; 2]),
+    ) {
+        if strides(tile.layout) {
+            dsp::strided::<Y, COMMON>(tile, rows, weights, channels, rounding, y);
+        }
     }
 
     fn tile(

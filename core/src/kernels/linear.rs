@@ -9,6 +9,7 @@ use super::packed::{Int4, Sparse};
 use super::part::{self, Part};
 use super::requant::{Channels, Clamp, Quantized};
 use super::short_channels::shifts_fit;
+use super::turned::Turned;
 use super::wide::{lean, narrow, narrow_and_wide};
 use crate::arch::matrix::{self, Lane, Patches, Staging, Windows};
 use crate::pack::{Depth, Layout};
@@ -66,6 +67,11 @@ impl LinearParams {
     /// The bytes that [`LinearPart`] reads, for a layer with as many outputs as the part has.
     pub fn encode_part(&self, part: Part) -> write::Params {
         self.behind(part.encode())
+    }
+
+    /// The bytes that [`super::LinearTurned`] reads.
+    pub fn encode_turned(&self, turned: Turned) -> write::Params {
+        self.behind(turned.encode())
     }
 
     fn behind(&self, params: write::Params) -> write::Params {

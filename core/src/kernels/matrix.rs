@@ -4,7 +4,9 @@ use core::marker::PhantomData;
 
 use super::requant::{Channels, Clamp, Quantized};
 use crate::arch::Backend;
-use crate::arch::matrix::{Lane, MAX_CHANNELS, MAX_ROWS, Patches, Rounding, Staging, Sums, Windows, finish};
+use crate::arch::matrix::{
+    Lane, MAX_CHANNELS, MAX_ROWS, Patches, Rounding, Staging, Strided, Sums, Windows, finish,
+};
 use crate::arch::view::{In, Out};
 use crate::pack::{Depth, Layout};
 use crate::plan::cursor::Cursor;
@@ -50,6 +52,16 @@ pub(super) trait Weights: Copy {
         patches: Patches<'_>,
         y: (Out<'_, Y>, usize),
     );
+
+    /// As [`Matrix::apply_strided`].
+    fn strided<X: Lane, Y: Quantized>(
+        _matrix: &Matrix<'_, Self>,
+        _rounding: Rounding,
+        _rows: Strided<'_>,
+        _tile: &Staging<'_>,
+        _y: (Out<'_, Y>, [usize; 2]),
+    ) {
+    }
 }
 
 /// A byte a weight, in the layout's matrix order, with the common ways of multiplying or not, for all channels of a tensor or
@@ -194,6 +206,17 @@ impl<'p, W: Weights> Matrix<'p, W> {
         self.apply::<X, Y>((group, rounding), patches, y, stride);
     }
 
+    /// As [`Lane::strided`], for a matrix of one group.
+    pub fn apply_strided<X: Lane, Y: Quantized>(
+        &self,
+        rounding: Rounding,
+        rows: Strided<'_>,
+        tile: &Staging<'_>,
+        y: (Out<'_, Y>, [usize; 2]),
+    ) {
+        W::strided::<X, Y>(self, rounding, rows, tile, y);
+    }
+
     /// Outputs of `patches` for one group: row `r` goes to `y` from element `r * stride` on.
     pub fn apply<X: Lane, Y: Quantized>(
         &self,
@@ -243,6 +266,16 @@ impl<const COMMON: bool, const PART: bool> Weights for Dense<COMMON, PART> {
         // Of a whole tensor the channels tell the step: less code than to pass it on.
         let stride = if PART { stride } else { matrix.channels.bias.len() };
         X::windows(windows, tile, matrix.weights, &matrix.channels, rounding, y, stride)
+    }
+
+    fn strided<X: Lane, Y: Quantized>(
+        matrix: &Matrix<'_, Self>,
+        rounding: Rounding,
+        rows: Strided<'_>,
+        tile: &Staging<'_>,
+        y: (Out<'_, Y>, [usize; 2]),
+    ) {
+        X::strided::<Y, COMMON>(rows, tile, matrix.weights, &matrix.channels, rounding, y);
     }
 
     fn apply<X: Lane, Y: Quantized>(

@@ -51,6 +51,7 @@ pub mod short_channels;
 pub mod shuffle;
 pub mod softmax;
 pub mod sum3;
+pub mod turned;
 mod wide;
 pub mod width;
 pub mod window;
@@ -88,6 +89,7 @@ pub use resize::{Resize, Resize16};
 pub use shuffle::Shuffle;
 pub use softmax::{Softmax, Softmax16, SoftmaxLean};
 pub use sum3::{Sum3, Sum3_16};
+pub use turned::{LinearTurned, LinearTurnedLean};
 
 use crate::arch::Backend;
 use crate::arch::view::{Element, In, Lease, Out};
@@ -155,6 +157,8 @@ pub enum OpKind {
     ConvPart = 30,
     /// [`OpKind::Linear`] that makes some of the channels of its output.
     LinearPart = 31,
+    /// [`OpKind::Linear`] that reads the columns of its input or writes those of its output.
+    LinearTurned = 32,
     /// Rows of a table by numbers that are inputs.
     Embedding = 33,
     /// [`OpKind::Linear`] with 16-bit input or output.
@@ -228,6 +232,7 @@ impl OpKind {
         Self::Shuffle,
         Self::ConvPart,
         Self::LinearPart,
+        Self::LinearTurned,
         Self::ConvTranspose,
         Self::MaxPool,
         Self::AveragePool,
@@ -478,7 +483,7 @@ op_set! {
     /// Every operator of this crate.
     pub struct All: Linear, Lut, Lut16, Add, Add16, Mul, Mul16, Div, Div16, Requantize,
         Softmax, Softmax16, LayerNorm, LayerNorm16, GroupNorm, GroupNorm16, L2Norm, L2Norm16, Reduce, Reduce16, Move,
-        Gather, Resize, Resize16, Gram, CosineSoftmax, Feed, Join, Shuffle, Conv, ConvPart, LinearPart, Depthwise, ConvTranspose, MaxPool, AveragePool, MatMul, Projection, Embedding,
+        Gather, Resize, Resize16, Gram, CosineSoftmax, Feed, Join, Shuffle, Conv, ConvPart, LinearPart, LinearTurned, Depthwise, ConvTranspose, MaxPool, AveragePool, MatMul, Projection, Embedding,
         Linear16, Conv16, Depthwise16, ConvTranspose16, MaxPool16, AveragePool16, MatMul16, Projection16,
         LinearInt4, ConvInt4, ProjectionInt4, LinearSparse, ConvSparse, Sum3, Sum3_16, LutSteps;
     strips: true;
@@ -572,12 +577,13 @@ impl Visitor for Ask<'_, '_> {
 pub const LOOPS: bool = cfg!(all(mixel_dsp, not(mixel_helium)));
 
 /// Whether the kernel of the operator's kind that is without the common ways takes it: [`LinearLean`], [`ConvLean`],
-/// [`LinearPartLean`], [`ConvPartLean`] and [`DepthwiseLean`] have nothing but the loops of the Arm DSP layout, [`SoftmaxLean`] goes along the last axis only. In an operator
-/// set they stand for their kind if every operator of the plan is one for them; the check of a plan with others refuses it
-/// ([`Fault::Lean`]).
+/// [`LinearPartLean`], [`ConvPartLean`], [`LinearTurnedLean`] and [`DepthwiseLean`] have nothing but the loops of the
+/// Arm DSP layout, [`SoftmaxLean`] goes along the last axis only. In an operator set they stand for their kind if
+/// every operator of the plan is one for them; the check of a plan with others refuses it ([`Fault::Lean`]).
 pub fn lean(operator: &Operator<'_>) -> bool {
     match operator.kind {
         OpKind::Linear | OpKind::LinearPart => linear::lean::<matrix::LeanInPart>(operator),
+        OpKind::LinearTurned => turned::lean::<matrix::Lean>(operator),
         OpKind::Conv | OpKind::ConvPart => conv::lean::<matrix::LeanInPart>(operator),
         OpKind::Depthwise => depthwise::lean(operator),
         OpKind::Softmax => softmax::lean(operator),

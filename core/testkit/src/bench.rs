@@ -20,8 +20,8 @@ mixel_core::op_set! {
 }
 
 mixel_core::op_set! {
-    /// The same without common ways.
-    struct LeanByPart: LinearByPartLean, LinearPartLean, ConvByPartLean, ConvPartLean;
+    /// The same without common ways, and layers that turn something.
+    struct LeanByPart: LinearByPartLean, LinearPartLean, ConvByPartLean, ConvPartLean, LinearTurnedLean;
 }
 
 mixel_core::op_set! {
@@ -400,12 +400,13 @@ impl Job<'_> {
         for &backend in Backend::ALL.iter().filter(|backend| backend.available()) {
             self.run_on::<Y, All>(backend, plan, arena, expected, overlap)?;
         }
-        use OpKind::{Conv, ConvPart, Depthwise, Linear, LinearPart, Softmax};
+        use OpKind::{Conv, ConvPart, Depthwise, Linear, LinearPart, LinearTurned, Softmax};
         // The same code again: a board without loops for lean kernels may have no room for it.
-        let by_part = (kernels::LOOPS || cfg!(not(target_os = "none")))
-            && matches!(self.kind, Linear | LinearPart | Conv | ConvPart);
-        if by_part {
+        let room = kernels::LOOPS || cfg!(not(target_os = "none"));
+        if room && matches!(self.kind, Linear | LinearPart | Conv | ConvPart) {
             self.run_on::<Y, ByPart>(Backend::best(), plan, arena, expected, overlap)?;
+        }
+        if room && matches!(self.kind, Linear | LinearPart | LinearTurned | Conv | ConvPart) {
             self.run_lean::<Y, LeanByPart>(plan, arena, expected, overlap)?;
         }
         if matches!(self.kind, Linear | Conv | Depthwise | Softmax) {
@@ -491,6 +492,16 @@ impl<'m, 'r> Bench<'m, 'r> {
         name: core::fmt::Arguments<'_>,
         mut case: impl FnMut(Pool<'_>, Layout) -> Result<(), Failure>,
     ) {
+        self.each_layout_with(name, &mut case);
+    }
+
+    /// [`Bench::each_layout`], once in the flash for all operators.
+    #[inline(never)]
+    fn each_layout_with(
+        &mut self,
+        name: core::fmt::Arguments<'_>,
+        case: &mut dyn FnMut(Pool<'_>, Layout) -> Result<(), Failure>,
+    ) {
         for layout in Layout::ALL.into_iter().filter(|&layout| arch::accepts(layout)) {
             if self.due() {
                 let result = case(Pool::new(self.memory), layout);
@@ -505,12 +516,24 @@ impl<'m, 'r> Bench<'m, 'r> {
         name: core::fmt::Arguments<'_>,
         case: impl FnOnce(Pool<'_>) -> Result<(), Failure>,
     ) {
+        let mut case = Some(case);
+        self.once_with(name, &mut |pool| case.take().map_or(Ok(()), |case| case(pool)));
+    }
+
+    /// [`Bench::once`], once in the flash for all operators.
+    #[inline(never)]
+    fn once_with(
+        &mut self,
+        name: core::fmt::Arguments<'_>,
+        case: &mut dyn FnMut(Pool<'_>) -> Result<(), Failure>,
+    ) {
         if self.due() {
             let result = case(Pool::new(self.memory));
             self.record(name, result);
         }
     }
 
+    #[inline(never)]
     fn record(&mut self, name: core::fmt::Arguments<'_>, result: Result<(), Failure>) {
         let mut text = heapless::String::<96>::new();
         // A longer name is cut off.

@@ -23,6 +23,7 @@ pub mod part;
 pub mod pool;
 pub mod projection;
 mod random;
+pub mod turned;
 
 pub use bench::{Bench, Failure, Inspect, Job, Pool, UNWRITTEN, tensor};
 pub use random::Random;
@@ -42,6 +43,7 @@ pub fn run_all<'r>(memory: &'r mut [u8], report: &'r mut Report<'r>) {
 pub fn run_some<'r>(memory: &'r mut [u8], every: usize, report: &'r mut Report<'r>) {
     let mut bench = Bench::new(memory, every, report);
     linear::run(&mut bench);
+    turned::run(&mut bench);
     conv::run(&mut bench);
     pool::run(&mut bench);
     matmul::run(&mut bench);

@@ -4,7 +4,7 @@ use mixel_core::kernels::{OpKind, lean};
 use mixel_core::pack::Layout;
 use mixel_core::plan::RawPlan;
 use mixel_testkit::conv::{self, Case};
-use mixel_testkit::{Failure, MEMORY, Pool, Random, linear, normalising};
+use mixel_testkit::{Failure, MEMORY, Pool, Random, linear, normalising, turned};
 
 #[test]
 fn all_cases_agree_with_their_reference() {
@@ -137,6 +137,11 @@ fn random_linear_layers_make_their_part_and_nothing_else() {
     for_seeds(|pool, random, layout| {
         linear::check::<i8, i8>(linear_case(random), OpKind::LinearPart, layout, pool, random)
     });
+}
+
+#[test]
+fn random_linear_layers_read_and_write_columns() {
+    for_seeds(|pool, random, layout| turned::check(turned::Case::random(random), layout, pool, random));
 }
 
 #[test]

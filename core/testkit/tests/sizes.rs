@@ -133,6 +133,49 @@ fn parts_lie_in_their_tensor_and_apart_from_the_input() {
     }
 }
 
+/// A layer with what `sides` says turned, with the constants for `depth` inputs and `outputs`.
+fn turned(case: &Case, sides: u16, [depth, outputs]: [usize; 2]) -> Result<(), PlanError> {
+    let weights = case.layout.matrix().len(outputs, Depth::whole(depth)).expect("a size");
+    case.load(weights + 16 * outputs + 16, |writer| {
+        let (weights, channels) = (zeros(writer, weights), channels(writer, outputs, false));
+        let (sides, Constant { offset, count }) = (Params::new().u16(sides), weights);
+        sides.constant(offset, count).constant(channels.offset, channels.count).range(-128, 127)
+    })
+}
+
+#[test]
+fn turned_layers_have_the_rows_and_weights_of_both_sides() {
+    for layout in Layout::ALL {
+        // Both sides turned, 20 columns of 6 and of 4.
+        let (input, output) = ([1, 2, 6, 20], [1, 2, 4, 20]);
+        let case =
+            Case { kind: OpKind::LinearTurned, layout, input, output, in_place: false, scratch: SCRATCH };
+        assert_eq!(turned(&case, 3, [6, 4]), Ok(()), "{layout:?}");
+        for sides in [0, 4, 7, u16::MAX] {
+            assert_eq!(turned(&case, sides, [6, 4]), case.refused(Fault::Params), "{layout:?} {sides}");
+        }
+        // As they are, six columns would become twenty.
+        assert_eq!(turned(&case, 1, [6, 4]), case.refused(Fault::Shapes), "{layout:?}");
+        assert_eq!(turned(&case, 2, [6, 4]), case.refused(Fault::Shapes), "{layout:?}");
+        for there in [[5, 16], [6, 3]] {
+            assert_eq!(turned(&case, 3, there), case.refused(Fault::Constants), "{layout:?} {there:?}");
+        }
+        for output in [[1, 1, 4, 20], [2, 1, 4, 20], [1, 2, 4, 19]] {
+            let other = Case { output, ..case };
+            assert_eq!(turned(&other, 3, [6, 4]), case.refused(Fault::Shapes), "{layout:?} {output:?}");
+        }
+        let overlapping = Case { in_place: true, ..case };
+        assert_eq!(turned(&overlapping, 3, [6, 4]), case.refused(Fault::Aliasing), "{layout:?}");
+        let tight = Case { scratch: 0, ..case };
+        assert_eq!(turned(&tight, 3, [6, 4]), case.refused(Fault::Scratch), "{layout:?}");
+        // Rows of 2^24 - 1 values, some at a time: in 32 bits that is less than there is, or more than all of it.
+        let long = (1 << 24) - 1;
+        let large = Case { input: [1, 1, long, 1], output: [1, 1, 1, 1], ..case };
+        let found = turned(&large, 1, [4, 1]);
+        assert!(found == case.refused(Fault::Constants), "{layout:?} {found:?}");
+    }
+}
+
 #[test]
 fn matrices_have_all_their_weights() {
     for layout in Layout::ALL {

@@ -68,7 +68,7 @@ pub(super) use softmax::{QuotientsRow, WeightsRow, quotients, weights};
 pub(super) use sparse::{Sparse, sparse};
 #[cfg(not(mixel_helium))]
 pub(super) use squares::{Squares, squares};
-pub(super) use staging::{Window, copy_3, stage_3, stage_window};
-#[cfg(not(mixel_helium))]
-pub(super) use tiles::tiles_of_halves;
+pub(super) use staging::{Window, copy_3, stage_3, stage_strided, stage_window};
 pub(super) use tiles::{Tiles, tiles};
+#[cfg(not(mixel_helium))]
+pub(super) use tiles::{tiles_of_halves, tiles_strided};

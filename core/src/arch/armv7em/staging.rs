@@ -18,6 +18,54 @@ pub(in crate::arch) unsafe extern "C" fn stage_3(x: *const i8, step: usize, grou
     )
 }
 
+/// As [`stage_3`], for rows whose values are `step` bytes apart, those of the second and third `second` and `third`
+/// bytes behind those of the first one: 25 instructions for a group.
+///
+/// # Safety
+/// `x` is valid for the values of all three rows, `to` for `6 * groups` words, and `groups` is not zero.
+#[unsafe(naked)]
+pub(in crate::arch) unsafe extern "C" fn stage_strided(
+    x: *const i8,
+    step: usize,
+    groups: usize,
+    to: *mut u32,
+    second: usize,
+    third: usize,
+) {
+    core::arch::naked_asm!(
+        cpu!(),
+        "push {{r4-r11, lr}}",
+        "ldrd r4, r5, [sp, #36]",
+        "2:",
+        "ldrsb r6, [r0]",
+        "ldrsb r7, [r0, r4]",
+        "ldrsb r8, [r0, r5]",
+        "add r0, r1",
+        "ldrsb r9, [r0]",
+        "ldrsb r10, [r0, r4]",
+        "ldrsb r11, [r0, r5]",
+        "add r0, r1",
+        "ldrsb r12, [r0]",
+        "ldrsb lr, [r0, r4]",
+        "pkhbt r6, r6, r12, lsl #16",
+        "ldrsb r12, [r0, r5]",
+        "pkhbt r7, r7, lr, lsl #16",
+        "add r0, r1",
+        "ldrsb lr, [r0]",
+        "pkhbt r8, r8, r12, lsl #16",
+        "ldrsb r12, [r0, r4]",
+        "pkhbt r9, r9, lr, lsl #16",
+        "ldrsb lr, [r0, r5]",
+        "pkhbt r10, r10, r12, lsl #16",
+        "add r0, r1",
+        "pkhbt r11, r11, lr, lsl #16",
+        "stm r3!, {{r6-r11}}",
+        "subs r2, #1",
+        "bne 2b",
+        "pop {{r4-r11, pc}}",
+    )
+}
+
 /// What [`stage_window`] works on. The first four fields arrive in registers, the others on the stack, where they are counted on.
 #[repr(C)]
 pub(in crate::arch) struct Window {

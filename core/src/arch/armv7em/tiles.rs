@@ -114,6 +114,9 @@ macro_rules! run_word {
 /// Outputs of the three patches whose products with a channel are in the registers, shifted, rounded, saturated and stored.
 macro_rules! store {
     ($first:literal, $second:literal, $third:literal, $shift:literal) => {
+        store!($first, $second, $third, $shift, "strb ", $first, ", [r10], #1")
+    };
+    ($first:literal, $second:literal, $third:literal, $shift:literal, $($last:expr),*) => {
         concat!(
             "asrs ",
             $third,
@@ -172,9 +175,26 @@ macro_rules! store {
             ", #8, ",
             $first,
             "\n",
+            $($last),*
+        )
+    };
+}
+
+/// As `store!`, where the next channel's output is some bytes further.
+#[cfg(not(mixel_helium))]
+macro_rules! store_strided {
+    ($first:literal, $second:literal, $third:literal, $shift:literal) => {
+        store!(
+            $first,
+            $second,
+            $third,
+            $shift,
             "strb ",
             $first,
-            ", [r10], #1",
+            ", [r10]\nldr ",
+            $first,
+            ", [sp, #160]\nadd r10, ",
+            $first
         )
     };
 }
@@ -208,7 +228,7 @@ pub(in crate::arch) struct Tiles {
     pub shift: *const u8,
     /// Output of the first window and channel.
     pub y: *mut i8,
-    /// Channels of whole blocks.
+    /// Bytes to the end of the outputs of whole blocks of channels.
     pub even: usize,
     /// Distance of the second and third patches' outputs; together that of tiles.
     pub second: usize,
@@ -224,13 +244,13 @@ pub(in crate::arch) struct Tiles {
     pub pitch: usize,
     /// Bytes of a window in a row, 4 or more.
     pub len: usize,
-    /// Two values of those outside.
+    /// Two values of those outside; of [`tiles_strided`] the distance of channels.
     pub outside: u32,
 }
 
 /// Defines a function that writes the outputs of windows, with rounds of so many bytes.
 macro_rules! tiles {
-    ($(#[$attribute:meta])* $name:ident, $round:ident, $round_of_one:ident, $bytes:literal) => {
+    ($(#[$attribute:meta])* $name:ident, $round:ident, $round_of_one:ident, $bytes:literal, $store:ident) => {
         $(#[$attribute])*
         #[unsafe(naked)]
         pub(in crate::arch) unsafe extern "C" fn $name(tiles: Tiles) {
@@ -332,8 +352,8 @@ macro_rules! tiles {
                 "smmul r8, r8, r3",
                 "smmul r9, r9, r3",
                 "ldm sp, {{r2, r3, r10, r11, lr}}",
-                store!("r4", "r5", "r6", "r12"),
-                store!("r7", "r8", "r9", "r0"),
+                $store!("r4", "r5", "r6", "r12"),
+                $store!("r7", "r8", "r9", "r0"),
                 "str r10, [sp, #8]",
                 "cmp r10, r11",
                 "bne 2b",
@@ -363,7 +383,7 @@ macro_rules! tiles {
                 "smmul r5, r5, r2",
                 "smmul r6, r6, r2",
                 "ldm sp, {{r2, r3, r10, r11, lr}}",
-                store!("r4", "r5", "r6", "r12"),
+                $store!("r4", "r5", "r6", "r12"),
                 "12:",
                 "ldrd r2, r3, [sp]",
                 "ldr r0, [sp, #124]",
@@ -439,7 +459,17 @@ tiles! {
     /// # Safety
     /// `x` is valid up to `end`, the rows for all windows at any alignment, `w` and the channels for all channels, and `y` for all
     /// outputs.
-    tiles, round, round_of_one, 76
+    tiles, round, round_of_one, 76, store
+}
+
+#[cfg(not(mixel_helium))]
+tiles! {
+    /// As [`tiles`], for staged tiles only, with the distance of channels in place of the value outside: two
+    /// instructions more for three outputs.
+    ///
+    /// # Safety
+    /// As for [`tiles`].
+    tiles_strided, round, round_of_one, 76, store_strided
 }
 
 #[cfg(not(mixel_helium))]
@@ -448,5 +478,5 @@ tiles! {
     ///
     /// # Safety
     /// As for [`tiles`]; blocks of factors take 16 bytes.
-    tiles_of_halves, round_of_halves, round_of_halves_of_one, 64
+    tiles_of_halves, round_of_halves, round_of_halves_of_one, 64, store
 }
