@@ -38,6 +38,12 @@ pub enum Operator {
         inputs: usize,
         outputs: usize,
     },
+    /// Columns to columns.
+    LinearTurned {
+        rows: usize,
+        inputs: usize,
+        outputs: usize,
+    },
     Matmul {
         heads: usize,
         rows: usize,

@@ -35,7 +35,7 @@ pub fn quantized(kernel: &Kernel) -> mixel::Result<Quantized> {
 pub fn plan(quantized: &Quantized, target: Target) -> mixel::Result<Aligned> {
     let program = mixel::lower::lower(quantized, target.layout())?;
     let placement = mixel::plan::place(&program)?;
-    let (program, placement, _) = mixel::plan::parts_in_place(program, placement, Vec::new())?;
+    let (program, placement, _) = mixel::plan::spare_copies(program, placement, Vec::new())?;
     let (program, placement) = mixel::plan::shorten(program, placement, None)?;
     mixel::emit::emit(&program, &placement, true)
 }
@@ -59,6 +59,15 @@ impl Build {
                 let x = self.input(&[1, rows, inputs]);
                 let (weights, bias) = self.layer(&[outputs, inputs], inputs);
                 self.node(Op::Linear { clip: Clip::NONE }, &[x, weights, bias], &[1, rows, outputs]);
+            }
+            &Operator::LinearTurned { rows, inputs, outputs } => {
+                let (x, turn) = (self.input(&[1, inputs, rows]), Op::Transpose { perm: vec![0, 2, 1] });
+                self.node_as(turn.clone(), &[x], &[1, rows, inputs], None);
+                let (weights, bias) = self.layer(&[outputs, inputs], inputs);
+                let x = self.graph.outputs.remove(0);
+                self.node(Op::Linear { clip: Clip::NONE }, &[x, weights, bias], &[1, rows, outputs]);
+                let y = self.graph.outputs.remove(0);
+                self.node_as(turn, &[y], &[1, outputs, rows], None);
             }
             &Operator::Matmul { heads, rows, inner, columns, transpose_b } => {
                 // Products of two 16-bit numbers do not fit their sums: only the output can be wide.

@@ -20,7 +20,7 @@ fn every_kernel_makes_a_plan_that_runs() {
             let plan = open(&bytes, &kernel.name).unwrap();
             kinds.extend(plan.operators().map(|operator| operator.kind as u16));
             let two = matches!(kernel.operator, Operator::ChannelAttention { .. } | Operator::ConvPart(_));
-            assert_eq!(plan.operator_count(), 1 + usize::from(two), "{}", kernel.name);
+            assert_eq!(plan.operator_count(), 1 + usize::from(two), "{} {target:?}", kernel.name);
             let sample = noise(&bytes, None).unwrap();
             let outputs = on_host(plan, &[sample], &mut |_, _, _| {}).unwrap();
             let first = outputs[0][0][0];

@@ -15,7 +15,7 @@ use crate::graph::{EventSpec, Graph, ValueId};
 use crate::image::{self, Frame};
 use crate::import::{self, ImportOptions, Model};
 use crate::lower::lower;
-use crate::plan::{Gain, Placement, Saving, by_rows, channels_last, in_strips, parts_in_place, shorten};
+use crate::plan::{Gain, Placement, Saving, by_rows, channels_last, in_strips, shorten, spare_copies};
 use crate::program::Program;
 use crate::quantize::{self, Quantized, Statistics};
 use crate::reference::Reference;
@@ -250,7 +250,7 @@ impl Prepared {
             (program, placement, Vec::new())
         } else {
             let (program, placement, gains) = in_strips(program, saving)?;
-            let (program, placement, gains) = parts_in_place(program, placement, gains)?;
+            let (program, placement, gains) = spare_copies(program, placement, gains)?;
             let (program, placement) = shorten(program, placement, self.max_arena)?;
             (program, placement, gains)
         };

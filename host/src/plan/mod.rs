@@ -1,20 +1,24 @@
 //! Memory: where every tensor of a program lies in the arena.
 //!
 //! `liveness` says from which operator to which one each buffer is needed and which buffers may share memory;
-//! `search` finds offsets for them; `strips` finds operators that take less memory when they run a few rows at a time, `tokens` attention among them;
-//! `parts` lets convolutions write into concatenations. Whether an operator may write over its input is what the core's kernels say
-//! ([`mixel_core::kernels::needs`]), asked through a draft of the plan, so the rule stands in one place.
+//! `search` finds offsets for them; `strips` finds operators that take less memory when they run a few rows at a
+//! time, `tokens` attention among them; `spare` leaves out copies: `parts` lets convolutions write into
+//! concatenations, `turned` lets layers read and write columns. Whether an operator may write over its input is what
+//! the core's kernels say ([`mixel_core::kernels::needs`]), asked through a draft of the plan, so the rule stands in
+//! one place.
 
 mod liveness;
 mod parts;
 mod search;
 mod shorten;
+mod spare;
 mod stream;
 mod strips;
 mod tokens;
+mod turned;
 
-pub use parts::parts_in_place;
 pub use shorten::shorten;
+pub use spare::spare_copies;
 pub use stream::{by_rows, channels_last};
 pub use strips::{Gain, Saving, in_strips};
 

@@ -260,7 +260,7 @@ fn parts_in_their_places_are_the_same_bytes() {
         port(&mut program, last, Direction::Output);
         let before = place(&program).unwrap();
         let (joins, expected) = (program.operators.len(), outputs(&program, &before, case));
-        let (parts, placement, _) = parts_in_place(program.clone(), before, Vec::new()).unwrap();
+        let (parts, placement, _) = spare_copies(program.clone(), before, Vec::new()).unwrap();
         assert_eq!(outputs(&parts, &placement, case), expected, "case {case}");
         assert_eq!(outputs(&parts, &place_apart(&parts).unwrap(), case), expected, "case {case}");
         folded += joins - parts.operators.len();
