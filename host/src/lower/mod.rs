@@ -6,6 +6,7 @@
 mod arithmetic;
 mod builder;
 pub mod function;
+mod gains;
 mod linear;
 mod movement;
 mod normal;
@@ -32,6 +33,8 @@ pub use packed::{Sizes, stored_bytes};
 /// With the node's name: [`ErrorKind::Unsupported`] for forms that no kernel has, [`ErrorKind::Quantization`] for factors
 /// and sums that the integers cannot hold.
 pub fn lower(quantized: &Quantized, layout: Layout) -> Result<Program> {
+    let known = quantized.graph.values.len();
+    let quantized = &*gains::behind_transposes(quantized, layout);
     let mut builder = Builder::new(quantized, layout);
     let graph = &quantized.graph;
     let state = |id: ValueId| graph.states.iter().find(|state| state.input == id);
@@ -57,7 +60,12 @@ pub fn lower(quantized: &Quantized, layout: Layout) -> Result<Program> {
         }
     }
     builder.count_table()?;
-    Ok(builder.finish())
+    let mut program = builder.finish();
+    // Values that the caller's graph does not have.
+    for tensor in &mut program.tensors {
+        tensor.value = tensor.value.filter(|id| id.0 < known);
+    }
+    Ok(program)
 }
 
 fn lower_node(builder: &mut Builder<'_>, node: &Node) -> Result<()> {

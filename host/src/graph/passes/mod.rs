@@ -17,7 +17,7 @@ mod reshapes;
 mod shuffles;
 mod splits;
 mod sums;
-mod transposes;
+pub(crate) mod transposes;
 
 use super::{Graph, Op};
 

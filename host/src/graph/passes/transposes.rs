@@ -186,7 +186,7 @@ fn aligned(graph: &mut Graph, index: usize, inputs: &[ValueId], perm: &[usize]) 
 
 /// A constant operand, aligned by its last axes, with its axes moved by `undo`. Where it broadcasts, leading dimensions of
 /// 1 are dropped.
-fn turned_constant(graph: &mut Graph, id: ValueId, undo: &[usize], broadcasts: bool) -> ValueId {
+pub(crate) fn turned_constant(graph: &mut Graph, id: ValueId, undo: &[usize], broadcasts: bool) -> ValueId {
     let value = graph.value(id).clone();
     let Some(constant) = value.constant else { return id };
     let mut shape = value.shape.clone();
