@@ -178,19 +178,14 @@ pub fn sum(x: In<'_, i8>, stride: usize, weights: &Weights<'_>) -> Option<(i32, 
     }
     #[cfg(all(mixel_dsp, not(mixel_helium)))]
     if [weights.low.len(), weights.high.len()] == [16; 2]
-        && weights.room.len() >= x.len()
-        && x.len() >= 4
+        && x.len().wrapping_sub(1) < weights.room.len()
         && stride == 1
     {
-        let row = super::armv7em::WeightsRow {
-            x: x.as_ptr(),
-            end: x.as_ptr().wrapping_add(x.len()),
-            low: weights.low.as_ptr(),
-            high: weights.high.as_ptr(),
-            kept: weights.room.as_mut_ptr(),
-        };
-        // SAFETY: there are four elements, and room for the weights of all; differences of bytes are below 256, and a weight is at most 2^30.
-        return Some((KEPT, unsafe { super::armv7em::weights(&row) }));
+        let ([low, high], kept) =
+            ([weights.low, weights.high].map(|table| table.as_ptr()), weights.room.as_mut_ptr());
+        // SAFETY: there is an element, and room for the weights of all; differences of bytes are below 256, and a weight is at most 2^30.
+        let sum = unsafe { super::armv7em::weights(x.as_ptr(), x.as_ptr().add(x.len()), low, high, kept) };
+        return Some((KEPT, sum));
     }
     let _ = (x, stride, weights.backend, weights.low, weights.high, weights.room);
     None
@@ -220,19 +215,11 @@ pub fn quotients(
     }
     #[cfg(all(mixel_dsp, not(mixel_helium)))]
     if let (KEPT, factor, shift) = row
-        && weights.room.len() >= y.len()
-        && !y.is_empty()
+        && y.len().wrapping_sub(1) < weights.room.len()
     {
-        let row = super::armv7em::QuotientsRow {
-            kept: weights.room.as_mut_ptr(),
-            y: y.as_mut_ptr(),
-            end: y.as_mut_ptr().wrapping_add(y.len()),
-            factor,
-            shift: u32::from(shift) - 32,
-            zero_point,
-        };
+        let (kept, y, len) = (weights.room.as_mut_ptr(), y.as_mut_ptr(), y.len());
         // SAFETY: there is room for as many weights as there are results, one or more.
-        unsafe { super::armv7em::quotients(&row) }
+        unsafe { super::armv7em::quotients(kept, y, y.add(len), factor, u32::from(shift) - 32, zero_point) }
         return true;
     }
     let _ = (there, row, zero_point);

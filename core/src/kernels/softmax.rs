@@ -36,7 +36,7 @@ pub struct SoftmaxParams {
     pub axis: u8,
     /// u32 `round(2^31 * exp(-scale_x * d))` for `d = 0 .. n`, where n is 16 for 8-bit and 256 for 16-bit input.
     pub low: Constant,
-    /// u32 `round(2^31 * exp(-scale_x * n * d))` for `d = 0 ..`, 1 to n entries. Loops of the Arm DSP layout take all n.
+    /// u32 `round(2^31 * exp(-scale_x * n * d))` for `d = 0 ..`, 1 to n entries. Loops of the DSP extension take all n.
     pub high: Constant,
     /// One by the scale of the output, shift at least 3: `2^30 / 2^22` for 1/256.
     pub scale: Scale,
@@ -190,10 +190,10 @@ fn geometry(input: &Tensor, axis: u8, rows: Rows) -> Result<Lanes, Fault> {
 /// Bytes of scratch memory a lane: the largest element and shift, and the factor.
 const LANE: usize = 8;
 
-/// Words of scratch memory for rows along the last axis: what the Arm DSP layout's loops need.
-fn room(operator: &Operator<'_>, input: &Tensor, lanes: &Lanes) -> usize {
-    let loops = operator.plan().layout() == Layout::ArmDsp && lanes.stride == 1;
-    if loops && input.dtype == DType::I8 { lanes.bound } else { 0 }
+/// Words of scratch memory for rows along the last axis: what loops of the DSP extension keep, from bytes to bytes.
+fn room(operator: &Operator<'_>, lanes: &Lanes) -> usize {
+    let loops = matches!(operator.plan().layout(), Layout::Generic | Layout::ArmDsp) && lanes.stride == 1;
+    if loops && operator.kind == OpKind::Softmax { lanes.bound } else { 0 }
 }
 
 impl<W: Width> Kernel for SoftmaxOf<W> {
@@ -217,7 +217,7 @@ impl<W: Width> Kernel for SoftmaxOf<W> {
         };
         match geometry(&input, params.axis, Rows::ALL) {
             Ok(Lanes { stride, .. }) if stride > 1 => LANE * stride,
-            Ok(lanes) => room(operator, &input, &lanes) * size_of::<u32>(),
+            Ok(lanes) => room(operator, &lanes) * size_of::<u32>(),
             Err(_) => 0,
         }
     }
@@ -230,7 +230,7 @@ impl<W: Width> Kernel for SoftmaxOf<W> {
         let Ok((input, output)) = run.operator().unary() else { return };
         let Some(params) = SoftmaxParams::read(run.operator().params()) else { return };
         let Ok(lanes) = geometry(&input, params.axis, run.rows()) else { return };
-        let room = room(run.operator(), &input, &lanes);
+        let room = room(run.operator(), &lanes);
         let weights = Weights::of(run, &params, input.dtype, room);
         let (min, max) = output.dtype.range();
         let clamp = Clamp { zero_point: output.zero_point, min, max };
@@ -271,12 +271,13 @@ impl<W: Width> Kernel for SoftmaxOf<W> {
     }
 }
 
-/// Whether it goes along the last axis, of which all is there, in the layout for whose loops there is room.
+/// Whether it goes along the last axis, of which all is there, and has the table that its loops take.
 pub(super) fn lean(operator: &Operator<'_>) -> bool {
     let (Ok(input), Some(params)) = (operator.input(0), SoftmaxParams::read(operator.params())) else {
         return false;
     };
-    let loops = operator.plan().layout() == Layout::ArmDsp && params.high.count == 16 && input.inner() >= 4;
+    let loops =
+        params.high.count == 16 || !matches!(operator.plan().layout(), Layout::Generic | Layout::ArmDsp);
     params.axis == 3 && input.dynamic >> 3 == 0 && loops
 }
 

@@ -24,7 +24,7 @@ pub(super) fn softmax(builder: &mut Builder<'_>, node: &Node, axis: usize) -> Re
     let entries = if wide { 256 } else { 16 };
     let weights =
         |step: f64| (0..entries).map(move |d| (2f64.powi(31) * (-step * d as f64).exp()).round() as u32);
-    let loops = builder.program.layout == Layout::ArmDsp && !wide;
+    let loops = matches!(builder.program.layout, Layout::Generic | Layout::ArmDsp) && !wide;
     let mut block = |weights: &mut dyn Iterator<Item = u32>| {
         let bytes: Vec<u8> = weights.flat_map(u32::to_le_bytes).collect();
         Constant { count: bytes.len() / 4, ..builder.data(&bytes) }

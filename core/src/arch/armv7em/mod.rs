@@ -64,7 +64,7 @@ pub(super) use count::{Count, count};
 pub(super) use depthwise::{ImageRow, Pairs, Quads, StagedRows, depthwise_pairs, depthwise_row};
 pub(super) use row::{Row, row};
 #[cfg(not(mixel_helium))]
-pub(super) use softmax::{QuotientsRow, WeightsRow, quotients, weights};
+pub(super) use softmax::{quotients, weights};
 pub(super) use sparse::{Sparse, sparse};
 #[cfg(not(mixel_helium))]
 pub(super) use squares::{Squares, squares};
