@@ -3,7 +3,7 @@
 
 use core::arch::aarch64::*;
 
-use crate::kernels::requant::{Clamp, Quantized};
+use crate::kernels::requant::{Clamp, Quantized, Scale};
 
 /// Bias and scale of four outputs.
 #[derive(Clone, Copy)]
@@ -13,9 +13,20 @@ pub(super) struct Scales {
     /// Half a step and minus the shift, of outputs 0 and 1, and of 2 and 3.
     half: [int64x2_t; 2],
     right: [int64x2_t; 2],
+    /// 31 minus the shift of every output, where the short form will do.
+    short: Option<int32x4_t>,
 }
 
 impl Scales {
+    /// One scale for all four, without bias.
+    #[inline]
+    #[target_feature(enable = "neon")]
+    pub fn of(scale: Scale) -> Self {
+        let (biases, multipliers, shifts) = ([0; 4], [scale.multiplier; 4], [scale.shift; 4]);
+        // SAFETY: arrays of four.
+        unsafe { Self::new((biases.as_ptr(), multipliers.as_ptr(), shifts.as_ptr()), 4) }
+    }
+
     /// Of the first `count` outputs from the addresses on; the rest has no meaning.
     ///
     /// # Safety
@@ -23,7 +34,7 @@ impl Scales {
     #[inline]
     #[target_feature(enable = "neon")]
     pub unsafe fn new((bias, multiplier, shift): (*const i32, *const i32, *const u8), count: usize) -> Self {
-        let (mut biases, mut multipliers, mut shifts) = ([0; 4], [0; 4], [1i64; 4]);
+        let (mut biases, mut multipliers, mut shifts) = ([0; 4], [0; 4], [32i64; 4]);
         for lane in 0..count.min(4) {
             // SAFETY: lane < count.
             unsafe {
@@ -34,6 +45,8 @@ impl Scales {
         }
         let halves = shifts.map(|shift| 1i64 << ((shift - 1) & 63));
         let rights = shifts.map(|shift| -shift);
+        let shorter = shifts.map(|shift| 31 - shift as i32);
+        let short = shifts.iter().all(|&shift| shift >= 32) && !multipliers.contains(&i32::MIN);
         // SAFETY: arrays of four.
         unsafe {
             Self {
@@ -41,14 +54,21 @@ impl Scales {
                 multiplier: vld1q_s32(multipliers.as_ptr()),
                 half: [vld1q_s64(halves.as_ptr()), vld1q_s64(halves.as_ptr().add(2))],
                 right: [vld1q_s64(rights.as_ptr()), vld1q_s64(rights.as_ptr().add(2))],
+                short: short.then_some(vld1q_s32(shorter.as_ptr())),
             }
         }
     }
 
     /// Sums, bias included, as steps of the output, saturated to 32 bits.
+    ///
+    /// From a shift of 32 on the product's low 31 bits cannot reach the result: `SQDMULH` leaves them out, which doubles the upper half and
+    /// saturates where both factors are the smallest number, and `SRSHL` adds half a step before it shifts. It is the same value.
     #[inline]
     #[target_feature(enable = "neon")]
-    fn steps(&self, sums: int32x4_t) -> int32x4_t {
+    pub fn steps(&self, sums: int32x4_t) -> int32x4_t {
+        if let Some(right) = self.short {
+            return vrshlq_s32(vqdmulhq_s32(sums, self.multiplier), right);
+        }
         let low = vmull_s32(vget_low_s32(sums), vget_low_s32(self.multiplier));
         let high = vmull_high_s32(sums, self.multiplier);
         let low = vshlq_s64(vaddq_s64(low, self.half[0]), self.right[0]);
@@ -62,6 +82,35 @@ impl Scales {
     pub fn outputs(&self, sums: int32x4_t, clamp: Clamp) -> int32x4_t {
         let values = vqaddq_s32(self.steps(sums), vdupq_n_s32(clamp.zero_point));
         vminq_s32(vmaxq_s32(values, vdupq_n_s32(clamp.min)), vdupq_n_s32(clamp.max))
+    }
+}
+
+/// Zero point and range of outputs of 8 bits.
+#[derive(Clone, Copy)]
+pub(super) struct Range {
+    zero_point: int16x8_t,
+    min: int8x16_t,
+    max: int8x16_t,
+}
+
+impl Range {
+    #[inline]
+    #[target_feature(enable = "neon")]
+    pub fn new(clamp: Clamp) -> Self {
+        Self {
+            zero_point: vdupq_n_s16(clamp.zero_point as i16),
+            min: vdupq_n_s8(clamp.min as i8),
+            max: vdupq_n_s8(clamp.max as i8),
+        }
+    }
+
+    /// Steps as outputs. Saturating to 16 bits before the zero point is added changes nothing: what saturates stays saturated.
+    #[inline]
+    #[target_feature(enable = "neon")]
+    pub fn bytes(self, [a, b, c, d]: [int32x4_t; 4]) -> int8x16_t {
+        let low = vqaddq_s16(vqmovn_high_s32(vqmovn_s32(a), b), self.zero_point);
+        let high = vqaddq_s16(vqmovn_high_s32(vqmovn_s32(c), d), self.zero_point);
+        vminq_s8(vmaxq_s8(vqmovn_high_s16(vqmovn_s16(low), high), self.min), self.max)
     }
 }
 
@@ -81,6 +130,49 @@ pub(super) unsafe fn store<Y: Quantized>(values: int32x4_t, count: usize, to: *m
         } else {
             for (lane, value) in lanes.into_iter().enumerate().take(count) {
                 to.add(lane).write(Y::narrow(value));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_the_rule() {
+        let values =
+            [i32::MIN, i32::MIN + 1, -70_001, -3, -1, 0, 1, 2, 12_345, 1 << 30, i32::MAX - 1, i32::MAX];
+        for shift in 1..=62 {
+            for multiplier in [i32::MIN, i32::MIN + 1, -1, 0, 1, 1 << 30, 0x5555_5555, i32::MAX] {
+                let scale = Scale { multiplier, shift };
+                for four in values.as_chunks::<4>().0 {
+                    let mut steps = [0; 4];
+                    // SAFETY: four of each.
+                    unsafe {
+                        vst1q_s32(steps.as_mut_ptr(), Scales::of(scale).steps(vld1q_s32(four.as_ptr())))
+                    };
+                    let rule =
+                        four.map(|value| scale.apply(value).clamp(i32::MIN.into(), i32::MAX.into()) as i32);
+                    assert_eq!(steps, rule, "{four:?} {multiplier} {shift}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn one_long_scale_makes_all_four_long() {
+        let (multipliers, values) = ([1 << 30, i32::MAX, i32::MIN, 3], [-5, i32::MAX, i32::MIN, 1 << 29]);
+        for shifts in [[31, 40, 62, 33], [32, 40, 62, 33]] {
+            let mut steps = [0; 4];
+            // SAFETY: four of each.
+            unsafe {
+                let scales = Scales::new(([0; 4].as_ptr(), multipliers.as_ptr(), shifts.as_ptr()), 4);
+                vst1q_s32(steps.as_mut_ptr(), scales.steps(vld1q_s32(values.as_ptr())));
+            }
+            for (lane, step) in steps.into_iter().enumerate() {
+                let scale = Scale { multiplier: multipliers[lane], shift: shifts[lane] };
+                assert_eq!(i64::from(step), scale.apply(values[lane]), "{lane} of {shifts:?}");
             }
         }
     }
