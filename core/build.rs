@@ -9,6 +9,7 @@ fn main() {
     println!("cargo::rustc-check-cfg=cfg(mixel_dsp)");
     println!("cargo::rustc-check-cfg=cfg(mixel_helium)");
     println!("cargo::rustc-check-cfg=cfg(mixel_columns)");
+    println!("cargo::rustc-check-cfg=cfg(mixel_vectors)");
     println!("cargo::rerun-if-changed=build.rs");
     let target = std::env::var("TARGET").unwrap_or_default();
     let feature = |name: &str| std::env::var_os(format!("CARGO_FEATURE_{name}")).is_some();
@@ -25,5 +26,9 @@ fn main() {
     // Plans in the order of Helium, windows column by column, run where it is and on every host.
     if (v8m_main && feature("HELIUM")) || !target.contains("-none-") {
         println!("cargo::rustc-cfg=mixel_columns");
+    }
+    // Hosts with vector instructions of their own; an interpreter (cfg(miri)) has them not.
+    if (target.starts_with("x86_64") || target.starts_with("aarch64")) && !target.contains("-none") {
+        println!("cargo::rustc-cfg=mixel_vectors");
     }
 }

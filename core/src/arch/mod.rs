@@ -47,6 +47,11 @@ pub mod view;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod x86;
 
+#[cfg(all(target_arch = "aarch64", not(target_os = "none")))]
+use aarch64 as native;
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+use x86 as native;
+
 pub use backend::Backend;
 pub use clear::clear;
 pub use view::fill;

@@ -158,7 +158,7 @@ fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
     }
 }
 
-/// The product by the layout's own way, if it has one: of 8 bits, for Arm DSP, Helium and x86-64.
+/// The product by the layout's own way, if it has one: of 8 bits, for all but the generic order.
 #[inline]
 fn by_layout(
     run: &Run<'_>,
@@ -180,7 +180,7 @@ fn by_layout(
         return dsp_matmul::multiply(matrices, scratch, (y, columns));
     }
     #[cfg(not(target_os = "none"))]
-    if by_pairs(run.operator()) {
+    if by_panels(run.operator()) {
         use crate::arch::host_matmul;
         let scratch = run.scratch(0, host_matmul::pairs(depth, columns));
         return host_matmul::multiply(run.backend(), matrices, scratch, (y, columns));
@@ -200,8 +200,8 @@ fn scratch(operator: &Operator<'_>) -> usize {
         return crate::arch::dsp_matmul::bytes(a.inner(), y.inner());
     }
     #[cfg(not(target_os = "none"))]
-    if by_pairs(operator) {
-        return crate::arch::host_matmul::pairs(a.inner(), y.inner()) * size_of::<i32>();
+    if by_panels(operator) {
+        return crate::arch::host_matmul::pairs(a.inner(), y.inner()).saturating_mul(size_of::<i32>());
     }
     let _ = (a, y);
     0
@@ -220,10 +220,11 @@ fn by_tiles(operator: &Operator<'_>) -> bool {
     operator.kind == super::OpKind::MatMul && operator.plan().layout() == crate::pack::Layout::ArmDsp
 }
 
-/// Whether it is a product of 8 bits in the order of x86-64.
+/// Whether it is a product of 8 bits in the order of a host.
 #[cfg(not(target_os = "none"))]
-fn by_pairs(operator: &Operator<'_>) -> bool {
-    operator.kind == super::OpKind::MatMul && operator.plan().layout() == crate::pack::Layout::X86
+fn by_panels(operator: &Operator<'_>) -> bool {
+    use crate::pack::Layout::{Aarch64, X86};
+    operator.kind == super::OpKind::MatMul && matches!(operator.plan().layout(), X86 | Aarch64)
 }
 
 narrow_and_wide!(MatMul, MatMul16, scratch, |_| 0);

@@ -4,7 +4,7 @@ use mixel_core::kernels::{OpKind, lean};
 use mixel_core::pack::Layout;
 use mixel_core::plan::RawPlan;
 use mixel_testkit::conv::{self, Case};
-use mixel_testkit::{Failure, MEMORY, Pool, Random, linear, normalising, turned};
+use mixel_testkit::{Failure, MEMORY, Pool, Random, linear, matmul, normalising, turned};
 
 #[test]
 fn all_cases_agree_with_their_reference() {
@@ -153,6 +153,17 @@ fn random_linear_layers_with_packed_weights_agree_apart_and_overlapped() {
         let case = linear::Case { depth: random.size(1, 67), ..linear_case(random) };
         let kind = [OpKind::LinearInt4, OpKind::LinearSparse][random.size(0, 1)];
         linear::check::<i8, i8>(case, kind, layout, pool, random)
+    });
+}
+
+#[test]
+fn random_products_of_activations_agree() {
+    for_seeds(|pool, random, layout| {
+        let sizes @ [m, _, n] = [random.size(1, 10), random.size(1, 33), random.size(1, 72)];
+        let present = [None, Some(([true, false, m == n], random.size(0, m)))][random.size(0, 1)];
+        let (transposed, shared) = (random.size(0, 1) == 1, random.size(0, 1) == 1);
+        let case = matmul::Case { batches: [1, random.size(1, 2)], sizes, transposed, shared, present };
+        matmul::check::<i8, i8>(case, OpKind::MatMul, layout, pool, random)
     });
 }
 

@@ -1,6 +1,8 @@
 //! 64-bit Arm: what the machine has, and the micro-kernels of NEON, without and with dot products.
 
 pub(super) mod depthwise;
+mod few;
+pub(super) mod matmul;
 pub(super) mod matrix;
 mod scale;
 
