@@ -5,6 +5,8 @@
 
 use super::Backend;
 use super::view::{In, Out};
+#[cfg(all(mixel_vectors, not(miri)))]
+use crate::kernels::layer_norm::standard;
 use crate::kernels::requant::Clamp;
 
 /// Gains and offsets of channels, and what a row's elements are normalised with.
@@ -25,6 +27,8 @@ pub struct Affine<'a> {
 
 /// What all rows of a layer norm have in common (see `NormParams`).
 pub struct Rows<'a> {
+    /// The instructions to use.
+    pub backend: Backend,
     /// Elements of a row.
     pub n: usize,
     /// Gain of every element.
@@ -50,9 +54,30 @@ pub fn rows(x: In<'_, i8>, y: Out<'_, i8>, rows: &Rows<'_>) -> usize {
     if x.len() == y.len() && [rows.gamma.len(), rows.beta.len()] == [rows.n; 2] {
         return super::helium::normal::rows(x, y, rows);
     }
-    let Rows { n, gamma, beta, shift, clamp, epsilon, fraction, z_bits } = rows;
-    let _ = (x, y, n, gamma, beta, shift, clamp, epsilon, fraction, z_bits);
+    #[cfg(all(mixel_vectors, not(miri)))]
+    if rows.backend != Backend::Portable && [rows.gamma.len(), rows.beta.len()] == [rows.n; 2] {
+        return rows_one_by_one(x, y, rows);
+    }
+    let Rows { backend, n, gamma, beta, shift, clamp, epsilon, fraction, z_bits } = rows;
+    let _ = (x, y, backend, n, gamma, beta, shift, clamp, epsilon, fraction, z_bits);
     0
+}
+
+/// As [`rows`], without the windows and choices of the common way; gains and offsets are as many as a row has elements.
+#[cfg(all(mixel_vectors, not(miri)))]
+fn rows_one_by_one(x: In<'_, i8>, y: Out<'_, i8>, rows: &Rows<'_>) -> usize {
+    let Rows { backend, n, gamma, beta, shift, clamp, .. } = *rows;
+    let mut row = Affine { backend, gamma, beta, shift, clamp, standard: [0; 3] };
+    let count = x.len().min(y.len()).checked_div(n).unwrap_or(0);
+    for index in 0..count {
+        let (x, y) = (x.window(index * n, n), y.window(index * n, n));
+        let Some(both) = moments(x) else { return index };
+        row.standard = standard(both, rows);
+        // SAFETY: a row lies in both windows, gains and offsets are as many; every backend but the portable one has the instructions of
+        // its architecture.
+        unsafe { super::native::normal::affine(x.as_ptr(), (y.as_mut_ptr(), n), &row) };
+    }
+    count
 }
 
 /// Tables of a softmax: weights of the low and of the high part of a difference.
@@ -79,7 +104,12 @@ pub fn moments(x: In<'_, i8>) -> Option<(i32, i32)> {
     if x.len() <= 1 << 16 {
         return Some(moments_of_words(x));
     }
-    #[cfg(not(target_os = "none"))]
+    #[cfg(all(target_arch = "aarch64", not(target_os = "none")))]
+    if x.len() <= 1 << 16 {
+        // SAFETY: every machine of this architecture has NEON.
+        return Some(unsafe { super::native::normal::moments(x) });
+    }
+    #[cfg(not(any(target_arch = "aarch64", target_os = "none")))]
     if x.len() <= 1 << 16 {
         return Some(moments_of_bytes(x));
     }
@@ -88,7 +118,7 @@ pub fn moments(x: In<'_, i8>) -> Option<(i32, i32)> {
 }
 
 /// A loop that the compiler makes vectors of.
-#[cfg(not(target_os = "none"))]
+#[cfg(not(any(target_arch = "aarch64", target_os = "none")))]
 fn moments_of_bytes(x: In<'_, i8>) -> (i32, i32) {
     let (mut sum, mut squares) = (0, 0);
     for index in 0..x.len() {
@@ -146,11 +176,11 @@ pub fn affine(x: In<'_, i8>, y: Out<'_, i8>, row: &Affine<'_>) -> bool {
         }
         return true;
     }
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    #[cfg(all(mixel_vectors, not(miri)))]
     if complete && row.backend != Backend::Portable {
-        // SAFETY: there are as many elements, gains and offsets as results; every backend of this architecture but the portable one
-        // has AVX2.
-        unsafe { super::x86::normal::affine(x.as_ptr(), (y.as_mut_ptr(), y.len()), row) };
+        // SAFETY: there are as many elements, gains and offsets as results; every backend but the portable one has
+        // the instructions of its architecture.
+        unsafe { super::native::normal::affine(x.as_ptr(), (y.as_mut_ptr(), y.len()), row) };
         return true;
     }
     let _ = (complete, row.backend, row.shift, row.clamp, row.standard);
@@ -171,10 +201,10 @@ pub fn sum(x: In<'_, i8>, stride: usize, weights: &Weights<'_>) -> Option<(i32, 
         let max = normal::largest(x, stride);
         return Some((max, normal::sum(x, stride, weights, max)));
     }
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    #[cfg(all(mixel_vectors, not(miri)))]
     if weights.backend != Backend::Portable && weights.low.len() == 16 && stride == 1 {
-        // SAFETY: all that is in the windows is there; every backend of this architecture but the portable one has AVX2.
-        return Some(unsafe { super::x86::normal::sum(x, weights) });
+        // SAFETY: all that is in the windows is there; every backend but the portable one has the instructions of its architecture.
+        return Some(unsafe { super::native::normal::sum(x, weights) });
     }
     #[cfg(all(mixel_dsp, not(mixel_helium)))]
     if [weights.low.len(), weights.high.len()] == [16; 2]
@@ -207,10 +237,10 @@ pub fn quotients(
         super::helium::normal::quotients((x, y), stride, weights, row, zero_point);
         return true;
     }
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    #[cfg(all(mixel_vectors, not(miri)))]
     if there && weights.backend != Backend::Portable && stride == 1 {
-        // SAFETY: there are as many results as elements; every backend of this architecture but the portable one has AVX2.
-        unsafe { super::x86::normal::quotients(x, y, weights, row, zero_point) };
+        // SAFETY: there are as many results as elements; every backend but the portable one has the instructions of its architecture.
+        unsafe { super::native::normal::quotients(x, y, weights, row, zero_point) };
         return true;
     }
     #[cfg(all(mixel_dsp, not(mixel_helium)))]

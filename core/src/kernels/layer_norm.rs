@@ -151,11 +151,23 @@ impl Moments {
 
     /// As [`Moments::standard`], with what `epsilon` is for `n` elements.
     fn with(self, n: usize, epsilon: u64, params: &NormParams, z_bits: u8) -> Standard {
+        self.standard_of(n, epsilon, params.fraction, z_bits)
+    }
+
+    #[inline(always)]
+    fn standard_of(self, n: usize, epsilon: u64, fraction: u8, z_bits: u8) -> Standard {
         let (count, sum) = (n as i64, self.sum as i64);
         let variance = count.wrapping_mul(self.squares).wrapping_sub(sum.wrapping_mul(sum));
-        let variance = (variance as u64).wrapping_shl(params.fraction as u32);
-        Standard::new(n as i32, self.sum, variance.wrapping_add(epsilon), params.fraction, z_bits)
+        let variance = (variance as u64).wrapping_shl(fraction as u32);
+        Standard::new(n as i32, self.sum, variance.wrapping_add(epsilon), fraction, z_bits)
     }
+}
+
+/// What [`normal::affine`] takes, of a row with this sum and sum of squares.
+#[cfg(all(mixel_vectors, not(miri)))]
+pub(crate) fn standard((sum, squares): (i32, i32), rows: &normal::Rows<'_>) -> [i32; 3] {
+    let moments = Moments { sum, squares: squares as i64 };
+    moments.standard_of(rows.n, rows.epsilon, rows.fraction, rows.z_bits).pack()
 }
 
 /// `count^2 * factor * 2^fraction`, at most 2^62, right to 30 bits; `count` is below 2^32.
@@ -282,8 +294,18 @@ impl<W: Width> Kernel for LayerNormOf<W> {
         let (x, y) = (W::read(run, &input), W::write(run, &output));
         let n = input.inner();
         let (z_bits, epsilon) = (z_bits(n), scaled_square(n as u64, params.epsilon, params.fraction));
-        let Affine { gamma, beta, shift, clamp, .. } = affine;
-        let rows = normal::Rows { n, gamma, beta, shift, clamp, epsilon, fraction: params.fraction, z_bits };
+        let Affine { backend, gamma, beta, shift, clamp } = affine;
+        let rows = normal::Rows {
+            backend,
+            n,
+            gamma,
+            beta,
+            shift,
+            clamp,
+            epsilon,
+            fraction: params.fraction,
+            z_bits,
+        };
         for (first, count) in input.row_spans(run.rows()) {
             let (span_x, span_y) = (x.window(first * n, count * n), y.window(first * n, count * n));
             let done = match (span_x.narrow(), span_y.narrow()) {

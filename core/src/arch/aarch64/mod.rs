@@ -4,6 +4,7 @@ pub(super) mod depthwise;
 mod few;
 pub(super) mod matmul;
 pub(super) mod matrix;
+pub(super) mod normal;
 mod scale;
 
 /// Whether the machine has `SDOT`.
