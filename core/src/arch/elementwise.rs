@@ -83,8 +83,14 @@ impl Product {
 
 /// Products of the elements of `a` and `b`, as [`add`] gives sums.
 #[inline]
-pub fn multiply(a: In<'_, i8>, b: In<'_, i8>, y: Out<'_, i8>, product: &Product) -> bool {
+pub fn multiply(backend: Backend, [a, b]: [In<'_, i8>; 2], y: Out<'_, i8>, product: &Product) -> bool {
     let whole = a.len() == y.len() && b.len() == y.len();
+    #[cfg(all(target_arch = "aarch64", not(target_os = "none")))]
+    if whole && backend != Backend::Portable {
+        // SAFETY: every machine of this architecture has NEON.
+        unsafe { super::aarch64::elementwise::multiply(a, b, y, product) };
+        return true;
+    }
     #[cfg(mixel_helium)]
     if whole {
         super::helium::elementwise::multiply(a, b, y, product);
@@ -94,7 +100,7 @@ pub fn multiply(a: In<'_, i8>, b: In<'_, i8>, y: Out<'_, i8>, product: &Product)
     if whole {
         return super::dsp_elementwise::multiply(a, b, y, product);
     }
-    let _ = (whole, product);
+    let _ = (backend, whole, product);
     false
 }
 
@@ -112,4 +118,37 @@ pub fn lookup(x: In<'_, i8>, y: Out<'_, i8>, table: In<'_, i8>) -> bool {
         super::dsp_elementwise::lookup(x, y, table);
     }
     there
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_are_those_of_one_element() {
+        let a: [i8; 77] = core::array::from_fn(|index| (index * 67 % 256) as u8 as i8);
+        let b: [i8; 77] = core::array::from_fn(|index| [i8::MIN, i8::MAX, 0, -3][index % 4]);
+        let zeros = [[0, 0], [-128, 127], [127, -128], [5, -60]];
+        let clamps = [Clamp::full::<i8>(-7), Clamp { zero_point: 127, min: -20, max: 90 }];
+        for &backend in Backend::ALL.iter().filter(|backend| backend.available()) {
+            for (shift, multiplier) in (19..=62).flat_map(|shift| {
+                [-(1 << 30), -12_345, 0, 1, 0x2AAA_AAAA, 1 << 30].map(|multiplier| (shift, multiplier))
+            }) {
+                for (zeros, clamp) in zeros.iter().flat_map(|zeros| clamps.map(|clamp| (*zeros, clamp))) {
+                    let product = Product { zeros, scale: Scale { multiplier, shift }, clamp };
+                    let mut y = [0; 77];
+                    if !multiply(backend, [In::new(&a), In::new(&b)], Out::new(&mut y), &product) {
+                        continue;
+                    }
+                    for ((&a, &b), y) in a.iter().zip(&b).zip(y) {
+                        assert_eq!(
+                            i32::from(y),
+                            product.apply(a.into(), b.into()),
+                            "{a} {b} {zeros:?} {shift}"
+                        );
+                    }
+                }
+            }
+        }
+    }
 }

@@ -44,7 +44,7 @@ impl<W: Width> Kernel for MulOf<W> {
         let clamp = params.clamp(y.zero_point);
         let product = Product { zeros: [a.zero_point, b.zero_point], scale: params.scale, clamp };
         let rows = |a: In<'_, i8>, b: In<'_, i8>, y: Out<'_, i8>| {
-            !W::WIDE && elementwise::multiply(a, b, y, &product)
+            !W::WIDE && elementwise::multiply(run.backend(), [a, b], y, &product)
         };
         combine::<W>(run, rows, |x, y| {
             if W::WIDE {

@@ -1,6 +1,7 @@
 //! 64-bit Arm: what the machine has, and the micro-kernels of NEON, without and with dot products.
 
 pub(super) mod depthwise;
+pub(super) mod elementwise;
 mod few;
 pub(super) mod matmul;
 pub(super) mod matrix;
