@@ -46,7 +46,7 @@ impl Scales {
         let halves = shifts.map(|shift| 1i64 << ((shift - 1) & 63));
         let rights = shifts.map(|shift| -shift);
         let shorter = shifts.map(|shift| 31 - shift as i32);
-        let short = shifts.iter().all(|&shift| shift >= 32) && !multipliers.contains(&i32::MIN);
+        let short = shifts.iter().all(|&shift| shift >= 32);
         // SAFETY: arrays of four.
         unsafe {
             Self {
@@ -61,8 +61,8 @@ impl Scales {
 
     /// Sums, bias included, as steps of the output, saturated to 32 bits.
     ///
-    /// From a shift of 32 on the product's low 31 bits cannot reach the result: `SQDMULH` leaves them out, which doubles the upper half and
-    /// saturates where both factors are the smallest number, and `SRSHL` adds half a step before it shifts. It is the same value.
+    /// From a shift of 32 on the product's low 31 bits cannot reach the result: `SQDMULH` leaves them out, and `SRSHL` adds half a step
+    /// before it shifts. Where both factors are the smallest number the former saturates, one below 2^31, which the half makes up for.
     #[inline]
     #[target_feature(enable = "neon")]
     pub fn steps(&self, sums: int32x4_t) -> int32x4_t {
