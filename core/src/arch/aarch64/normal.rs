@@ -146,11 +146,8 @@ fn look_up(table: uint8x16x4_t, indices: uint8x16_t) -> [uint32x4_t; 4] {
 }
 
 /// See [`super::super::normal::sum`], of neighbours.
-///
-/// # Safety
-/// None is needed: it is that of other architectures.
 #[target_feature(enable = "neon")]
-pub(in super::super) unsafe fn sum(x: In<'_, i8>, weights: &Weights<'_>) -> (i32, u64) {
+pub(in super::super) fn sum(x: In<'_, i8>, weights: &Weights<'_>) -> (i32, u64) {
     let len = x.len();
     let tables = Tables::new(weights);
     let mut largest = vdupq_n_s8(i8::MIN);
