@@ -9,9 +9,10 @@
 //! [`EventSession::reset`].
 
 use crate::events::Event;
+use crate::events::accumulator::{Accumulator, Tallied, Tally};
 use crate::events::histogram::{Histogram, HistogramMemory};
 use crate::events::patch::Emitted;
-use crate::events::window::{Step, Window, Windows};
+use crate::events::window::Window;
 use crate::kernels::OpSet;
 use crate::plan::{EventFrontEnd, FrontEnd};
 use crate::profile::Unobserved;
@@ -21,7 +22,8 @@ use crate::session::{Session, SessionError};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Stage {
-    /// Outside of the session: bytes become events.
+    /// Outside of the session: bytes become events. Or counts, where the decoder asks for a [`Tally`]: then both are
+    /// here.
     Decode,
     /// Events are cut into windows and counted.
     Accumulate,
@@ -78,8 +80,7 @@ pub struct Answer<'s, 'p, 'a, O> {
 /// A session that takes events.
 pub struct EventSession<'p, 'a, 'm, O> {
     session: Session<'p, 'a, O>,
-    windows: Windows,
-    histogram: Histogram<'m>,
+    accumulator: Accumulator<'m>,
     front_end: EventFrontEnd,
     values: &'p [u8; 256],
     seen: Seen,
@@ -98,7 +99,8 @@ impl<'p, 'a, 'm, O: OpSet> EventSession<'p, 'a, 'm, O> {
         let windows = front_end.windows().ok_or(SessionError::NotEvents)?;
         let values = front_end.values(session.plan()).ok_or(SessionError::NotEvents)?;
         let histogram = Histogram::new(front_end.histogram, memory).map_err(|_| SessionError::EventMemory)?;
-        Ok(Self { session, windows, histogram, front_end, values, seen: Seen::default() })
+        let accumulator = Accumulator { windows, histogram };
+        Ok(Self { session, accumulator, front_end, values, seen: Seen::default() })
     }
 
     /// What the plan says of its events.
@@ -119,16 +121,24 @@ impl<'p, 'a, 'm, O: OpSet> EventSession<'p, 'a, 'm, O> {
         answer: &mut impl FnMut(Answer<'_, 'p, 'a, O>),
     ) {
         watch.enter(Stage::Accumulate);
-        while let Some(step) = self.windows.next(&mut events) {
-            match step {
-                Step::Events { events, bin, .. } => self.histogram.add(events, bin),
-                Step::Close(window) => {
-                    self.close(window, watch, answer);
-                    watch.enter(Stage::Accumulate);
-                }
-            }
+        while let Some(window) = self.accumulator.next(&mut events) {
+            self.close(window, watch, answer);
+            watch.enter(Stage::Accumulate);
         }
         watch.enter(Stage::Decode);
+    }
+
+    /// For [`Sink::tally`](crate::events::Sink::tally): a sink that feeds this session may let the decoder count by
+    /// itself. No window ends by that.
+    #[inline]
+    pub fn tally(&mut self, t: u32) -> Option<Tally<'_>> {
+        self.accumulator.tally(t)
+    }
+
+    /// For [`Sink::tallied`](crate::events::Sink::tallied).
+    #[inline]
+    pub fn tallied(&mut self, tallied: Tallied) {
+        self.accumulator.tallied(tallied);
     }
 
     /// Runs the open window if sensor time, `now`, has passed its end: windows end in a quiet scene too.
@@ -138,7 +148,7 @@ impl<'p, 'a, 'm, O: OpSet> EventSession<'p, 'a, 'm, O> {
         watch: &mut impl Watch,
         answer: &mut impl FnMut(Answer<'_, 'p, 'a, O>),
     ) {
-        if let Some(window) = self.windows.advance(now) {
+        if let Some(window) = self.accumulator.windows.advance(now) {
             self.close(window, watch, answer);
             watch.enter(Stage::Decode);
         }
@@ -146,7 +156,7 @@ impl<'p, 'a, 'm, O: OpSet> EventSession<'p, 'a, 'm, O> {
 
     /// Runs the open window as it is: the recording is at its end.
     pub fn finish(&mut self, watch: &mut impl Watch, answer: &mut impl FnMut(Answer<'_, 'p, 'a, O>)) {
-        if let Some(window) = self.windows.finish() {
+        if let Some(window) = self.accumulator.windows.finish() {
             self.close(window, watch, answer);
             watch.enter(Stage::Decode);
         }
@@ -155,9 +165,9 @@ impl<'p, 'a, 'm, O: OpSet> EventSession<'p, 'a, 'm, O> {
     /// Forgets the open window, all state and the counts: the next event is the first of another stream.
     pub fn reset(&mut self) {
         self.session.reset();
-        self.histogram.clear();
+        self.accumulator.histogram.clear();
         if let Some(windows) = self.front_end.windows() {
-            self.windows = windows;
+            self.accumulator.windows = windows;
         }
         self.seen = Seen::default();
     }
@@ -169,7 +179,7 @@ impl<'p, 'a, 'm, O: OpSet> EventSession<'p, 'a, 'm, O> {
         answer: &mut impl FnMut(Answer<'_, 'p, 'a, O>),
     ) {
         watch.enter(Stage::Tokens);
-        let emitted = self.session.set_tokens(&mut self.histogram, self.values);
+        let emitted = self.session.set_tokens(&mut self.accumulator.histogram, self.values);
         watch.enter(Stage::Network);
         self.session.run();
         self.seen.windows = self.seen.windows.saturating_add(1);

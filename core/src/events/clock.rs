@@ -60,6 +60,17 @@ impl<const BITS: u32, const LOW: u32> Clock<BITS, LOW> {
         self.high = None;
     }
 
+    /// Takes a time word that is one more than the last, and no other: true for a step forward without anything to
+    /// count.
+    pub(super) fn next(&mut self, raw: u32) -> bool {
+        let next = self.settled().is_some_and(|high| raw == high + 1);
+        if next {
+            self.high = Some(raw);
+            self.base += 1 << LOW;
+        }
+        next
+    }
+
     /// Takes a time word of `BITS` bits.
     pub(super) fn word(&mut self, raw: u32, counts: &mut Counts) -> Step {
         let mask = (1u32 << BITS) - 1;

@@ -16,9 +16,14 @@ mod branching;
 mod run;
 mod selecting;
 
+use core::slice::Iter;
+
 use self::run::{NONE, Run, VECTOR, count_other, is_other};
 use super::clock::{Clock, Step};
 use super::{Decoder, Event, Format, GapCause, Geometry, Out, PREDICTS, Sink, Trigger};
+
+/// Events that are written down where counting ends with a window; then the next one is open.
+const FEW: usize = 6;
 
 /// EVT3.0 decoder.
 pub type Evt3 = Decoder<Words>;
@@ -212,42 +217,108 @@ impl Words {
     }
 }
 
+impl Words {
+    /// Takes words until one needs more, which is given; none at the end of the words or of the batch.
+    fn selecting<S: Sink + ?Sized>(
+        &mut self,
+        words: &mut Iter<'_, [u8; 2]>,
+        out: &mut Out<'_, S>,
+    ) -> Option<u32> {
+        out.reserve(VECTOR);
+        let (free, counts) = out.free();
+        let (events, odd) = self.run.selecting(words, free, counts);
+        out.commit(events);
+        odd
+    }
+
+    /// The same without running ahead, and, as far as the sink only counts, without events.
+    fn branching<S: Sink + ?Sized>(
+        &mut self,
+        words: &mut Iter<'_, [u8; 2]>,
+        out: &mut Out<'_, S>,
+    ) -> Option<u32> {
+        let all = words.len();
+        // Whether the loop for sparse streams may know the next word.
+        let (mut counted, mut known) = (0, self.sparse);
+        while known
+            && self.run.low <= 0xFFF
+            && let Some((mut tally, counts)) = out.tally(self.run.t)
+        {
+            let Some(tallied) = self.run.count(words, &mut tally, &mut self.clock, counts) else { break };
+            if tallied.events > 0 {
+                out.tallied(tallied);
+            }
+            counted += tallied.events as usize;
+            // Behind the end of a bin; other words neither of the loops knows.
+            known = self.run.later(words);
+            // Nor does the loop for all others.
+            if let Some((&word, behind)) = words.as_slice().split_first()
+                && let w = u32::from(u16::from_le_bytes(word))
+                && matches!(w >> 12, 0x8..=0xC)
+                && !known
+            {
+                *words = behind.iter();
+                return Some(w);
+            }
+        }
+        let mut odd = None;
+        if !words.as_slice().is_empty() {
+            out.reserve(VECTOR);
+            let (free, counts) = out.free();
+            let mut events = 0;
+            if known {
+                let most = if counted > 0 { FEW.min(free.len()) } else { free.len() };
+                events = self.run.sparse(words, free.get_mut(..most).unwrap_or_default(), counts);
+            }
+            // Vectors, and whatever else it does not know, the other loop takes.
+            if !words.as_slice().is_empty() && (events == 0 || counted == 0) {
+                let free = free.get_mut(events..).unwrap_or_default();
+                let (more, word) = self.run.branching(words, free, counts);
+                (events, odd) = (events + more, word);
+            }
+            out.commit(events);
+            counted += events;
+        }
+        match odd.map(|w| w >> 12) {
+            None => self.sparse = all - words.len() > 2 * counted,
+            // Vectors, each of which ends the loop for sparse streams.
+            Some(3..=5) => self.sparse = false,
+            Some(_) => {}
+        }
+        odd
+    }
+
+    /// Words in the one way or the other, whatever this machine is.
+    #[inline(always)]
+    fn read<S: Sink + ?Sized>(&mut self, bytes: &[u8], out: &mut Out<'_, S>, predicts: bool) {
+        let mut words = bytes.as_chunks::<2>().0.iter();
+        while !words.as_slice().is_empty() {
+            // What comes often in loops that keep their state in registers, the rest one by one.
+            let odd =
+                if predicts { self.selecting(&mut words, out) } else { self.branching(&mut words, out) };
+            if let Some(w) = odd {
+                self.take_time();
+                self.word(w, out);
+                // The low time that belongs to a changed TIME_HIGH.
+                if self.unsettled.is_some()
+                    && let Some((&low, behind)) = words.as_slice().split_first()
+                    && let low = u32::from(u16::from_le_bytes(low))
+                    && low >> 12 == 6
+                {
+                    self.word(low, out);
+                    words = behind.iter();
+                }
+                self.open_run(out.geometry);
+            }
+        }
+    }
+}
+
 impl Format for Words {
     const WORD: usize = 2;
 
     fn words<S: Sink + ?Sized>(&mut self, bytes: &[u8], out: &mut Out<'_, S>) {
-        let mut words = bytes.as_chunks::<2>().0.iter();
-        while !words.as_slice().is_empty() {
-            out.reserve(VECTOR);
-            let (free, counts) = out.free();
-            // What comes often in loops that keep their state in registers, the rest one by one.
-            let (events, odd) = if PREDICTS {
-                self.run.selecting(&mut words, free, counts)
-            } else {
-                let all = words.len();
-                // Vectors, and whatever else it does not know, the other loop takes.
-                let mut events = if self.sparse { self.run.sparse(&mut words, free, counts) } else { 0 };
-                let mut odd = None;
-                if !words.as_slice().is_empty() {
-                    let free = free.get_mut(events..).unwrap_or_default();
-                    let (more, word) = self.run.branching(&mut words, free, counts);
-                    (events, odd) = (events + more, word);
-                }
-                match odd.map(|w| w >> 12) {
-                    None => self.sparse = all - words.len() > 2 * events,
-                    // Vectors, each of which ends the loop for sparse streams.
-                    Some(3..=5) => self.sparse = false,
-                    Some(_) => {}
-                }
-                (events, odd)
-            };
-            out.commit(events);
-            if let Some(w) = odd {
-                self.take_time();
-                self.word(w, out);
-                self.open_run(out.geometry);
-            }
-        }
+        self.read(bytes, out, PREDICTS);
     }
 
     fn desync(&mut self) {
@@ -260,5 +331,230 @@ impl Format for Words {
 
     fn now(&self) -> Option<u64> {
         self.seen_time.then_some(self.floor.max(self.clock.base()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec;
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::events::accumulator::{Accumulator, Tallied, Tally};
+    use crate::events::histogram::{Histogram, HistogramConfig, HistogramMemory};
+    use crate::events::patch::Grid;
+    use crate::events::window::{Cut, Windows};
+    use crate::events::{Counts, Gap};
+
+    /// Read as a microcontroller does.
+    struct Branching(Words);
+
+    impl Format for Branching {
+        const WORD: usize = 2;
+
+        fn words<S: Sink + ?Sized>(&mut self, bytes: &[u8], out: &mut Out<'_, S>) {
+            self.0.read(bytes, out, false);
+        }
+
+        fn desync(&mut self) {
+            self.0.desync();
+        }
+
+        fn now(&self) -> Option<u64> {
+            self.0.now()
+        }
+    }
+
+    /// Windows and what comes between their events, in order.
+    struct Log<'m> {
+        accumulator: Accumulator<'m>,
+        /// Lets the decoder count.
+        offers: bool,
+        events: u64,
+        counted: u64,
+        last: Option<u32>,
+        lines: Vec<[u64; 4]>,
+    }
+
+    impl Log<'_> {
+        fn moved(&mut self, events: usize, first: u32, last: u32) {
+            assert!(self.last.is_none_or(|before| (first.wrapping_sub(before) as i32) >= 0), "time fell");
+            self.events += events as u64;
+            self.last = Some(last);
+        }
+
+        fn emit(&mut self) {
+            let mut digest = 0u64;
+            let emitted = self.accumulator.histogram.emit(|token| {
+                digest = digest.wrapping_mul(31).wrapping_add(token.patch.into());
+                token.values.iter().for_each(|&n| digest = digest.wrapping_mul(31).wrapping_add(n.into()));
+            });
+            self.lines.push([1, emitted.tokens as u64, emitted.outside.into(), digest]);
+        }
+    }
+
+    impl Sink for Log<'_> {
+        fn events(&mut self, mut events: &[Event]) {
+            for pair in events.windows(2) {
+                assert!((pair[1].t.wrapping_sub(pair[0].t) as i32) >= 0, "time fell");
+            }
+            self.moved(events.len(), events[0].t, events[events.len() - 1].t);
+            while let Some(window) = self.accumulator.next(&mut events) {
+                self.lines.push([0, window.end.into(), window.events.into(), window.skipped.into()]);
+                self.emit();
+            }
+        }
+
+        fn tally(&mut self, t: u32) -> Option<Tally<'_>> {
+            if self.offers { self.accumulator.tally(t) } else { None }
+        }
+
+        fn tallied(&mut self, tallied: Tallied) {
+            assert!(tallied.events > 0 && tallied.outside <= tallied.events);
+            self.moved(tallied.events as usize, tallied.last, tallied.last);
+            self.counted += u64::from(tallied.events);
+            self.accumulator.tallied(tallied);
+        }
+
+        fn trigger(&mut self, trigger: Trigger) {
+            self.lines.push([2, self.events, trigger.t.into(), trigger.id.into()]);
+        }
+
+        fn gap(&mut self, gap: Gap) {
+            self.lines.push([3, self.events, gap.before.into(), gap.after.into()]);
+        }
+
+        fn epoch(&mut self, high: u32) {
+            self.lines.push([4, self.events, high.into(), 0]);
+        }
+    }
+
+    fn numbers(mut state: u64) -> impl FnMut(u64) -> u64 {
+        move |n: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % n
+        }
+    }
+
+    /// A sparse stream that goes through some windows, with now and then a word of every kind.
+    fn stream(random: &mut impl FnMut(u64) -> u64, odd: u64) -> Vec<u8> {
+        let (mut t, mut words) = (0xFF_0000 + random(0x1_0000), vec![]);
+        let step = [3, 40, 1500][random(3) as usize];
+        for _ in 0..500 {
+            t += random(step);
+            let (high, low) = (0x8000 | (t >> 12 & 0xFFF) as u16, 0x6000 | (t & 0xFFF) as u16);
+            let any = random(1 << 16) as u16;
+            words.extend(std::iter::repeat_n(high, random(5).saturating_sub(1) as usize));
+            if words.is_empty() || random(5) > 0 || t & 0xFFF < step {
+                words.extend([high, low]);
+            }
+            match random(odd) {
+                0 => words.push(any),
+                1 => words.push(low - 1),
+                2 => words.extend([low, low]),
+                3 => words.extend([0xA000 | any & 0xF01]),
+                4 => words.extend([0xE000, 0xF000, any & 0x3FF]),
+                5 => words.extend([any & 0x1FF, 0x3000 | any & 0x1FF, 0x4000 | any & 0xFFF, 0x5000]),
+                _ => {}
+            }
+            if random(8) == 0 {
+                words.extend([0xE014, 0xF123, 0xF000 | any & 0xFFF, 0x7001].repeat(1 + random(3) as usize));
+                words.extend([0xE000].iter().take(random(2) as usize));
+            }
+            words.push(any & 0x800 | random(110) as u16);
+            let pixels = 1 + random(20) / 19;
+            (0..pixels).for_each(|_| words.push(0x2000 | (random(2) as u16) << 11 | random(165) as u16));
+        }
+        words.iter().flat_map(|word| word.to_le_bytes()).collect()
+    }
+
+    /// What comes of a stream in chunks, one of which is lost.
+    fn run<F: Format>(
+        mut decoder: Decoder<F>,
+        setting: &(HistogramConfig, Cut),
+        bytes: &[u8],
+        mut chunk: impl FnMut() -> usize,
+        offers: bool,
+    ) -> (Vec<[u64; 4]>, Counts, Option<u64>, u64) {
+        let (config, cut) = *setting;
+        let mut lookup = vec![0; Grid::lookup_len(config.geometry)];
+        let mut patches = vec![0; config.grid.patches()];
+        let mut counts = vec![0; config.counts_len()];
+        let memory = HistogramMemory { lookup: &mut lookup, patches: &mut patches, counts: &mut counts };
+        let accumulator = Accumulator {
+            windows: Windows::new(cut, config.bins).unwrap(),
+            histogram: Histogram::new(config, memory).unwrap(),
+        };
+        let mut log = Log { accumulator, offers, events: 0, counted: 0, last: None, lines: vec![] };
+        for (part, third) in bytes.chunks(bytes.len().div_ceil(3)).enumerate() {
+            let mut left = third;
+            while !left.is_empty() {
+                let (now, behind) = left.split_at(chunk().min(left.len()));
+                decoder.decode(now, &mut log);
+                left = behind;
+            }
+            if part == 1 {
+                decoder.resync(7);
+            }
+        }
+        log.emit();
+        let window = log
+            .accumulator
+            .windows
+            .finish()
+            .map_or([5; 4], |window| [window.end.into(), window.events.into(), window.skipped.into(), 5]);
+        log.lines.push(window);
+        assert_eq!(decoder.counts().events, log.events);
+        (log.lines, *decoder.counts(), decoder.now(), log.counted)
+    }
+
+    /// Counted by the decoder or handed over, by whatever loop, in whatever chunks: the same windows, numbers and
+    /// order.
+    #[test]
+    fn counting_is_the_same_as_handing_over() {
+        let (mut counted, mut of, mut outside) = (0, 0, 0);
+        for seed in 0..if cfg!(miri) { 2 } else { 900 } {
+            let mut random = numbers(seed);
+            let bytes = stream(&mut random, if seed % 3 == 0 { 25 } else { 2_000 });
+            let geometry = Geometry::new(160 + random(10) as u16, 100 + random(20) as u16);
+            let grid = match random(3) {
+                0 => Grid { left: -1, top: -1, shift: 3, patch: 4, columns: 6, rows: 5 },
+                1 => Grid { left: 16, top: 8, shift: 2, patch: 3, columns: 9, rows: 6 },
+                _ => Grid { left: 0, top: 0, shift: 4, patch: 5, columns: 1, rows: 2 },
+            };
+            // A table smaller than the sensor, which is possible if hardly wanted.
+            let tables = if random(8) == 0 { Geometry::new(150, 90) } else { geometry };
+            let bins = 1 + random(3) as u8;
+            let config = HistogramConfig { geometry: tables, grid, bins, least_pixels: 1, max_tokens: 200 };
+            let period = u32::from(bins) * [10, 100, 4_000][random(3) as usize];
+            let events = 1 + random(200) as u32;
+            let cut = match random(6) {
+                0 => Cut::Count { events },
+                1 => Cut::Either { period, events },
+                _ => Cut::Time { period },
+            };
+            let mut decoder = Evt3::new(geometry);
+            if random(3) == 0 {
+                decoder = decoder.with_max_step(12_288);
+            }
+            if random(3) == 0 {
+                decoder.expect_time(0xFFFF_F000);
+            }
+            let words = decoder.format;
+            let decoder = || Decoder::with(Branching(words.clone()), geometry);
+            let setting = (config, cut);
+            let whole = run(Decoder::with(words.clone(), geometry), &setting, &bytes, || 1 << 20, false);
+            assert_eq!(run(decoder(), &setting, &bytes, || 1000, false), whole, "{seed}");
+            let longest = [9, 200, 3_000][random(3) as usize];
+            let chunk = || 1 + random(longest) as usize;
+            let (lines, counts, now, n) = run(decoder(), &setting, &bytes, chunk, true);
+            assert_eq!(lines, whole.0, "{seed}");
+            assert_eq!((counts, now), (whole.1, whole.2), "{seed}");
+            assert!(matches!(cut, Cut::Time { .. }) || n == 0);
+            (counted, of) = (counted + n, of + counts.events);
+            outside += lines.iter().filter(|line| line[0] == 1).map(|line| line[2]).sum::<u64>();
+        }
+        assert!(cfg!(miri) || counted > of / 6 && outside > of / 10, "{counted} of {of}, {outside} outside");
     }
 }

@@ -1,15 +1,18 @@
 //! The Event Transformer's tokens (EvT, arXiv 2204.03355): events counted per pixel, polarity and time bin.
 //!
 //! A patch is active if enough of its pixels have any event; its token holds log(1 + count) of \[y\]\[x\]\[polarity * bins + bin\]. Counts
-//! saturate at 255. Patches are marked when their first event comes and only marked ones are looked at and cleared, so that a window
-//! costs what its activity costs.
+//! saturate at 255. Patches are marked when their first event comes and only marked ones are looked at, and cleared with up to three
+//! neighbours, so that a window costs what its activity costs.
 //!
 //! The paper runs from the newest to the oldest slice and appends older slices to windows with few active patches. Causally, the
 //! oldest bin is 0, and [`Windows::extend`](super::window::Windows::extend) appends newer time to the last bin.
 
-use super::patch::{Emitted, Grid, Lookup, PatchError, Token, choose};
+use core::ops::Range;
+
+use super::patch::{Emitted, Grid, PatchError, Token, choose};
 use super::{Event, Geometry};
-use crate::arch::{clear, count::count};
+use crate::arch::clear;
+use crate::arch::count::{Places, Tables, count};
 
 /// What a histogram counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,7 +72,7 @@ pub struct HistogramMemory<'m> {
 #[derive(Debug)]
 pub struct Histogram<'m> {
     config: HistogramConfig,
-    lookup: Lookup<'m>,
+    tables: Tables<'m>,
     /// Active pixels of each patch, known after `active`; until then 1 for every patch with an event.
     patches: &'m mut [u16],
     counts: &'m mut [u8],
@@ -81,20 +84,33 @@ impl<'m> Histogram<'m> {
     pub fn new(config: HistogramConfig, memory: HistogramMemory<'m>) -> Result<Self, PatchError> {
         config.check()?;
         let bins = usize::from(config.bins);
-        let lookup = Lookup::fill(&config.grid, config.geometry, 2 * bins, bins, memory.lookup)?;
+        let tables = config.grid.fill(config.geometry, 2 * bins, bins, memory.lookup)?;
         let patches = memory.patches.get_mut(..config.grid.patches()).ok_or(PatchError::Memory)?;
         let counts = memory.counts.get_mut(..config.counts_len()).ok_or(PatchError::Memory)?;
         patches.fill(0);
         counts.fill(0);
-        Ok(Self { config, lookup, patches, counts, outside: 0 })
+        Ok(Self { config, tables, patches, counts, outside: 0 })
     }
 
     /// Counts events of one time bin, as [`Windows::next`](super::window::Windows::next) gives them.
     pub fn add(&mut self, events: &[Event], bin: u8) {
-        let bins = usize::from(self.config.bins);
-        let Some(counts) = self.counts.get_mut(usize::from(bin).min(bins - 1)..) else { return };
-        let lost = count(events, self.lookup.tables(), counts, self.patches, self.config.token_dim());
-        self.outside = self.outside.saturating_add(lost);
+        if let Some(mut places) = self.places(bin) {
+            let lost = count(events, &mut places);
+            self.lost(lost);
+        }
+    }
+
+    /// Where events of one time bin are counted; those outside of the grid go to [`lost`](Self::lost).
+    #[inline]
+    pub(super) fn places(&mut self, bin: u8) -> Option<Places<'_>> {
+        let counts = self.counts.get_mut(usize::from(bin.min(self.config.bins - 1))..)?;
+        Some(Places { tables: &self.tables, counts, marks: self.patches, size: self.config.token_dim() })
+    }
+
+    /// Counts events outside of the grid.
+    #[inline]
+    pub(super) fn lost(&mut self, events: u32) {
+        self.outside = self.outside.saturating_add(events);
     }
 
     /// Number of active patches of the open window, without bound.
@@ -124,33 +140,42 @@ impl<'m> Histogram<'m> {
         let mut choice = choose(self.patches.iter().copied(), least, self.config.max_tokens.into());
         let size = self.config.token_dim();
         let mut tokens = 0;
-        for (patch, (pixels, counts)) in
-            self.patches.iter_mut().zip(self.counts.chunks_exact_mut(size)).enumerate()
-        {
+        for (patch, (pixels, counts)) in self.patches.iter().zip(self.counts.chunks_exact(size)).enumerate() {
             if *pixels >= least && choice.keeps(*pixels) {
                 token(Token::new(tokens, patch, &self.config.grid, counts));
                 tokens += 1;
             }
-            if *pixels > 0 {
-                *pixels = 0;
-                clear(counts);
-            }
         }
         let emitted = Emitted { tokens, dropped_tokens: choice.dropped, outside: self.outside };
-        self.outside = 0;
+        self.clear();
         emitted
     }
 
     /// Empties the histogram: a window that is not run.
     pub fn clear(&mut self) {
-        for (pixels, counts) in
-            self.patches.iter_mut().zip(self.counts.chunks_exact_mut(self.config.token_dim()))
-        {
-            if *pixels > 0 {
-                *pixels = 0;
+        let (size, all) = (self.config.token_dim(), self.patches.len());
+        let mut empty = |patches: Range<usize>| {
+            if let Some(counts) = self.counts.get_mut(patches.start * size..patches.end * size) {
                 clear(counts);
             }
+        };
+        // Four together, and what lies side by side at once: a patch that is empty is emptied in less time than it is
+        // left out.
+        let (fours, rest) = self.patches.as_chunks_mut::<4>();
+        let mut marked = 0..0;
+        for four in fours {
+            if *four == [0; 4] {
+                if !marked.is_empty() {
+                    empty(marked.clone());
+                }
+                marked = marked.end + 4..marked.end + 4;
+            } else {
+                *four = [0; 4];
+                marked.end += 4;
+            }
         }
+        rest.fill(0);
+        empty(marked.start..all);
         self.outside = 0;
     }
 

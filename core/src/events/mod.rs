@@ -11,6 +11,7 @@
 //! * [`window`] cuts the stream by time, by count or by both; [`patch`] says which pixel belongs to which patch;
 //!   [`histogram`] (EvT) and [`surface`] (EvT+) hold a window's patches and emit the active ones as a ragged list of tokens.
 //!   [`newest`] is the thinning filter which the EvT+ paper applies to recordings.
+//! * [`accumulator`] is windows and histogram in one, for which a decoder that can counts without writing events down.
 //!
 //! # Example
 //!
@@ -64,6 +65,7 @@
 //! Formats and pitfalls follow the public descriptions by Prophesee (EVT2, EVT2.1, EVT3, DAT) and iniVation (AEDAT), and
 //! `docs/events.md` lists the rules chosen where those are silent.
 
+pub mod accumulator;
 pub mod aedat;
 pub mod any;
 mod clock;
@@ -86,6 +88,7 @@ pub mod window;
 /// other way round.
 const PREDICTS: bool = cfg!(target_pointer_width = "64");
 
+use accumulator::{Tallied, Tally};
 pub use stream::{BATCH, Decoder, Format, Out};
 
 /// One change of brightness at one pixel, in 8 bytes.
@@ -217,6 +220,18 @@ pub trait Sink {
     /// Up to [`BATCH`] events in time order; never empty. Times never decrease from call to call (modulo 2^32).
     fn events(&mut self, events: &[Event]);
 
+    /// Asked by a decoder that can count events as it reads them, when all before have been handed over; the next one
+    /// is at `t` or later. A sink for which events are but counts passes on what its
+    /// [`Accumulator`](accumulator::Accumulator) gives: events which are counted there do not come to
+    /// [`events`](Self::events).
+    fn tally(&mut self, _t: u32) -> Option<Tally<'_>> {
+        None
+    }
+
+    /// What was counted at the last [`tally`](Self::tally), before anything that follows in the stream; not called if
+    /// nothing was.
+    fn tallied(&mut self, _tallied: Tallied) {}
+
     /// An external trigger.
     fn trigger(&mut self, _trigger: Trigger) {}
 
@@ -240,7 +255,7 @@ impl<F: FnMut(&[Event])> Sink for F {
 pub struct Counts {
     /// Bytes given to the decoder.
     pub bytes: u64,
-    /// Events given to the sink.
+    /// Events given to the sink, or counted for it.
     pub events: u64,
     /// Triggers given to the sink.
     pub triggers: u32,

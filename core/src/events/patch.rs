@@ -5,7 +5,7 @@
 //! event costs two loads and an addition, and one outside of the grid fails the bounds check that follows anyway.
 
 use super::Geometry;
-use crate::arch::count::Tables;
+use crate::arch::count::{OUTSIDE, Tables};
 
 /// How a sensor is divided into square patches.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,9 +24,6 @@ pub struct Grid {
     /// Rows of patches.
     pub rows: u8,
 }
-
-/// Table entry of a column or row outside of the grid: no sum with it is an offset.
-const OUTSIDE: u32 = 0x4000_0000;
 
 /// Why a grid or its memory cannot be used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,7 +68,7 @@ impl Grid {
     }
 
     pub(super) fn check(&self) -> Result<(), PatchError> {
-        // So offsets stay below `OUTSIDE`, with at most 16 values a pixel.
+        // So offsets stay below 2^30, with at most 16 values a pixel.
         let ok = (1..0x4000).contains(&self.patches()) && self.patch > 0 && self.shift < 8;
         let ok = ok && self.patches() * self.pixels() < 1 << 26;
         if ok { Ok(()) } else { Err(PatchError::Grid) }
@@ -83,47 +80,32 @@ impl Grid {
         let patch = offset / u32::from(self.patch);
         (patch < patches.into()).then_some((patch, offset % u32::from(self.patch)))
     }
-}
 
-/// The filled lookup tables of a [`Grid`] on a sensor.
-#[derive(Debug)]
-pub(super) struct Lookup<'m> {
-    columns: &'m [u32],
-    /// Two entries a row: darker, brighter.
-    rows: &'m [u32],
-}
-
-impl<'m> Lookup<'m> {
-    /// Tables of offsets for `channels` values a pixel; events that got brighter lie `on` values further.
-    pub(super) fn fill(
-        grid: &Grid,
+    /// Tables of the offsets of `channels` values a pixel on a sensor: beyond all values for an event outside of the
+    /// grid. Events that got brighter lie `on` values further.
+    pub(super) fn fill<'m>(
+        &self,
         geometry: Geometry,
         channels: usize,
         on: usize,
         memory: &'m mut [u32],
-    ) -> Result<Self, PatchError> {
-        grid.check()?;
+    ) -> Result<Tables<'m>, PatchError> {
+        self.check()?;
         let table = memory.get_mut(..Grid::lookup_len(geometry)).ok_or(PatchError::Memory)?;
         let (columns, rows) = table.split_at_mut(geometry.width.into());
         let channels = channels as u32;
-        let size = grid.pixels() as u32 * channels;
+        let size = self.pixels() as u32 * channels;
         for (x, entry) in columns.iter_mut().enumerate() {
-            let at = grid.split(x, grid.left, grid.columns);
+            let at = self.split(x, self.left, self.columns);
             *entry = at.map_or(OUTSIDE, |(patch, pixel)| patch * size + pixel * channels);
         }
-        let (line, side) = (u32::from(grid.columns), u32::from(grid.patch));
+        let (line, side) = (u32::from(self.columns), u32::from(self.patch));
         for (y, entries) in rows.as_chunks_mut::<2>().0.iter_mut().enumerate() {
-            let at = grid.split(y, grid.top, grid.rows);
-            let offset = at.map_or(OUTSIDE, |(patch, pixel)| patch * line * size + pixel * side * channels);
-            *entries = [offset, offset + on as u32];
+            let at = self.split(y, self.top, self.rows);
+            let offset = at.map(|(patch, pixel)| patch * line * size + pixel * side * channels);
+            *entries = offset.map_or([OUTSIDE; 2], |offset| [offset, offset + on as u32]);
         }
-        Ok(Self { columns, rows })
-    }
-
-    /// Where the values of events lie: beyond all values, or nowhere, for an event outside of the grid or of the sensor.
-    #[inline(always)]
-    pub(super) fn tables(&self) -> Tables<'_> {
-        Tables { columns: self.columns, rows: self.rows }
+        Ok(Tables::new(columns, rows))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What all decoders share: whole words out of chunks split anywhere, batches of events, gap records.
 
+use super::accumulator::{Tallied, Tally};
 use super::{Counts, Event, Gap, GapCause, Geometry, Sink, Trigger};
 
 /// Most events in one call of [`Sink::events`]: 2 KiB.
@@ -140,6 +141,24 @@ impl<S: Sink + ?Sized> Out<'_, S> {
     #[inline]
     pub(super) fn commit(&mut self, n: usize) {
         self.batch.len = (self.batch.len + n).min(BATCH);
+    }
+
+    /// Hands the batch over and asks for counts of events from `t` on. Follow with [`tallied`](Self::tallied) if there
+    /// were any.
+    #[inline]
+    pub(super) fn tally(&mut self, t: u32) -> Option<(Tally<'_>, &mut Counts)> {
+        if self.batch.len > 0 {
+            self.flush();
+        }
+        Some((self.sink.tally(t)?, self.counts))
+    }
+
+    /// Passes on what was counted.
+    #[inline]
+    pub(super) fn tallied(&mut self, tallied: Tallied) {
+        self.counts.events += u64::from(tallied.events);
+        self.batch.last = Some(tallied.last);
+        self.sink.tallied(tallied);
     }
 
     /// Passes a trigger on.

@@ -8,8 +8,9 @@
 //! A patch is active if enough of its pixels have an event no older than one window. Ages are rounded up to ticks, which keeps that
 //! comparison exact in microseconds.
 
-use super::patch::{Emitted, Grid, Lookup, PatchError, Token, choose};
+use super::patch::{Emitted, Grid, PatchError, Token, choose};
 use super::{Event, Geometry};
+use crate::arch::count::Tables;
 
 /// What a surface holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -97,7 +98,7 @@ pub struct SurfaceMemory<'m> {
 #[derive(Debug)]
 pub struct Surface<'m> {
     config: SurfaceConfig,
-    lookup: Lookup<'m>,
+    tables: Tables<'m>,
     patches: &'m mut [Patch],
     values: &'m mut [u8],
     outside: u32,
@@ -116,8 +117,7 @@ impl<'m> Surface<'m> {
         if !(1..=8).contains(&config.stamps) {
             return Err(PatchError::Config("stamps"));
         }
-        let lookup =
-            Lookup::fill(&config.grid, config.geometry, 2 * usize::from(config.stamps), 0, memory.lookup)?;
+        let tables = config.grid.fill(config.geometry, 2 * usize::from(config.stamps), 0, memory.lookup)?;
         if config.tick == 0 || config.tick > 1 << 20 {
             return Err(PatchError::Config("tick"));
         }
@@ -135,7 +135,7 @@ impl<'m> Surface<'m> {
         }
         let patches = memory.patches.get_mut(..config.grid.patches()).ok_or(PatchError::Memory)?;
         let values = memory.values.get_mut(..config.values_len()).ok_or(PatchError::Memory)?;
-        let mut surface = Self { config, lookup, patches, values, outside: 0 };
+        let mut surface = Self { config, tables, patches, values, outside: 0 };
         surface.reset();
         Ok(surface)
     }
@@ -154,7 +154,7 @@ impl<'m> Surface<'m> {
         let (size, width) = (self.config.token_dim(), 2 * usize::from(stamps));
         let round_up = tick - 1 - slack;
         for &event in events {
-            let at = self.lookup.tables().get(event).unwrap_or(usize::MAX);
+            let at = self.tables.get(event).unwrap_or(usize::MAX);
             let state = self.patches.get_mut(at / size);
             let (Some(state), Some(values)) = (state, self.values.chunks_exact_mut(size).nth(at / size))
             else {

@@ -241,16 +241,37 @@ impl Windows {
         });
     }
 
+    /// Bin of time `t` in the window that ends at `end`, and its last microsecond.
+    #[inline]
+    fn bin_of_time(&self, t: u32, end: u32, period: u32) -> (u8, u32) {
+        let width = period / u32::from(self.bins);
+        // Bins counted from the end; an extended window has a long last bin.
+        let from_end = (end.wrapping_sub(t) / width).min(u32::from(self.bins) - 1);
+        (self.bins - 1 - from_end as u8, end.wrapping_sub(from_end * width))
+    }
+
     /// Bin of the first event, and how many events from the first lie in it.
     fn bin(&self, events: &[Event], end: u32, period: u32) -> (u8, usize) {
         let (Some(first), Some(last)) = (events.first(), events.last()) else { return (0, 0) };
-        let width = period / u32::from(self.bins);
-        // Bins counted from the end; an extended window has a long last bin.
-        let from_end = (end.wrapping_sub(first.t) / width).min(u32::from(self.bins) - 1);
-        let until = end.wrapping_sub(from_end * width);
+        let (bin, until) = self.bin_of_time(first.t, end, period);
         let n =
             if later(last.t, until) { events.partition_point(|e| !later(e.t, until)) } else { events.len() };
-        (self.bins - 1 - from_end as u8, n)
+        (bin, n)
+    }
+
+    /// The bin of an event at `t` if it closes and opens no window, and the last microsecond of that bin. `None` for
+    /// windows by count too.
+    #[inline]
+    pub(super) fn open_bin(&self, t: u32) -> Option<(u8, u32)> {
+        let (end, period) = (self.end?, self.period?);
+        (self.count.is_none() && !later(t, end)).then(|| self.bin_of_time(t, end, period))
+    }
+
+    /// As many events of the open window were counted by somebody else, the last of them at `last`.
+    #[inline]
+    pub(super) fn counted(&mut self, events: u32, last: u32) {
+        self.events = self.events.saturating_add(events);
+        self.last = last;
     }
 
     fn bin_of_count(&self) -> (u8, usize) {

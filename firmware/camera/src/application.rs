@@ -2,6 +2,7 @@
 
 use mixel_core::EventSession;
 use mixel_core::event_session::{Answer, Stage, Watch};
+use mixel_core::events::accumulator::{Tallied, Tally};
 use mixel_core::events::{Event, Gap, Sink};
 use mixel_core::kernels::OpSet;
 use mixel_core::profile::Clock;
@@ -38,7 +39,7 @@ struct Path<'x, S, W, L> {
     session: &'x mut S,
     times: &'x mut W,
     listener: &'x mut L,
-    /// Time of the first event.
+    /// Time of the first event of the stream.
     first: Option<u32>,
 }
 
@@ -46,6 +47,15 @@ impl<O: OpSet, W: Watch, L: Listen<O>> Sink for Path<'_, EventSession<'_, '_, '_
     fn events(&mut self, events: &[Event]) {
         self.first = self.first.or_else(|| events.first().map(|event| event.t));
         self.session.feed(events, self.times, &mut |answer| self.listener.answer(&answer));
+    }
+
+    fn tally(&mut self, t: u32) -> Option<Tally<'_>> {
+        // The first one is to be seen.
+        self.first.and_then(|_| self.session.tally(t))
+    }
+
+    fn tallied(&mut self, tallied: Tallied) {
+        self.session.tallied(tallied);
     }
 
     fn gap(&mut self, gap: Gap) {
@@ -82,7 +92,8 @@ impl<'c, D: Decode, C: Clock> Application<'c, D, C> {
             self.lost_bytes += u64::from(lost);
             self.decoder.resync(lost);
         }
-        let mut path = Path { session, times: &mut self.times, listener, first: None };
+        let first = self.first.map(|first| first as u32);
+        let mut path = Path { session, times: &mut self.times, listener, first };
         self.decoder.decode(bytes, &mut path);
         let first = path.first;
         if let Some(now) = self.decoder.now() {

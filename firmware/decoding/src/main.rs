@@ -12,18 +12,19 @@ use core::hint::black_box;
 
 use cortex_m_rt::entry;
 use embedded_io::Write as _;
+use mixel_core::events::accumulator::Accumulator;
 use mixel_core::events::evt2::Evt2;
 use mixel_core::events::evt3::Evt3;
 use mixel_core::events::header::{self, Encoding};
 use mixel_core::events::histogram::{Histogram, HistogramConfig, HistogramMemory};
 use mixel_core::events::patch::Grid;
-use mixel_core::events::window::{Cut, Step, Windows};
+use mixel_core::events::window::{Cut, Windows};
 use mixel_core::events::{Decoder, Event, Format, Geometry};
 use mixel_emulated::{Clock, Exit, FileError, RecordFile, TICK_PICOSECONDS, bulk, exit, read};
 use mixel_testkit::naive::{self, Sums};
 
-/// Bytes that the decoder gets at once, as a DMA would deliver them.
-const CHUNK: usize = 512;
+/// Bytes that the decoder gets at once, those of `mixel-event-camera`.
+const CHUNK: usize = 1000;
 
 /// The largest sensor, and that of recordings without a header.
 const SENSOR: Geometry = Geometry::new(1280, 720);
@@ -104,11 +105,11 @@ fn measure<F: Format + Clone>(
     let (mut lookup, mut marks, mut counts) =
         ([0; Grid::lookup_len(SENSOR)], [0; GRID.patches()], [0; CONFIG.counts_len()]);
     let memory = HistogramMemory { lookup: &mut lookup, patches: &mut marks, counts: &mut counts };
-    let mut patches = Patches::new(decoder.geometry(), memory).ok_or(Refused::Patches)?;
+    let mut patches = patches(decoder.geometry(), memory).ok_or(Refused::Patches)?;
     let mut counting = decoder;
     let accumulate = instructions(&clock, || {
         for chunk in stream.chunks(CHUNK) {
-            counting.decode(chunk, &mut |events: &[Event]| patches.take(events));
+            counting.decode(chunk, &mut patches.sink(|_, histogram| histogram.clear()));
         }
     });
 
@@ -143,27 +144,10 @@ fn instructions(clock: &Clock, work: impl FnOnce()) -> u64 {
 }
 
 /// The front end of an Event Transformer up to its tokens: windows, and the counts of their patches.
-struct Patches<'m> {
-    windows: Windows,
-    histogram: Histogram<'m>,
-}
-
-impl<'m> Patches<'m> {
-    fn new(geometry: Geometry, memory: HistogramMemory<'m>) -> Option<Self> {
-        let windows = Windows::new(Cut::Time { period: PERIOD }, CONFIG.bins).ok()?;
-        let histogram = Histogram::new(HistogramConfig { geometry, ..CONFIG }, memory).ok()?;
-        Some(Self { windows, histogram })
-    }
-
-    #[inline]
-    fn take(&mut self, mut events: &[Event]) {
-        while let Some(step) = self.windows.next(&mut events) {
-            match step {
-                Step::Events { events, bin, .. } => self.histogram.add(events, bin),
-                Step::Close(_) => self.histogram.clear(),
-            }
-        }
-    }
+fn patches(geometry: Geometry, memory: HistogramMemory<'_>) -> Option<Accumulator<'_>> {
+    let windows = Windows::new(Cut::Time { period: PERIOD }, CONFIG.bins).ok()?;
+    let histogram = Histogram::new(HistogramConfig { geometry, ..CONFIG }, memory).ok()?;
+    Some(Accumulator { windows, histogram })
 }
 
 /// One histogram of the whole sensor, 32 x 32 pixels a cell.

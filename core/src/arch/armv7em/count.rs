@@ -11,8 +11,6 @@ pub(in crate::arch) struct Count {
     pub columns: *const u32,
     pub rows: *const u32,
     pub counts: *mut u8,
-    /// Counts.
-    pub len: usize,
     /// Counts that share a mark, not zero.
     pub size: usize,
     pub marks: *mut u16,
@@ -27,40 +25,40 @@ macro_rules! one_event {
         cbnz r0, ",
             $lost,
             "
-        uxth r11, r12
+        uxth r10, r12
         lsr r12, #16
-        ldr r11, [r4, r11, lsl #2]
+        ldr r10, [r4, r10, lsl #2]
         ldr r12, [r5, r12, lsl #2]
-        add r11, r12
-        cmp r11, r7
-        bhs ",
+        adds r10, r12
+        bmi ",
             $lost,
             "
-        ldrb r0, [r6, r11]
+        ldrb r0, [r6, r10]
         cbnz r0, ",
             $seen,
             "
-        strb r10, [r6, r11]
-        udiv r11, r11, r8
-        strh r10, [r9, r11, lsl #1]"
+        strb r9, [r6, r10]
+        udiv r10, r10, r7
+        strh r9, [r8, r10, lsl #1]"
         )
     };
 }
 
-/// Adds 1 to the count of each event, 255 at most, in 15 or 16 instructions; sets the mark where a count was 0, in 16 or 17. Gives the
-/// number of events without a place.
+/// Adds 1 to the count of each event, 255 at most, in 14 or 15 instructions; sets the mark where a count was 0, in 15
+/// or 16. Gives the number of events without a place.
 ///
 /// # Safety
-/// The events, the tables up to the largest index and the counts are there, and a mark for every `size` counts.
+/// The events and the tables up to the largest index are there, a count for every sum of entries that is not negative, and a mark for
+/// every `size` of these counts.
 #[unsafe(naked)]
 pub(in crate::arch) unsafe extern "C" fn count(work: &Count) -> u32 {
-    // r1 place, r2 end, r3 largest, r4 columns, r5 rows, r6 counts, r7 len, r8 size, r9 marks, r10 one, lr lost; r0, r11, r12 for a
-    // moment. Two events a turn; an odd number begins with the second.
+    // r1 place, r2 end, r3 largest, r4 columns, r5 rows, r6 counts, r7 size, r8 marks, r9 one, lr lost; r0, r10, r12
+    // for a moment. Two events a turn; an odd number begins with the second.
     core::arch::naked_asm!(
         cpu!(),
-        "push {{r4-r11, lr}}",
-        "ldm r0, {{r1-r9}}",
-        "mov r10, #1",
+        "push {{r4-r10, lr}}",
+        "ldm r0, {{r1-r8}}",
+        "mov r9, #1",
         "mov lr, #0",
         "sub r0, r2, r1",
         "tst r0, #8",
@@ -73,7 +71,7 @@ pub(in crate::arch) unsafe extern "C" fn count(work: &Count) -> u32 {
         "cmp r1, r2",
         "bne 2b",
         "mov r0, lr",
-        "pop {{r4-r11, pc}}",
+        "pop {{r4-r10, pc}}",
         "5:",
         "add lr, #1",
         "b 3b",
@@ -81,15 +79,15 @@ pub(in crate::arch) unsafe extern "C" fn count(work: &Count) -> u32 {
         "add lr, #1",
         "b 4b",
         "7:",
-        "uqadd8 r0, r0, r10",
-        "strb r0, [r6, r11]",
+        "uqadd8 r0, r0, r9",
+        "strb r0, [r6, r10]",
         "b 3b",
         "8:",
-        "uqadd8 r0, r0, r10",
-        "strb r0, [r6, r11]",
+        "uqadd8 r0, r0, r9",
+        "strb r0, [r6, r10]",
         "cmp r1, r2",
         "bne 2b",
         "mov r0, lr",
-        "pop {{r4-r11, pc}}",
+        "pop {{r4-r10, pc}}",
     )
 }

@@ -43,6 +43,7 @@ mod clear;
 #[cfg(not(mixel_helium))]
 mod copy;
 mod count;
+mod counting;
 #[cfg(not(mixel_helium))]
 mod depthwise;
 mod row;
@@ -60,6 +61,7 @@ pub(super) use clear::clear;
 #[cfg(not(mixel_helium))]
 pub(super) use copy::{copy, fill};
 pub(super) use count::{Count, count};
+pub(super) use counting::{Counting, count_words, count_words_inside};
 #[cfg(not(mixel_helium))]
 pub(super) use depthwise::{ImageRow, Pairs, Quads, StagedRows, depthwise_pairs, depthwise_row};
 pub(super) use row::{Row, row};
