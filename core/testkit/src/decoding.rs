@@ -1,8 +1,14 @@
 //! Cases of event decoders: streams in one piece, which go through the loops made for this machine, and word by word, which do not.
 
+use mixel_core::arch::accepts;
+use mixel_core::events::accumulator::{Accumulator, Tallied, Tally};
 use mixel_core::events::evt2::Evt2;
 use mixel_core::events::evt3::Evt3;
+use mixel_core::events::histogram::{Histogram, HistogramConfig, HistogramMemory};
+use mixel_core::events::patch::Grid;
+use mixel_core::events::window::{Cut, Windows};
 use mixel_core::events::{Counts, Decoder, Event, Format, Gap, Geometry, Sink, Trigger};
+use mixel_core::pack::Layout;
 
 use crate::naive;
 use crate::{Bench, Failure, Pool, Random};
@@ -15,6 +21,13 @@ const SENSOR: Geometry = Geometry::new(640, 480);
 
 /// Streams of a case.
 const SEEDS: u32 = 24;
+
+/// Patches of all pixels and of some, in windows of which a stream has several.
+const GRIDS: [Grid; 2] = [
+    Grid { left: 0, top: 0, shift: 4, patch: 4, columns: 10, rows: 8 },
+    Grid { left: 16, top: 8, shift: 4, patch: 4, columns: 8, rows: 6 },
+];
+const PERIOD: u32 = 2_000;
 
 /// All that a decoder gave, in its order, and how much that was.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
@@ -51,17 +64,99 @@ impl Sink for Seen {
     }
 }
 
-fn decode<F: Format>(mut decoder: Decoder<F>, stream: &[u8], chunk: usize) -> (Seen, Counts) {
-    let mut seen = Seen::default();
-    stream.chunks(chunk).for_each(|bytes| decoder.decode(bytes, &mut seen));
-    (seen, *decoder.counts())
+/// Windows and their patches, counted by the decoder where it can or from its events.
+struct Counted<'m> {
+    accumulator: Accumulator<'m>,
+    offers: bool,
+    seen: Seen,
+    counted: u32,
+}
+
+impl Counted<'_> {
+    fn emit(&mut self) {
+        let seen = &mut self.seen;
+        let emitted = self.accumulator.histogram.emit(|token| {
+            seen.add(token.patch.into());
+            token.values.iter().for_each(|&n| seen.add(n.into()));
+        });
+        self.seen.add(emitted.outside);
+    }
+}
+
+impl Sink for Counted<'_> {
+    fn events(&mut self, mut events: &[Event]) {
+        self.seen.events += events.len() as u64;
+        while let Some(window) = self.accumulator.next(&mut events) {
+            for word in [window.end, window.events, window.skipped] {
+                self.seen.add(word);
+            }
+            self.emit();
+        }
+    }
+
+    fn tally(&mut self, t: u32) -> Option<Tally<'_>> {
+        if self.offers { self.accumulator.tally(t) } else { None }
+    }
+
+    fn tallied(&mut self, tallied: Tallied) {
+        self.seen.events += u64::from(tallied.events);
+        self.counted += tallied.events;
+        self.accumulator.tallied(tallied);
+    }
+
+    fn trigger(&mut self, trigger: Trigger) {
+        self.seen.trigger(trigger);
+    }
+
+    fn gap(&mut self, gap: Gap) {
+        self.seen.gap(gap);
+    }
+}
+
+/// Counted in the one way and in the other, in the same memory after each other.
+fn check_counts(content: Content, grid: Grid, mut pool: Pool<'_>) -> Result<(), Failure> {
+    let config = HistogramConfig { geometry: SENSOR, grid, bins: 2, least_pixels: 1, max_tokens: 80 };
+    let stream = pool.take::<u8>(STREAM)?;
+    let lookup = pool.take::<u32>(Grid::lookup_len(SENSOR))?;
+    let patches = pool.take::<u16>(grid.patches())?;
+    let counts = pool.take::<u8>(config.counts_len())?;
+    for seed in 0..SEEDS {
+        evt3(content, &mut Random::new(seed), stream);
+        let [plain, counted] = [false, true].map(|offers| {
+            let memory =
+                HistogramMemory { lookup: &mut *lookup, patches: &mut *patches, counts: &mut *counts };
+            let windows = Windows::new(Cut::Time { period: PERIOD }, config.bins).ok()?;
+            let accumulator = Accumulator { windows, histogram: Histogram::new(config, memory).ok()? };
+            let mut sink = Counted { accumulator, offers, seen: Seen::default(), counted: 0 };
+            let counts = decode(Evt3::new(SENSOR), stream, 511, &mut sink);
+            sink.emit();
+            let window = sink.accumulator.windows.finish();
+            sink.seen.add(window.map_or(0, |window| window.events));
+            Some((sink.seen, counts, sink.counted))
+        });
+        let (Some(plain), Some(counted)) = (plain, counted) else { return Err(Failure::Memory) };
+        // Machines that run ahead of their branches hand over.
+        let own = cfg!(target_pointer_width = "32") && content == Content::Sparse;
+        let enough = !own || u64::from(counted.2) > counted.0.events / 2;
+        if (plain.0, plain.1) != (counted.0, counted.1) || !enough {
+            return Err(Failure::Stream { events: u64::from(counted.2), expected: plain.0.events });
+        }
+    }
+    Ok(())
+}
+
+fn decode<F: Format>(mut decoder: Decoder<F>, stream: &[u8], chunk: usize, sink: &mut impl Sink) -> Counts {
+    stream.chunks(chunk).for_each(|bytes| decoder.decode(bytes, sink));
+    *decoder.counts()
 }
 
 /// Decodes in one piece, in chunks that end anywhere, and word by word. What was seen.
 fn agree<F: Format + Clone>(decoder: &Decoder<F>, stream: &[u8], word: usize) -> Result<Seen, Failure> {
-    let (expected, counts) = decode(decoder.clone(), stream, word);
+    let mut expected = Seen::default();
+    let counts = decode(decoder.clone(), stream, word, &mut expected);
     for chunk in [STREAM, 511] {
-        let (seen, counted) = decode(decoder.clone(), stream, chunk);
+        let mut seen = Seen::default();
+        let counted = decode(decoder.clone(), stream, chunk, &mut seen);
         if (seen, counted) != (expected, counts) {
             return Err(Failure::Stream { events: seen.events, expected: expected.events });
         }
@@ -212,12 +307,23 @@ fn check_evt2(content: Content, mut pool: Pool<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Both formats that sensors send, clean and damaged.
+/// Both formats that sensors send, clean and damaged, and what is counted without events.
 pub fn run(bench: &mut Bench<'_, '_>) {
     for content in [Content::Dense, Content::Damaged] {
         bench.once(format_args!("Evt2 {content:?}"), |pool| check_evt2(content, pool));
     }
     for content in [Content::Dense, Content::Sparse, Content::Vectors, Content::Damaged] {
         bench.once(format_args!("Evt3 {content:?}"), |pool| check_evt3(content, pool));
+    }
+    // The board with Helium has no flash left for these; its loops are those of other cores with the DSP extension.
+    if cfg!(target_os = "none") && accepts(Layout::Helium) {
+        return;
+    }
+    for content in [Content::Sparse, Content::Damaged] {
+        for (grid, of) in GRIDS.into_iter().zip(["all", "some"]) {
+            bench.once(format_args!("Evt3 {content:?}, counts of {of}"), |pool| {
+                check_counts(content, grid, pool)
+            });
+        }
     }
 }
