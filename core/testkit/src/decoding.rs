@@ -1,6 +1,5 @@
 //! Cases of event decoders: streams in one piece, which go through the loops made for this machine, and word by word, which do not.
 
-use mixel_core::arch::accepts;
 use mixel_core::events::accumulator::{Accumulator, Tallied, Tally};
 use mixel_core::events::evt2::Evt2;
 use mixel_core::events::evt3::Evt3;
@@ -8,7 +7,6 @@ use mixel_core::events::histogram::{Histogram, HistogramConfig, HistogramMemory}
 use mixel_core::events::patch::Grid;
 use mixel_core::events::window::{Cut, Windows};
 use mixel_core::events::{Counts, Decoder, Event, Format, Gap, Geometry, Sink, Trigger};
-use mixel_core::pack::Layout;
 
 use crate::naive;
 use crate::{Bench, Failure, Pool, Random};
@@ -314,10 +312,6 @@ pub fn run(bench: &mut Bench<'_, '_>) {
     }
     for content in [Content::Dense, Content::Sparse, Content::Vectors, Content::Damaged] {
         bench.once(format_args!("Evt3 {content:?}"), |pool| check_evt3(content, pool));
-    }
-    // The board with Helium has no flash left for these; its loops are those of other cores with the DSP extension.
-    if cfg!(target_os = "none") && accepts(Layout::Helium) {
-        return;
     }
     for content in [Content::Sparse, Content::Damaged] {
         for (grid, of) in GRIDS.into_iter().zip(["all", "some"]) {
