@@ -93,9 +93,9 @@ fn accuracy(path: &Path, prepared: &Prepared, images: &[Image], white: f32) -> (
 }
 
 /// The networks of models/zoo that take pictures.
-fn zoo() -> [(&'static str, PathBuf); 4] {
+fn zoo() -> [(&'static str, PathBuf); 5] {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/zoo");
-    ["spach-conv", "spach-attn", "spach-mlp", "spach-hybrid"]
+    ["spach-conv", "spach-attn", "spach-mlp", "spach-hybrid", "spach-conv48"]
         .map(|name| (name, folder.join(format!("{name}.onnx"))))
 }
 

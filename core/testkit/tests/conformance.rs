@@ -56,20 +56,19 @@ fn kernels_without_common_ways_take_the_usual_operators_of_arm_dsp_only() {
 #[test]
 fn a_softmax_of_rows_takes_the_last_axis_with_any_rows_of_others() {
     let mut memory = vec![0u8; MEMORY];
-    let mut taken_in = |layout: Layout, axis: usize, present: Option<(usize, usize)>| {
+    let mut taken_in = |seed: u32, layout: Layout, axis: usize, present: Option<(usize, usize)>| {
         let mut taken = None;
         let mut look = |bytes: &[u8]| taken = Some(lean(&RawPlan::open(bytes).unwrap().operator(0).unwrap()));
         let pool = Pool::inspected(&mut memory, &mut look);
         let case = normalising::Case { dims: [1, 2, 6, 4], axes: (axis, axis), present };
-        normalising::check_softmax::<i8, i8>(case, (OpKind::Softmax, layout), pool, &mut Random::new(1))
+        normalising::check_softmax::<i8, i8>(case, (OpKind::Softmax, layout), pool, &mut Random::new(seed))
             .unwrap();
         taken.unwrap()
     };
-    let mut taken = |axis, present| {
-        let [a, b] = [Layout::Generic, Layout::ArmDsp].map(|layout| taken_in(layout, axis, present));
-        assert_eq!(a, b);
-        a
-    };
+    // Generic plans may have a shorter table, which the loops do not take.
+    let generic: Vec<bool> = (0..32).map(|seed| taken_in(seed, Layout::Generic, 3, None)).collect();
+    assert!(generic.contains(&true) && generic.contains(&false));
+    let mut taken = |axis, present| taken_in(1, Layout::ArmDsp, axis, present);
     assert!(taken(3, None) && taken(3, Some((2, 4))) && taken(3, Some((1, 1))));
     assert!(!taken(2, None) && !taken(2, Some((2, 4))) && !taken(3, Some((3, 2))));
 }
