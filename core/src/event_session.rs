@@ -128,6 +128,12 @@ impl<'p, 'a, 'm, O: OpSet> EventSession<'p, 'a, 'm, O> {
         watch.enter(Stage::Decode);
     }
 
+    /// For [`Sink::tallies`](crate::events::Sink::tallies).
+    #[inline]
+    pub fn tallies(&self) -> bool {
+        self.accumulator.tallies()
+    }
+
     /// For [`Sink::tally`](crate::events::Sink::tally): a sink that feeds this session may let the decoder count by
     /// itself. No window ends by that.
     #[inline]

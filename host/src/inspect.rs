@@ -230,7 +230,7 @@ pub fn names(plan: &RawPlan<'_>) -> Vec<String> {
 /// The weights of `operator`, if it is of a kind that has some: where its parameters say so (docs/format.md).
 fn weights(operator: &Operator<'_>) -> Option<WeightFacts> {
     use OpKind::*;
-    let in_front = in_front_of_weights(operator.kind)?;
+    let in_front = if operator.kind == Embedding { 0 } else { in_front_of_weights(operator.kind)? };
     let form = match operator.kind {
         LinearInt4 | ConvInt4 | ProjectionInt4 => "int4",
         LinearSparse | ConvSparse => "sparse",

@@ -13,7 +13,7 @@ use mixel_core::events::{Event, Geometry};
 use mixel_core::kernels::OpKind;
 use mixel_core::pack::Layout;
 use mixel_testkit::conv::{self, Case};
-use mixel_testkit::{Failure, MEMORY, Pool, Random, linear, turned};
+use mixel_testkit::{Failure, MEMORY, Pool, Random, embedding, linear, normalising, turned};
 
 /// A row at once, single events, a pause over the wrap of EVT3, a repeated time.
 fn events() -> Vec<Event> {
@@ -37,7 +37,7 @@ fn encoded(mut encoder: impl Encoder, events: &[Event]) -> Vec<u8> {
 type Make = fn(Pool<'_>, &mut Random) -> Result<(), Failure>;
 
 /// Plans of one operator each.
-const PLANS: [Make; 8] = [
+const PLANS: [Make; 10] = [
     |pool, random| {
         let case = linear::Case { rows: 6, present: Some(3), depth: 9, outputs: 5 };
         linear::check::<i8, i8>(case, OpKind::Linear, Layout::ArmDsp, pool, random)
@@ -67,6 +67,14 @@ const PLANS: [Make; 8] = [
         linear::check::<i8, i8>(case, OpKind::LinearPart, Layout::Generic, pool, random)
     },
     |pool, random| turned::check(turned::Case::random(random), Layout::ArmDsp, pool, random),
+    |pool, random| {
+        let case = embedding::Case { length: 5, present: Some(3), rows: 4, width: 7 };
+        embedding::check(case, pool, random)
+    },
+    |pool, random| {
+        let case = normalising::Case { dims: [1, 2, 6, 5], axes: (3, 3), present: Some((2, 4)) };
+        normalising::check_softmax::<i8, i8>(case, (OpKind::Softmax, Layout::ArmDsp), pool, random)
+    },
 ];
 
 fn plan(make: Make) -> Vec<u8> {

@@ -192,7 +192,7 @@ pub fn affine(x: In<'_, i8>, y: Out<'_, i8>, row: &Affine<'_>) -> bool {
 const KEPT: i32 = i32::MAX;
 
 /// The largest of the elements of `x` that are `stride` apart, or what tells [`quotients`] that it need not know, and the sum of all their
-/// weights.
+/// weights. What is kept in the room for weights is good until the next call.
 #[inline]
 pub fn sum(x: In<'_, i8>, stride: usize, weights: &Weights<'_>) -> Option<(i32, u64)> {
     #[cfg(mixel_helium)]

@@ -72,6 +72,12 @@ impl<'m> Accumulator<'m> {
         None
     }
 
+    /// For [`Sink::tallies`]: whether windows are by time alone.
+    #[inline]
+    pub fn tallies(&self) -> bool {
+        self.windows.by_time()
+    }
+
     /// For [`Sink::tally`]: the counts of the bin in which an event at `t` lies. `None` if it closes a window or opens
     /// one, and for windows by count.
     #[inline]
@@ -106,6 +112,10 @@ impl<'m, F: FnMut(Window, &mut Histogram<'m>)> Sink for Closing<'_, 'm, F> {
         while let Some(window) = self.accumulator.next(&mut events) {
             (self.closed)(window, &mut self.accumulator.histogram);
         }
+    }
+
+    fn tallies(&self) -> bool {
+        self.accumulator.tallies()
     }
 
     fn tally(&mut self, t: u32) -> Option<Tally<'_>> {

@@ -406,6 +406,10 @@ mod tests {
             }
         }
 
+        fn tallies(&self) -> bool {
+            self.offers
+        }
+
         fn tally(&mut self, t: u32) -> Option<Tally<'_>> {
             if self.offers { self.accumulator.tally(t) } else { None }
         }

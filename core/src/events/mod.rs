@@ -220,6 +220,11 @@ pub trait Sink {
     /// Up to [`BATCH`] events in time order; never empty. Times never decrease from call to call (modulo 2^32).
     fn events(&mut self, events: &[Event]);
 
+    /// Whether [`tally`](Self::tally) ever answers. A decoder hands over what it has before it asks, which costs those that never do.
+    fn tallies(&self) -> bool {
+        false
+    }
+
     /// Asked by a decoder that can count events as it reads them, when all before have been handed over; the next one
     /// is at `t` or later. A sink for which events are but counts passes on what its
     /// [`Accumulator`](accumulator::Accumulator) gives: events which are counted there do not come to

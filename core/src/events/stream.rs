@@ -147,6 +147,9 @@ impl<S: Sink + ?Sized> Out<'_, S> {
     /// were any.
     #[inline]
     pub(super) fn tally(&mut self, t: u32) -> Option<(Tally<'_>, &mut Counts)> {
+        if !self.sink.tallies() {
+            return None;
+        }
         if self.batch.len > 0 {
             self.flush();
         }

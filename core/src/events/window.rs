@@ -259,6 +259,12 @@ impl Windows {
         (bin, n)
     }
 
+    /// Whether nothing but time ends windows.
+    #[inline]
+    pub(super) fn by_time(&self) -> bool {
+        self.count.is_none() && self.period.is_some()
+    }
+
     /// The bin of an event at `t` if it closes and opens no window, and the last microsecond of that bin. `None` for
     /// windows by count too.
     #[inline]

@@ -92,6 +92,10 @@ impl Sink for Counted<'_> {
         }
     }
 
+    fn tallies(&self) -> bool {
+        self.offers
+    }
+
     fn tally(&mut self, t: u32) -> Option<Tally<'_>> {
         if self.offers { self.accumulator.tally(t) } else { None }
     }

@@ -49,6 +49,10 @@ impl<O: OpSet, W: Watch, L: Listen<O>> Sink for Path<'_, EventSession<'_, '_, '_
         self.session.feed(events, self.times, &mut |answer| self.listener.answer(&answer));
     }
 
+    fn tallies(&self) -> bool {
+        self.session.tallies()
+    }
+
     fn tally(&mut self, t: u32) -> Option<Tally<'_>> {
         // The first one is to be seen.
         self.first.and_then(|_| self.session.tally(t))

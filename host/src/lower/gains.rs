@@ -44,7 +44,9 @@ fn behind_transpose(quantized: &Quantized, index: usize) -> Option<Quantized> {
         layer = maker(graph, graph.nodes[layer].inputs[0])?;
     }
     let linear = matches!(graph.nodes[layer].op, Op::Linear { .. });
-    if !same || !linear || !per_channel(graph, values, perm) {
+    // A layer has nothing of a transposition that leaves its outputs where they are.
+    let turns = perm.last() != Some(&(perm.len() - 1));
+    if !same || !linear || !turns || !per_channel(graph, values, perm) {
         return None;
     }
     let (perm, mut quantized) = (perm.clone(), quantized.clone());

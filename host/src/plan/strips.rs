@@ -128,7 +128,7 @@ struct Candidate {
     gain: Gain,
 }
 
-/// All attention of `program` in strips, if that is worth it: as many rows as give about the least memory.
+/// All attention of `program` in strips, if that is worth it, of as many rows as [`Saving::rank`] says.
 fn attention(
     program: &Program,
     now: &Placement,
