@@ -211,7 +211,7 @@ mixel_core::op_set! {
     /// For the plan of the test below alone.
     struct ForOnePlan: Linear;
     // The test below verifies the plan first.
-    verified: unsafe 0xE977D0A4;
+    verified: unsafe 0x43BF836C;
 }
 
 #[test]
