@@ -15,7 +15,7 @@ use crate::graph::{EventSpec, Graph, ValueId};
 use crate::image::{self, Frame};
 use crate::import::{self, ImportOptions, Model};
 use crate::lower::lower;
-use crate::plan::{Gain, Placement, Saving, by_rows, channels_last, in_strips, shorten, spare_copies};
+use crate::plan::{Gain, Placement, Saving, arrange, by_rows, channels_last, shorten};
 use crate::program::Program;
 use crate::quantize::{self, Quantized, Statistics};
 use crate::reference::Reference;
@@ -249,8 +249,7 @@ impl Prepared {
             let (program, placement) = by_rows(&program, limit)?;
             (program, placement, Vec::new())
         } else {
-            let (program, placement, gains) = in_strips(program, saving)?;
-            let (program, placement, gains) = spare_copies(program, placement, gains)?;
+            let (program, placement, gains) = arrange(program, saving)?;
             let (program, placement) = shorten(program, placement, self.max_arena)?;
             (program, placement, gains)
         };

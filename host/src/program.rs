@@ -95,10 +95,11 @@ pub fn in_front_of_weights(kind: OpKind) -> Option<usize> {
     match kind {
         Linear | Linear16 | LinearInt4 | LinearSparse => Some(0),
         LinearTurned => Some(1),
-        LinearPart | Projection | Projection16 | ProjectionInt4 => Some(2),
+        Projection | Projection16 | ProjectionInt4 => Some(2),
+        LinearPart => Some(3),
         Depthwise | Depthwise16 => Some(8),
         Conv | Conv16 | ConvTranspose | ConvTranspose16 | ConvInt4 | ConvSparse => Some(9),
-        ConvPart => Some(11),
+        ConvPart => Some(12),
         _ => None,
     }
 }

@@ -3,8 +3,8 @@
 #![allow(unsafe_code)]
 
 #[cfg(all(mixel_dsp, not(mixel_helium)))]
-use super::armv7em::{Squares, squares};
-use super::view::{In, Out};
+use super::armv7em::{Blocks, Squares, blocks, blocks_turned, squares};
+use super::view::{In, Out, span};
 
 /// Two loops: `rows` times `inner` bytes.
 #[derive(Clone, Copy)]
@@ -52,16 +52,6 @@ pub fn plane(x: In<'_, u8>, y: Out<'_, u8>, start: [usize; 2], plane: &Plane) ->
         unsafe { copy(x.as_ptr().wrapping_add(start[0]), y.as_mut_ptr().wrapping_add(start[1]), plane) }
     }
     inside
-}
-
-/// Bytes `[word][byte]` as `[byte][word]`.
-#[inline(always)]
-fn transposed([a, b, c, d]: [u32; 4]) -> [u32; 4] {
-    let low = |a: u32, b: u32| (a & 0x00FF_00FF) | (b & 0x00FF_00FF) << 8;
-    let high = |a: u32, b: u32| (a >> 8 & 0x00FF_00FF) | (b & 0xFF00_FF00);
-    let halves = |a: u32, b: u32| [a & 0xFFFF | b << 16, a >> 16 | b & 0xFFFF_0000];
-    let ([first, third], [second, fourth]) = (halves(low(a, b), low(c, d)), halves(high(a, b), high(c, d)));
-    [first, second, third, fourth]
 }
 
 /// The plane, without checks: runs of bytes in words, transposed ones four by four, others byte by byte.
@@ -149,8 +139,8 @@ unsafe fn copy_words<const N: usize>(mut x: *const [u32; N], mut y: *mut [u32; N
 }
 
 /// Blocks of two by two positions from `width` pixels of `16 * quads` bytes, which begin at byte `from` of `x`, to two rows, at bytes
-/// `to` of `y`, which shares no memory with it. Byte `4 k + 2 i + j` of a pixel goes to row i, column j of its block, channel k, if
-/// channels are `first`; else its first half is the block's part of the first row, in order.
+/// `to` of `y`, which shares no memory with it, in positions `pitch` bytes apart. Byte `4 k + 2 i + j` of a pixel goes to row i, column j
+/// of its block, channel k, if channels are `first`; else its first half is the block's part of the first row, in order.
 /// False, with nothing done, when this machine has no shorter way or a place lies outside.
 #[inline]
 pub fn blocks_of_two(
@@ -158,58 +148,30 @@ pub fn blocks_of_two(
     y: Out<'_, u8>,
     (from, to): (usize, [usize; 2]),
     width: usize,
-    quads: usize,
+    (quads, pitch): (usize, usize),
     first: bool,
 ) -> bool {
-    let (input, output) = (width.saturating_mul(16 * quads), width.saturating_mul(8 * quads));
+    let input = width.saturating_mul(16 * quads);
+    let output = span(width.saturating_mul(2), pitch, 4 * quads);
     let fits =
         |start: usize, bytes: usize, len: usize| start.checked_add(bytes).is_some_and(|end| end <= len);
     let inside = fits(from, input, x.len()) && to.iter().all(|&to| fits(to, output, y.len()));
-    if !cfg!(mixel_dsp) || !inside {
-        return false;
-    }
-    let [mut top, mut bottom] = to.map(|to| y.as_mut_ptr().wrapping_add(to));
+    let inside = inside && width > 0 && quads > 0 && pitch >= 4 * quads;
     #[cfg(mixel_helium)]
-    if matches!(quads, 1 | 2) {
-        super::helium::moving::blocks_of_two(
-            x.as_ptr().wrapping_add(from),
-            [top, bottom],
-            width,
-            quads,
-            first,
-        );
-        return true;
-    }
-    let mut x = x.as_ptr().wrapping_add(from).cast::<u32>();
-    for _ in 0..width {
-        for _ in 0..quads {
-            // SAFETY: all reads and writes of a quad lie inside, and these processors have words at any address.
-            unsafe {
-                if first {
-                    // Four channels with four positions each become four positions with four channels.
-                    let words = [0, 1, 2, 3].map(|word| x.wrapping_add(word).read_unaligned());
-                    let [left_top, right_top, left_bottom, right_bottom] = transposed(words);
-                    let next = 4 * quads;
-                    top.cast::<u32>().write_unaligned(left_top);
-                    top.wrapping_add(next).cast::<u32>().write_unaligned(right_top);
-                    bottom.cast::<u32>().write_unaligned(left_bottom);
-                    bottom.wrapping_add(next).cast::<u32>().write_unaligned(right_bottom);
-                } else {
-                    // Two words of each half.
-                    let half = x.wrapping_add(2 * quads).cast::<[u32; 2]>();
-                    top.cast::<[u32; 2]>().write_unaligned(x.cast::<[u32; 2]>().read_unaligned());
-                    bottom.cast::<[u32; 2]>().write_unaligned(half.read_unaligned());
-                }
-            }
-            let (read, written) = if first { (4, 4) } else { (2, 8) };
-            x = x.wrapping_add(read);
-            (top, bottom) = (top.wrapping_add(written), bottom.wrapping_add(written));
-        }
-        if first {
-            (top, bottom) = (top.wrapping_add(4 * quads), bottom.wrapping_add(4 * quads));
-        } else {
-            x = x.wrapping_add(2 * quads);
+    let inside = inside && super::helium::moving::near((quads, pitch));
+    #[cfg(mixel_dsp)]
+    if inside {
+        let [top, bottom] = to.map(|to| y.as_mut_ptr().wrapping_add(to));
+        let from = x.as_ptr().wrapping_add(from);
+        #[cfg(mixel_helium)]
+        super::helium::moving::blocks_of_two(from, [top, bottom], width, (quads, pitch), first);
+        #[cfg(not(mixel_helium))]
+        // SAFETY: all places were found inside, and these processors have words at any address.
+        unsafe {
+            let work = Blocks { from, top, bottom, pitch, quads, count: width };
+            if first { blocks_turned(&work) } else { blocks(&work) }
         }
     }
-    true
+    let _ = first;
+    cfg!(mixel_dsp) && inside
 }

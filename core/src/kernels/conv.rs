@@ -11,7 +11,7 @@ use super::conv_columns;
 use super::conv_rows;
 use super::matrix::{Dense, InPart, Lean, LeanInPart, Matrix, Weights};
 use super::packed::{Int4, Sparse};
-use super::part::{self, Part};
+use super::part::{Made, Part, is_part, rows_of_tiles};
 use super::requant::{Channels, Clamp, Quantized};
 use super::short_channels::shifts_fit;
 use super::wide::{lean, narrow, narrow_and_wide};
@@ -77,7 +77,7 @@ impl ConvParams {
         self.behind(write::Params::new())
     }
 
-    /// The bytes that [`ConvPart`] reads, for a convolution with as many output channels as the part has.
+    /// The bytes that [`ConvPart`] reads, for a convolution with [`Part::of_layer`] output channels.
     pub fn encode_part(&self, part: Part) -> write::Params {
         self.behind(part.encode())
     }
@@ -95,6 +95,8 @@ impl ConvParams {
 /// A convolution as it is run: geometry and matrices.
 pub(super) struct Filter<'p, W = Dense> {
     pub window: Window,
+    /// What it makes of the output.
+    pub made: Made,
     pub matrix: Matrix<'p, W>,
 }
 
@@ -103,7 +105,8 @@ impl<'p, W: Weights> Filter<'p, W> {
     /// the output does not have them.
     pub fn read(operator: &Operator<'p>, input: &Tensor, output: &Tensor) -> Option<Self> {
         let mut cursor = operator.params();
-        let outputs = part::channels::<W>(operator, &mut cursor, output)?.len();
+        let made = Made::read::<W>(operator, &mut cursor, output)?;
+        let outputs = made.outputs();
         let window = Window::read(operator, &mut cursor);
         let groups = cursor.short() as usize;
         let divides = |channels: usize| groups > 0 && channels.is_multiple_of(groups);
@@ -116,12 +119,12 @@ impl<'p, W: Weights> Filter<'p, W> {
         let depth = if transposed { Depth::whole(depth) } else { window.depth(input.inner(), groups) };
         let sizes = (groups, outputs / groups, depth);
         let matrix = Matrix::read(operator, &mut cursor, sizes, output.zero_point);
-        cursor.finished().then_some(Self { window, matrix })
+        cursor.finished().then_some(Self { window, made, matrix })
     }
 
     /// Shapes and constants that convolutions of both kinds ask for.
     pub fn check<Y: Quantized>(&self, input: &Tensor, output: &Tensor) -> Result<(), Fault> {
-        if input.dims[0] != output.dims[0] || !self.window.fits(input, output) {
+        if input.dims[0] != output.dims[0] || !self.window.fits(input, &self.made.image::<W>(output)) {
             return Err(Fault::Shapes);
         }
         self.matrix.check::<Y>()
@@ -153,7 +156,7 @@ impl<'p, W: Weights> Filter<'p, W> {
 
     pub fn macs(&self, output: &Tensor) -> u64 {
         let Matrix { groups, outputs, depth, .. } = self.matrix;
-        output.outer() as u64 * (groups * outputs) as u64 * depth as u64
+        self.made.image::<W>(output).outer() as u64 * (groups * outputs) as u64 * depth as u64
     }
 }
 
@@ -175,14 +178,15 @@ fn check<Y: Quantized, W: Weights>(operator: &Operator<'_>) -> Result<(), Fault>
 /// Whether the layout's loop takes every row of outputs: windows of whole runs of bytes, four or more in each row.
 pub(super) fn lean<W: Weights>(operator: &Operator<'_>) -> bool {
     let Ok((input, output)) = operator.unary() else { return false };
-    Filter::<W>::read(operator, &input, &output).is_some_and(|Filter { window, matrix }| {
+    Filter::<W>::read(operator, &input, &output).is_some_and(|Filter { window, matrix, .. }| {
         let runs = matrix.groups == 1 && window.dilation[1] == 1 && window.kernel[0] as usize <= MAX_HEIGHT;
         let long = window.kernel[1] as usize * input.inner() >= 4;
         matrix.layout == Layout::ArmDsp && runs && long && matrix.rounding().simple && shifts_fit(operator)
     })
 }
 
-/// Patches, and behind them the rows that an output in the input's place would overwrite too early.
+/// Patches, behind them the rows that an output in the input's place would overwrite too early, and the rows that are stored as
+/// blocks.
 fn scratch<X: Lane, W: Weights>(operator: &Operator<'_>) -> usize {
     let Ok((input, output)) = operator.unary() else { return 0 };
     let Some(filter) = Filter::<W>::read(operator, &input, &output) else { return 0 };
@@ -195,11 +199,12 @@ fn scratch<X: Lane, W: Weights>(operator: &Operator<'_>) -> usize {
         return conv_columns::scratch(&filter, &input, &output);
     }
     let kept = if overlap(&input, &output) { filter.window.kept() } else { 0 };
-    window::scratch(filter.tile_bytes::<X>(), kept, &input)
+    let bytes = window::scratch(filter.tile_bytes::<X>(), kept, &input);
+    window::with_room(bytes, filter.made.room::<W>(&output, rows_of_tiles(filter.matrix.layout)))
 }
 
 fn reach<W: Weights>(operator: &Operator<'_>, _input: usize) -> Option<isize> {
-    if part::is_part::<W>(operator) {
+    if is_part::<W>(operator) {
         return None;
     }
     let (input, output) = operator.unary().ok()?;
@@ -224,13 +229,13 @@ fn run<X: Lane, Y: Quantized, W: Weights>(run: &Run<'_>) {
     if filter.by_columns(&input) {
         return conv_columns::run::<Y, W>(run, &filter, (&input, &output));
     }
-    let Filter { window, matrix } = &filter;
-    let (x, y) = (run.read::<X>(&input), part::places::<Y, W>(run, &output));
+    let Filter { window, made, matrix } = &filter;
+    let x = run.read::<X>(&input);
     let [images, height, width, channels] = input.dims_with(run.rows());
-    let [_, out_height, out_width, out_channels] = output.dims_with(run.rows());
-    let (length, out_length) = (input.dims[2] as usize * channels, output.dims[2] as usize * out_channels);
+    let size = made.image::<W>(&output);
+    let [_, out_height, out_width, _] = size.dims_with(run.rows());
+    let length = input.dims[2] as usize * channels;
     let image = input.dims[1] as usize * length;
-    let out_image = output.dims[1] as usize * out_length;
     let kept = if overlap(&input, &output) { window.kept() } else { 0 };
     let bytes = filter.tile_bytes::<X>();
     let tile = Staging {
@@ -240,10 +245,13 @@ fn run<X: Lane, Y: Quantized, W: Weights>(run: &Run<'_>) {
         run: filter.run(),
     };
     let ring = run.scratch::<X>(bytes.next_multiple_of(4), kept * length);
+    let rows = rows_of_tiles(matrix.layout);
+    let places = made.rows::<Y, W>(run, &output, (window::scratch(bytes, kept, &input), rows));
+    let (y, out_channels) = (places.y, places.step);
     let (most, rounding) = (matrix::rows(matrix.layout, matrix.depth), matrix.rounding());
     let outside = X::narrow(input.zero_point);
     // A tile goes on in the next row where that row's outputs follow and one group is all.
-    let goes_on = matrix.groups == 1 && out_width * out_channels == out_length;
+    let goes_on = matrix.groups == 1 && out_width == size.dims[2] as usize;
     for n in 0..images {
         let mut rows = Rows::new(x.window(n * image, image), height, length, ring, kept);
         let mut staged = 0;
@@ -251,14 +259,15 @@ fn run<X: Lane, Y: Quantized, W: Weights>(run: &Run<'_>) {
             let top = window.start(0, oy);
             rows.advance(top);
             let seen = Seen::new(window, &rows, top, width * channels);
-            let row = n * out_image + oy * out_length;
-            let last = !goes_on || oy + 1 == out_height;
+            let row = places.of(n, oy);
+            let last = !goes_on || oy + 1 == out_height || places.ends(oy);
             if let Some(windows) = seen.windows(window, &tile, (out_width, last), (channels, outside)) {
                 let place = y.window(row - staged * out_channels, (staged + out_width) * out_channels);
                 if let Some(left) =
                     matrix.apply_windows::<X, Y>(rounding, windows, (&tile, staged), place, out_channels)
                 {
                     staged = left;
+                    places.store(n, oy);
                     continue;
                 }
             }
@@ -291,6 +300,7 @@ fn run<X: Lane, Y: Quantized, W: Weights>(run: &Run<'_>) {
                 staged = if full { 0 } else { total };
                 ox += count;
             }
+            places.store(n, oy);
         }
     }
 }

@@ -6,7 +6,6 @@
 use super::Run;
 use super::conv::Filter;
 use super::matrix::Weights;
-use super::part::places;
 use super::requant::Quantized;
 use super::window::{self, Rows, Window, overlap};
 use crate::arch::helium::columns::{Spread, fill, slide};
@@ -35,7 +34,7 @@ struct Columns {
 impl Columns {
     /// Rows of outputs go in equal parts, in pairs where there are some; as a whole, if then they slide and need no more memory
     /// than parts and kept rows.
-    fn new(window: &Window, input: &Tensor, output: &Tensor) -> Self {
+    fn new(window: &Window, input: &Tensor, output: &Tensor, kept: usize) -> Self {
         let ([height, kernel], step) = (window.kernel.map(usize::from), window.stride[1] as usize);
         let width = output.dims[2] as usize;
         let column = height * input.inner();
@@ -44,7 +43,6 @@ impl Columns {
         let outputs = if outputs > 1 { outputs & !1 } else { outputs };
         let parts = width.div_ceil(outputs).max(1);
         let outputs = outputs.min(width.div_ceil(parts).next_multiple_of(2));
-        let kept = if overlap(input, output) { window.kept() } else { 0 };
         let part = Self { outputs, column, step, kernel, slides: false, kept };
         let whole = Self { outputs: width.next_multiple_of(2), slides: true, kept: 0, ..part };
         let slides = height > 1 && window.stride[0] == 1 && window.dilation[0] == 1;
@@ -90,9 +88,16 @@ struct Seen {
     inside: usize,
 }
 
-/// Bytes of scratch memory.
+/// Bytes of scratch memory: the columns, the kept rows, and those of outputs that are stored as blocks.
 pub(super) fn scratch<W: Weights>(filter: &Filter<'_, W>, input: &Tensor, output: &Tensor) -> usize {
-    Columns::new(&filter.window, input, output).scratch(input)
+    let (size, kept) = (filter.made.image::<W>(output), kept(&filter.window, input, output));
+    let bytes = Columns::new(&filter.window, input, &size, kept).scratch(input);
+    window::with_room(bytes, filter.made.room::<W>(output, 1))
+}
+
+/// Rows that are kept before an output in the input's place overwrites them.
+fn kept(window: &Window, input: &Tensor, output: &Tensor) -> usize {
+    if overlap(input, output) { window.kept() } else { 0 }
 }
 
 /// The operator on 8-bit images.
@@ -101,13 +106,14 @@ pub(super) fn run<Y: Quantized, W: Weights>(
     filter: &Filter<'_, W>,
     (input, output): (&Tensor, &Tensor),
 ) {
-    let Filter { window, matrix } = filter;
-    let (x, y) = (run.read::<i8>(input), places::<Y, W>(run, output));
+    let Filter { window, made, matrix } = filter;
+    let (x, size) = (run.read::<i8>(input), made.image::<W>(output));
     let [images, height, width, channels] = input.dims_with(run.rows());
-    let [_, out_height, out_width, out_channels] = output.dims_with(run.rows());
-    let (length, out_length) = (input.dims[2] as usize * channels, output.dims[2] as usize * out_channels);
-    let (image, out_image) = (input.dims[1] as usize * length, output.dims[1] as usize * out_length);
-    let part = Columns::new(window, input, output);
+    let [_, out_height, out_width, _] = size.dims_with(run.rows());
+    let length = input.dims[2] as usize * channels;
+    let image = input.dims[1] as usize * length;
+    let part = Columns::new(window, input, &size, kept(window, input, output));
+    let places = made.rows::<Y, W>(run, output, (part.scratch(input), 1));
     let Columns { slides, kept, .. } = part;
     let Some(product) = matrix.columns(part.step * part.column) else { return };
     let staged = run.scratch::<i8>(0, part.bytes());
@@ -149,14 +155,12 @@ pub(super) fn run<Y: Quantized, W: Weights>(
                         staged.window(place, staged.len()),
                     );
                 }
-                let place = n * out_image + oy * out_length + first * out_channels;
-                product.outputs(
-                    staged.reader(),
-                    count,
-                    (y.window(place, count * out_channels), out_channels),
-                );
+                let place = places.of(n, oy) + first * places.step;
+                let y = places.y.window(place, count * places.step);
+                product.outputs(staged.reader(), count, (y, places.step));
                 first += part.outputs;
             }
+            places.store(n, oy);
         }
     }
 }

@@ -4,17 +4,23 @@ use super::Run;
 use super::conv::Filter;
 use super::matrix::Weights;
 use super::padded_rows::PaddedRows;
-use super::part::places;
 use super::requant::Quantized;
+use super::window::with_room;
 use crate::arch::rows::Rows;
 use crate::plan::Tensor;
 
 /// Bytes behind the rows that groups of four may reach into.
 const BEHIND: usize = 4;
 
-/// Bytes of scratch memory: where the segments begin, and the rows.
+/// Bytes of scratch memory: where the segments begin, the rows, and those of outputs that are stored as blocks.
 pub(super) fn scratch<W: Weights>(filter: &Filter<'_, W>, input: &Tensor, output: &Tensor) -> usize {
-    4 * filter.matrix.inputs.segments + PaddedRows::bytes(&filter.window, input, output, BEHIND)
+    let size = filter.made.image::<W>(output);
+    with_room(padded(filter, input, &size), filter.made.room::<W>(output, PaddedRows::lines(&size)))
+}
+
+/// Of those the bytes for the image.
+fn padded<W: Weights>(filter: &Filter<'_, W>, input: &Tensor, size: &Tensor) -> usize {
+    4 * filter.matrix.inputs.segments + PaddedRows::bytes(&filter.window, input, size, BEHIND)
 }
 
 /// The operator on 8-bit images.
@@ -23,17 +29,16 @@ pub(super) fn run<Y: Quantized, W: Weights>(
     filter: &Filter<'_, W>,
     (input, output): (&Tensor, &Tensor),
 ) {
-    let Filter { window, matrix } = filter;
-    let (x, y) = (run.read::<i8>(input), places::<Y, W>(run, output));
+    let Filter { window, made, matrix } = filter;
+    let (x, size) = (run.read::<i8>(input), &made.image::<W>(output));
+    let places = made.rows::<Y, W>(run, output, (padded(filter, input, size), PaddedRows::lines(size)));
     let [images, height, width, channels] = input.dims_with(run.rows());
-    let [_, out_height, out_width, out_channels] = output.dims_with(run.rows());
+    let [_, out_height, out_width, _] = size.dims_with(run.rows());
     let image = input.dims[1] as usize * input.dims[2] as usize * channels;
-    let out_length = output.dims[2] as usize * out_channels;
-    let out_image = output.dims[1] as usize * out_length;
     let segments = matrix.inputs.segments;
     let starts = run.scratch::<u32>(0, segments);
-    let memory = run.scratch::<i8>(4 * segments, PaddedRows::bytes(window, input, output, BEHIND));
-    let padded = PaddedRows::padded(window, input, output);
+    let memory = run.scratch::<i8>(4 * segments, PaddedRows::bytes(window, input, size, BEHIND));
+    let padded = PaddedRows::padded(window, input, size);
     // Segments are window rows, or their taps.
     let taps = segments.checked_div(window.kernel[0] as usize).unwrap_or(0);
     for segment in 0..segments {
@@ -45,9 +50,9 @@ pub(super) fn run<Y: Quantized, W: Weights>(
     for n in 0..images {
         let outside = i8::narrow(input.zero_point);
         let x = x.window(n * image, image);
-        let mut image = PaddedRows::new((window, outside), (input, output), x, [height, width], memory);
-        for first in (0..out_height).step_by(PaddedRows::lines(output).max(1)) {
-            let lines = PaddedRows::lines(output).min(out_height - first);
+        let mut image = PaddedRows::new((window, outside), (input, size), x, [height, width], memory);
+        for first in (0..out_height).step_by(PaddedRows::lines(size).max(1)) {
+            let lines = PaddedRows::lines(size).min(out_height - first);
             image.load(first, lines);
             for group in 0..matrix.groups {
                 let rows = Rows {
@@ -59,9 +64,10 @@ pub(super) fn run<Y: Quantized, W: Weights>(
                     lines,
                     line: window.stride[0] as usize * padded,
                 };
-                let place = n * out_image + first * out_length + group * matrix.outputs;
-                matrix.apply_rows(group, rows, (y.window(place, y.len()), [out_channels, out_length]));
+                let y = places.y.window(places.of(n, first) + group * matrix.outputs, places.y.len());
+                matrix.apply_rows(group, rows, (y, places.steps()));
             }
+            places.store(n, first + lines - 1);
         }
     }
 }

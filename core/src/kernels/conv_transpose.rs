@@ -55,7 +55,8 @@ fn macs(operator: &Operator<'_>) -> u64 {
 
 fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
     let Ok((input, output)) = run.operator().unary() else { return };
-    let Some(Filter { window, mut matrix }) = Filter::<Dense>::read(run.operator(), &input, &output) else {
+    let Some(Filter { window, mut matrix, .. }) = Filter::<Dense>::read(run.operator(), &input, &output)
+    else {
         return;
     };
     matrix.backend = run.backend();

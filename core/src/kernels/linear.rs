@@ -6,7 +6,7 @@
 use super::Run;
 use super::matrix::{Dense, InPart, Lean, LeanInPart, Matrix, Weights};
 use super::packed::{Int4, Sparse};
-use super::part::{self, Part};
+use super::part::{Made, Part, is_part, places};
 use super::requant::{Channels, Clamp, Quantized};
 use super::short_channels::shifts_fit;
 use super::turned::Turned;
@@ -84,7 +84,7 @@ impl LinearParams {
 
 fn read<'p, W: Weights>(operator: &Operator<'p>, input: &Tensor, output: &Tensor) -> Option<Matrix<'p, W>> {
     let mut cursor = operator.params();
-    let outputs = part::channels::<W>(operator, &mut cursor, output)?.len();
+    let outputs = Made::read::<W>(operator, &mut cursor, output)?.outputs();
     let sizes = (1, outputs, Depth::whole(input.inner()));
     let matrix = Matrix::read(operator, &mut cursor, sizes, output.zero_point);
     cursor.finished().then_some(matrix)
@@ -116,7 +116,7 @@ fn scratch<X: Lane, W: Weights>(operator: &Operator<'_>) -> usize {
     let layout = W::staging(operator.plan().layout());
     operator.unary().map_or(0, |(input, _)| {
         // What shares no memory with its outputs need not be staged for their sake.
-        let rows = if part::is_part::<W>(operator) { input.outer() } else { 1 };
+        let rows = if is_part::<W>(operator) { input.outer() } else { 1 };
         let direct = input.outer() == rows && W::direct::<X>(layout, rows, input.inner());
         if direct { 0 } else { X::tile_bytes(layout, input.inner(), input.inner()) }
     })
@@ -125,7 +125,7 @@ fn scratch<X: Lane, W: Weights>(operator: &Operator<'_>) -> usize {
 /// After every chunk of staged rows but the last, what is written must end where the unread rows begin. That is linear in
 /// the rows done, so the first and the last such place decide.
 fn reach<W: Weights>(operator: &Operator<'_>, _input: usize) -> Option<isize> {
-    if part::is_part::<W>(operator) {
+    if is_part::<W>(operator) {
         return None;
     }
     let (input, output) = operator.unary().ok()?;
@@ -144,8 +144,7 @@ fn reach<W: Weights>(operator: &Operator<'_>, _input: usize) -> Option<isize> {
 
 fn macs(operator: &Operator<'_>) -> u64 {
     let Ok((input, output)) = operator.unary() else { return 0 };
-    let outputs =
-        part::channels::<InPart>(operator, &mut operator.params(), &output).map_or(0, |part| part.len());
+    let outputs = Made::read::<InPart>(operator, &mut operator.params(), &output).map_or(0, Made::outputs);
     input.elements() as u64 * outputs as u64
 }
 
@@ -162,7 +161,7 @@ fn run<X: Lane, Y: Quantized, W: Weights>(run: &Run<'_>) {
     if W::BY_COLUMNS && matrix.layout.matrix().by_columns && input.dtype == DType::I8 {
         return by_columns::<Y, W>(run, &matrix, (&input, &output));
     }
-    let (x, y) = (run.read::<X>(&input), part::places::<Y, W>(run, &output));
+    let (x, y) = (run.read::<X>(&input), places::<Y, W>(run, &output));
     let (layout, depth, stride) = (matrix.layout, matrix.depth, step(&matrix, &output));
     let rounding = matrix.rounding();
     if input.outer() == 1 || !super::shared(&input, &output) {
@@ -215,7 +214,7 @@ fn by_columns<Y: Quantized, W: Weights>(
 ) {
     let (depth, stride) = (matrix.depth, step(matrix, output));
     let Some(product) = matrix.columns(depth) else { return };
-    let (x, y) = (run.read::<i8>(input), part::places::<Y, W>(run, output));
+    let (x, y) = (run.read::<i8>(input), places::<Y, W>(run, output));
     let staged = input.outer() > 1 && super::shared(input, output);
     let chunk = if staged { matrix::rows(matrix.layout, depth) } else { usize::MAX };
     let room = run.scratch::<i8>(0, if staged { chunk * depth } else { 0 });

@@ -98,7 +98,7 @@ impl<'p> Short<'p> {
     pub fn of(operator: &Operator<'p>) -> Option<Self> {
         let (layout, mut cursor) = (operator.plan().layout(), operator.params());
         let part = matches!(operator.kind, OpKind::ConvPart | OpKind::LinearPart);
-        let outputs = if part { Some(Part::read(&mut cursor).outputs) } else { None };
+        let outputs = if part { Some(Part::read(&mut cursor).of_layer()) } else { None };
         let kernel = match operator.kind {
             OpKind::Linear | OpKind::LinearPart => None,
             OpKind::Depthwise => Some(Window::whole(&mut cursor).kernel.map(usize::from)),
@@ -112,7 +112,7 @@ impl<'p> Short<'p> {
             return None;
         }
         let (weights, block) = (operator.constant(&mut cursor), operator.constant::<u8>(&mut cursor));
-        let count = outputs.map_or(operator.output(0).ok()?.inner(), usize::from);
+        let count = outputs.unwrap_or(operator.output(0).ok()?.inner());
         let order = kernel.map_or(DepthwiseOrder::Taps, |kernel| layout.depthwise(kernel));
         let weights = kernel.map(|[height, width]| (weights, height * width));
         let short = Self { block, count, weights, order };

@@ -37,6 +37,11 @@ pub(super) fn scratch(bytes: usize, kept: usize, input: &Tensor) -> usize {
     bytes.min(TOO_MANY).next_multiple_of(4).saturating_add(rows).min(TOO_MANY)
 }
 
+/// Bytes of scratch memory for `bytes` bytes and, behind them at a whole word, `room` more; at most [`TOO_MANY`].
+pub(super) fn with_room(bytes: usize, room: usize) -> usize {
+    if room == 0 { bytes } else { bytes.next_multiple_of(4).saturating_add(room).min(TOO_MANY) }
+}
+
 /// Height and width of an image.
 pub(super) fn size(tensor: &Tensor) -> [usize; 2] {
     let [_, height, width, _] = tensor.dims;

@@ -3,7 +3,7 @@
 /// First four bytes of every plan.
 pub const MAGIC: [u8; 4] = *b"MIXL";
 /// The format version that this code reads and writes.
-pub const VERSION: u16 = 4;
+pub const VERSION: u16 = 5;
 /// A plan must lie in memory at a multiple of this, and so must the regions of an arena.
 pub const ALIGN: usize = 16;
 /// Constants lie at multiples of this in the file, at least ([`crate::pack::Layout::align`]).

@@ -18,6 +18,7 @@ use super::error::Fault;
 use super::operator::Operator;
 use super::tensor::Tensor;
 use super::{PlanError, RawPlan};
+use crate::kernels::part::Part;
 use crate::kernels::shuffle::ShuffleParams;
 use crate::kernels::window::Window;
 use crate::kernels::{self, OpKind, OpSet};
@@ -64,12 +65,15 @@ impl Vertical {
             // Along the channels only.
             Softmax | Softmax16 => (params.u8() == 3).then_some(Self::EACH),
             L2Norm | L2Norm16 => (params.u8() == 0b1000).then_some(Self::EACH),
-            Conv | Conv16 | ConvInt4 | ConvSparse | Depthwise | Depthwise16 | MaxPool | MaxPool16
-            | AveragePool | AveragePool16 => {
+            LinearPart => Some(Self::EACH),
+            Conv | ConvPart | Conv16 | ConvInt4 | ConvSparse | Depthwise | Depthwise16 | MaxPool
+            | MaxPool16 | AveragePool | AveragePool16 => {
+                let part = operator.kind == ConvPart;
+                let up = if part { Part::read(&mut params).block } else { 1 };
                 let window = Window::whole(&mut params);
                 let extent = u16::try_from(window.extent(0)).ok()?;
                 let (stride, pad) = (window.stride[0], window.pad[0]);
-                window.valid().then_some(Self { extent, stride, pad, ..Self::EACH })
+                window.valid().then_some(Self { up, extent, stride, pad, ..Self::EACH })
             }
             _ => None,
         }
@@ -378,6 +382,10 @@ fn stage(plan: RawPlan<'_>, group: &Group<'_>, index: usize) -> Result<Stage, Fa
     }
     let (height, output) = (group.height(index), operator.output(0)?);
     let last = index + 1 == group.count;
+    // The rest of a tensor is made elsewhere.
+    if makes_part(&operator)? && (!last || group.streams) {
+        return Err(Fault::Shapes);
+    }
     // Sums are whole when all rows are through: only then may something read them.
     if vertical.sums && !last || vertical.up == 0 {
         return Err(Fault::Shapes);
@@ -387,6 +395,19 @@ fn stage(plan: RawPlan<'_>, group: &Group<'_>, index: usize) -> Result<Stage, Fa
         return Err(Fault::Shapes);
     }
     Ok(Stage { vertical, makers, height, done: 0, target: 0, base: 0, shift: 0 })
+}
+
+/// Whether an operator may make some channels of its output only.
+fn makes_part(operator: &Operator<'_>) -> Result<bool, Fault> {
+    let made = |params: ShuffleParams| -> Result<bool, Fault> {
+        let (input, output) = operator.unary()?;
+        Ok(params.channels(input.inner()) != Some(output.inner()))
+    };
+    match operator.kind {
+        OpKind::ConvPart | OpKind::LinearPart => Ok(true),
+        OpKind::Shuffle => ShuffleParams::read(operator.params()).map_or(Ok(true), made),
+        _ => Ok(false),
+    }
 }
 
 /// Operator `index` of `group` with all rows of its operands, for tools: its shapes and work are those of whole tensors, its

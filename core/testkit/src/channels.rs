@@ -8,6 +8,7 @@ use mixel_core::pack::Layout;
 use mixel_core::plan::write::Params;
 
 use crate::linear::Activation;
+use crate::part::Between;
 use crate::{Bench, Failure, Job, Pool, Random, tensor};
 
 /// Runs one case of a Join of tensors of `channels` at `[1, h, w]` positions.
@@ -38,22 +39,26 @@ pub fn check_join<X: Activation + Pod>(
     )
 }
 
-/// Runs one case of a Shuffle to `channels` channels at `[1, h, w]` positions.
+/// Runs one case of a Shuffle to `channels` channels at `[1, h, w]` positions, or to a `part` of more, whose others it must
+/// leave alone.
 ///
 /// # Errors
 /// What went wrong first.
 pub fn check_shuffle<X: Activation + Pod>(
     [height, width, channels]: [usize; 3],
-    params: ShuffleParams,
+    (params, part): (ShuffleParams, bool),
     mut pool: Pool<'_>,
     random: &mut Random,
 ) -> Result<(), Failure> {
     let block = params.block as usize;
     let input = tensor(X::DTYPE, [1, height, width, channels * block * block], 0);
-    let output = tensor(X::DTYPE, [1, height * block, width * block, channels], 0);
+    let between = Between::random(part, random);
+    let output = tensor(X::DTYPE, [1, height * block, width * block, between.channels(channels)], 0);
     let x = pool.random::<X>(random, input.elements())?;
-    let expected = pool.take::<X>(output.elements())?;
-    shuffle::reference(x, width, channels, &params, expected);
+    let made = pool.take::<X>(input.elements())?;
+    shuffle::reference(x, width, channels, &params, made);
+    let params = ShuffleParams { first: between.first(), ..params };
+    let expected = between.expected(&mut pool, made, channels)?;
     let inputs = [(input, bytemuck::cast_slice(x))];
     Job { kind: OpKind::Shuffle, layout: Layout::Generic, inputs: &inputs, output, rows: (0, 0) }.run(
         pool,
@@ -81,18 +86,22 @@ pub fn run(bench: &mut Bench<'_, '_>) {
         ([1, 1, 1], 1),
         ([3, 5, 3], 2),
         ([2, 5, 4], 2),
+        ([2, 19, 4], 2),
         ([2, 3, 8], 2),
         ([1, 3, 12], 2),
         ([2, 3, 1], 4),
         ([3, 2, 7], 3),
     ] {
         for channels_first in [false, true] {
-            let ([h, w, c], params) = (size, ShuffleParams { block, channels_first });
+            let ([h, w, c], params) = (size, ShuffleParams { block, channels_first, first: 0 });
             bench.once(format_args!("Shuffle {h}x{w}x{c} {params:?}"), |pool| {
-                check_shuffle::<i8>(size, params, pool, &mut random)
+                check_shuffle::<i8>(size, (params, false), pool, &mut random)
+            });
+            bench.once(format_args!("Shuffle {h}x{w}x{c} {params:?} to a part"), |pool| {
+                check_shuffle::<i8>(size, (params, true), pool, &mut random)
             });
             bench.once(format_args!("Shuffle {h}x{w}x{c} {params:?} 16 bits"), |pool| {
-                check_shuffle::<i16>(size, params, pool, &mut random)
+                check_shuffle::<i16>(size, (params, false), pool, &mut random)
             });
         }
     }

@@ -4,7 +4,9 @@ use mixel_core::kernels::OpKind;
 use mixel_core::kernels::conv::{self, ConvParams, Shapes};
 use mixel_core::kernels::conv_transpose;
 use mixel_core::kernels::depthwise::{self, DepthwiseParams};
+use mixel_core::kernels::part::Part;
 use mixel_core::kernels::requant::Clamp;
+use mixel_core::kernels::shuffle::{self, ShuffleParams};
 use mixel_core::kernels::window::Window;
 use mixel_core::pack::{Depth, DepthwiseOrder, Layout};
 use mixel_core::plan::write::Constant;
@@ -29,6 +31,8 @@ pub struct Case {
     pub groups: usize,
     /// Columns present; none for a static shape.
     pub present: Option<usize>,
+    /// Side of the blocks in which [`OpKind::ConvPart`] stores its outputs; unused elsewhere.
+    pub block: usize,
 }
 
 impl Case {
@@ -42,7 +46,7 @@ impl Case {
         groups: usize,
     ) -> Self {
         let window = Window { kernel, stride: [stride; 2], dilation: [1; 2], pad };
-        Self { input, size: [0; 2], outputs, window, groups, present: None }.sized()
+        Self { input, size: [0; 2], outputs, window, groups, present: None, block: 1 }.sized()
     }
 
     /// With the output size that equal padding on both sides gives; at least 1.
@@ -72,9 +76,11 @@ impl Case {
             dilation: pair(random, 1, 2),
             pad: pair(random, 0, 3),
         };
-        let outputs = groups * random.size(1, 6);
-        let case = Self { input, size: [1; 2], outputs, window, groups, present: None }.sized();
-        Self { size: case.size.map(|size| random.size(1, size)), ..case }
+        let block = [1, 1, 2, 3][random.size(0, 3)];
+        let outputs = groups * random.size(1, if block > 1 { 2 } else { 6 }) * block * block;
+        let case = Self { input, size: [1; 2], outputs, window, groups, present: None, block }.sized();
+        let most = if block > 1 { 6 } else { usize::MAX };
+        Self { size: case.size.map(|size| random.size(1, size.min(most))), ..case }
     }
 
     fn output(&self) -> [usize; 4] {
@@ -115,7 +121,9 @@ pub fn check<X: Activation, Y: Activation>(
     let part = kind == OpKind::ConvPart;
     let between = Between::random(part, random);
     let [images, height, width, _] = shapes.output;
-    let dims = [images, height, width, between.channels(outputs)];
+    let block = if part { case.block } else { 1 };
+    let stored = outputs / (block * block);
+    let dims = [images, height * block, width * block, between.channels(stored)];
     let mut output = tensor(Y::DTYPE, dims, clamp.zero_point);
     let rows = case.present.map_or((0, 0), |present| (shapes.input[2], present));
     let made = pool.take::<Y>(images * height * width * outputs)?;
@@ -136,7 +144,15 @@ pub fn check<X: Activation, Y: Activation>(
     } else {
         conv::reference(values, (weights, &window, groups), &view, clamp, shapes, made);
     }
-    let expected = between.expected(&mut pool, made, outputs)?;
+    let made = if block > 1 {
+        let blocks = pool.take::<Y>(made.len())?;
+        let params = ShuffleParams { block: block as u8, channels_first: false, first: 0 };
+        shuffle::reference(made, width, stored, &params, blocks);
+        blocks
+    } else {
+        made
+    };
+    let expected = between.expected(&mut pool, made, stored)?;
     Job { kind, layout, inputs: &[(input, bytemuck::cast_slice(x))], output, rows }.run(
         pool,
         expected,
@@ -156,7 +172,8 @@ pub fn check<X: Activation, Y: Activation>(
             let weights = form.write(writer, layout, weights, (groups, outputs / groups, depth))?;
             let channels = channels.write(writer)?;
             let conv = ConvParams { window, groups: groups as u16, weights, channels, min, max };
-            Ok(if part { conv.encode_part(between.part(outputs)) } else { conv.encode() })
+            let place = Part { block: block as u16, ..between.part(stored) };
+            Ok(if part { conv.encode_part(place) } else { conv.encode() })
         },
     )
 }
@@ -182,6 +199,8 @@ pub fn run(bench: &mut Bench<'_, '_>) {
         ("3x3 in parts", Case::new([1, 3, 26, 16], 4, [3, 3], 1, [1, 1], 1)),
         ("3x3 to 3 channels", Case::new([2, 5, 34, 8], 3, [3, 3], 1, [1, 1], 1)),
         ("5x3 sliding", Case::new([1, 4, 6, 6], 8, [5, 3], 1, [3, 0], 1)),
+        ("3x3 for blocks", Case::new([2, 4, 10, 8], 16, [3, 3], 1, [1, 1], 1)),
+        ("3x3 for blocks of 3", Case::new([1, 5, 7, 4], 18, [3, 3], 1, [1, 1], 1)),
         ("3x3 in parts s2", Case::new([1, 3, 29, 16], 5, [3, 3], 2, [1, 1], 1)),
     ];
     for (index, (name, case)) in cases.into_iter().enumerate() {
@@ -192,6 +211,11 @@ pub fn run(bench: &mut Bench<'_, '_>) {
         bench.each_layout(format_args!("ConvPart {name}"), |pool, layout| {
             check::<i8, i8>(case, OpKind::ConvPart, layout, pool, &mut random)
         });
+        for block in [2, 3].into_iter().filter(|block| case.outputs % (block * block) == 0) {
+            bench.each_layout(format_args!("ConvPart {name} in blocks of {block}"), |pool, layout| {
+                check::<i8, i8>(Case { block, ..case }, OpKind::ConvPart, layout, pool, &mut random)
+            });
+        }
         bench.each_layout(format_args!("Conv16 {name} i16->i8"), |pool, layout| {
             check::<i16, i8>(case, OpKind::Conv16, layout, pool, &mut random)
         });

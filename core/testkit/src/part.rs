@@ -21,9 +21,14 @@ impl Between {
         self.0[0] + outputs + self.0[1]
     }
 
+    /// The first channel of the part.
+    pub fn first(self) -> u16 {
+        self.0[0] as u16
+    }
+
     /// The part of `outputs` channels.
     pub fn part(self, outputs: usize) -> Part {
-        Part { first: self.0[0] as u16, outputs: outputs as u16 }
+        Part::channels(self.first(), outputs as u16)
     }
 
     /// The output when the part is `made`, and the rest of the arena as it was before the run.

@@ -101,12 +101,17 @@ fn conv(case: &Case, window: Window, weights: usize) -> Result<(), PlanError> {
 }
 
 /// A layer of one tap that makes `outputs` channels from `first` on, with the constants for `there` of them.
-fn part(case: &Case, [first, outputs]: [u16; 2], there: usize) -> Result<(), PlanError> {
+fn part(case: &Case, place: [u16; 2], there: usize) -> Result<(), PlanError> {
+    blocks(case, place, 1, there)
+}
+
+/// The same, in blocks of positions.
+fn blocks(case: &Case, [first, outputs]: [u16; 2], block: u16, there: usize) -> Result<(), PlanError> {
     let order = case.layout.matrix();
     let weights = order.len(there, Depth::whole(case.input[3])).expect("a size");
     case.load(weights + 16 * there + 16, |writer| {
         let (weights, channels) = (zeros(writer, weights), channels(writer, there, false));
-        let (part, min, max) = (Part { first, outputs }, -128, 127);
+        let (part, min, max) = (Part { block, ..Part::channels(first, outputs) }, -128, 127);
         if case.kind == OpKind::LinearPart {
             return LinearParams { weights, channels, min, max }.encode_part(part);
         }
@@ -130,6 +135,30 @@ fn parts_lie_in_their_tensor_and_apart_from_the_input() {
         let overlapping = Case { in_place: true, ..case };
         assert_eq!(part(&overlapping, [4, 8], 8), case.refused(Fault::Aliasing), "{layout:?}");
         assert_eq!(part(&overlapping, [0, 12], 12), case.refused(Fault::Aliasing), "{layout:?}");
+    }
+}
+
+#[test]
+fn blocks_fill_their_tensor() {
+    for layout in Layout::ALL {
+        let (kind, input, output) = (OpKind::ConvPart, [1, 3, 2, 8], [1, 6, 4, 5]);
+        let case = Case { kind, layout, input, output, in_place: false, scratch: SCRATCH };
+        assert_eq!(blocks(&case, [0, 5], 2, 20), Ok(()), "{layout:?}");
+        assert_eq!(blocks(&case, [2, 3], 2, 12), Ok(()), "{layout:?}");
+        for (place, block) in [([3, 3], 2), ([0, 5], 3), ([0, 5], 0), ([0, 5], 12), ([0, 5], u16::MAX)] {
+            // Channels may be looked at first.
+            let refused = [Fault::Params, Fault::Constants].map(|fault| case.refused(fault));
+            assert!(refused.contains(&blocks(&case, place, block, 20)), "{layout:?} {place:?} {block}");
+        }
+        assert_eq!(blocks(&case, [0, 5], 2, 19), case.refused(Fault::Constants), "{layout:?}");
+        let short = Case { scratch: 4, ..case };
+        assert_eq!(blocks(&short, [0, 5], 2, 20), Err(PlanError::Memory), "{layout:?}");
+        let layers = Case { kind: OpKind::LinearPart, ..case };
+        assert_eq!(blocks(&layers, [0, 5], 2, 20), layers.refused(Fault::Shapes), "{layout:?}");
+        let same = Case { output: [1, 3, 2, 20], ..layers };
+        assert_eq!(blocks(&same, [0, 5], 2, 20), same.refused(Fault::Params), "{layout:?}");
+        let overlapping = Case { in_place: true, ..case };
+        assert_eq!(blocks(&overlapping, [0, 5], 2, 20), case.refused(Fault::Aliasing), "{layout:?}");
     }
 }
 

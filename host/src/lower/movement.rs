@@ -191,7 +191,7 @@ fn depth_to_space(builder: &mut Builder<'_>, node: &Node, block: usize, mode: Sh
             format!("blocks of {block}; at most 255 are supported"),
         ));
     };
-    let params = ShuffleParams { block: side, channels_first: mode == ShuffleMode::Crd };
+    let params = ShuffleParams { block: side, channels_first: mode == ShuffleMode::Crd, first: 0 };
     let source = table::rescaled(builder, node, node.inputs[0])?;
     let output = builder.tensor(node.output)?;
     builder.operator(&node.name, OpKind::Shuffle, &[source], output, params.encode().bytes());

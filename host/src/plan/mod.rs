@@ -3,7 +3,7 @@
 //! `liveness` says from which operator to which one each buffer is needed and which buffers may share memory;
 //! `search` finds offsets for them; `strips` finds operators that take less memory when they run a few rows at a
 //! time, `tokens` attention among them; `spare` leaves out copies: `parts` lets convolutions write into
-//! concatenations, `turned` lets layers read and write columns. Whether an operator may write over its input is what
+//! concatenations and store pixel shuffles, `turned` lets layers read and write columns. Whether an operator may write over its input is what
 //! the core's kernels say ([`mixel_core::kernels::needs`]), asked through a draft of the plan, so the rule stands in
 //! one place.
 
@@ -18,9 +18,9 @@ mod tokens;
 mod turned;
 
 pub use shorten::shorten;
-pub use spare::spare_copies;
+pub use spare::arrange;
 pub use stream::{by_rows, channels_last};
-pub use strips::{Gain, Saving, in_strips};
+pub use strips::{Gain, Saving};
 
 use mixel_core::All;
 use mixel_core::kernels::{self, Needs, OpKind};

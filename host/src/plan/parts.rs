@@ -1,14 +1,17 @@
-//! Concatenations along the channels whose parts are made where they belong: a Join of layers goes, and each of them writes its
-//! channels of the whole ([`mixel_core::kernels::part`]).
+//! Concatenations along the channels whose parts are made where they belong, and pixel shuffles that are where a convolution stores: a Join
+//! goes, and each of the layers or shuffles in front of it writes its channels of the whole; a Shuffle goes, and the convolution in
+//! front of it writes its blocks ([`mixel_core::kernels::part`]).
 
 use mixel_core::kernels::OpKind;
 use mixel_core::kernels::part::Part;
+use mixel_core::kernels::shuffle::ShuffleParams;
+use mixel_core::plan::cursor::Cursor;
 use mixel_core::plan::{DType, Place, Tensor};
 
 use crate::program::{Program, ProgramOperator};
 
 /// `program` without operator `join`; none if that is no Join, or one of parts that are not made in their places.
-pub(super) fn without(program: &Program, join: usize) -> Option<Program> {
+pub(super) fn without_join(program: &Program, join: usize) -> Option<Program> {
     let operator = program.operators.get(join).filter(|operator| operator.kind == OpKind::Join)?;
     let whole = operator.outputs[0];
     let tensor = |index: u16| program.tensors[index as usize].tensor;
@@ -25,10 +28,8 @@ pub(super) fn without(program: &Program, join: usize) -> Option<Program> {
         if !same(tensor(part), tensor(whole)) {
             return None;
         }
-        let channels = Part { first: u16::try_from(first).ok()?, outputs: u16::try_from(outputs).ok()? };
-        let ProgramOperator { kind, outputs: made, params, .. } = &mut folded.operators[maker];
-        (*kind, *made) = (part_of(*kind)?, vec![whole]);
-        params.splice(..0, channels.encode().bytes().iter().copied());
+        let channels = Part::channels(u16::try_from(first).ok()?, u16::try_from(outputs).ok()?);
+        make_part(&mut folded.operators[maker], channels, whole)?;
         first += outputs;
     }
     folded.remove_operator(join);
@@ -36,13 +37,44 @@ pub(super) fn without(program: &Program, join: usize) -> Option<Program> {
     Some(folded)
 }
 
-/// The kind of an operator of `kind` that makes a part.
-fn part_of(kind: OpKind) -> Option<OpKind> {
-    match kind {
-        OpKind::Conv => Some(OpKind::ConvPart),
-        OpKind::Linear => Some(OpKind::LinearPart),
-        _ => None,
+/// `program` without operator `shuffle`; none if that is no Shuffle of what a convolution makes for it alone, block row by block row.
+pub(super) fn without_shuffle(program: &Program, shuffle: usize) -> Option<Program> {
+    let operator = program.operators.get(shuffle).filter(|operator| operator.kind == OpKind::Shuffle)?;
+    let params = ShuffleParams::read(Cursor::new(&operator.params))?;
+    let (&[between], &[whole]) = (&operator.inputs[..], &operator.outputs[..]) else { return None };
+    let [between, whole] = [between, whole].map(|index| (index, program.tensors[index as usize].tensor));
+    if program.in_strips(shuffle) || !plain(&whole.1) || params.channels_first {
+        return None;
     }
+    let maker = maker(program, between.0, shuffle)?;
+    let outputs = between.1.inner() / (params.block as usize).pow(2);
+    let part =
+        Part { first: params.first, outputs: u16::try_from(outputs).ok()?, block: params.block.into() };
+    let mut folded = program.clone();
+    if folded.operators[maker].kind != OpKind::Conv {
+        return None;
+    }
+    make_part(&mut folded.operators[maker], part, whole.0)?;
+    folded.remove_operator(shuffle);
+    folded.remove_tensors(&[between.0]);
+    Some(folded)
+}
+
+/// Has `operator` make `part` of tensor `whole`; none if it is not one that can.
+fn make_part(operator: &mut ProgramOperator, part: Part, whole: u16) -> Option<()> {
+    operator.outputs = vec![whole];
+    operator.kind = match operator.kind {
+        OpKind::Conv => OpKind::ConvPart,
+        OpKind::Linear => OpKind::LinearPart,
+        OpKind::Shuffle => {
+            let params = ShuffleParams::read(Cursor::new(&operator.params))?;
+            operator.params = ShuffleParams { first: part.first, ..params }.encode().bytes().to_vec();
+            return Some(());
+        }
+        _ => return None,
+    };
+    operator.params.splice(..0, part.encode().bytes().iter().copied());
+    Some(())
 }
 
 /// Whether operators may write parts of a tensor: int8 in the arena, of a fixed shape.

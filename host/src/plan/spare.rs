@@ -1,12 +1,39 @@
 //! Operators that only copy, left out where those beside them can do without: a Join of layers that write their parts
-//! themselves ([`parts`]), a transpose of what a layer reads or writes ([`turned`]).
+//! themselves, a pixel shuffle that a convolution stores ([`parts`]), a transpose of what a layer reads or writes ([`turned`]).
 
-use super::{Gain, Placement, parts, place, place_within, turned};
+use super::{Gain, Placement, Saving, parts, place, place_within, strips, turned};
 use crate::Result;
 use crate::program::Program;
 
 /// Work of the search for what a copy takes.
 const WORK: usize = 20_000;
+
+/// `program` in strips that are worth it and without the copies that need not be, its placement, and what each group of operators in strips
+/// gives.
+///
+/// Copies go first, and those that strips leave in the end. Operators in strips make whole tensors, the last ones apart, not parts of
+/// them: if strips make the arena a tenth smaller where the copies are still there, or only then come within the limit, they come
+/// first.
+///
+/// # Errors
+/// As [`place`].
+pub fn arrange(program: Program, saving: Saving) -> Result<(Program, Placement, Vec<Gain>)> {
+    let placement = place(&program)?;
+    let (spared, _, _) = spare_copies(program.clone(), placement, Vec::new())?;
+    let all = spared.operators.len() == program.operators.len();
+    let in_strips = |program| {
+        let (program, placement, gains) = strips::in_strips(program, saving)?;
+        spare_copies(program, placement, gains)
+    };
+    let best = in_strips(spared)?;
+    if all || !saving.wanted() {
+        return Ok(best);
+    }
+    let other = in_strips(program)?;
+    let [spared, copied] = [&best, &other].map(|(_, placement, _)| placement.arena());
+    let kept = copied <= saving.limit && spared > saving.limit || copied * 10 < spared * 9;
+    Ok(if kept { other } else { best })
+}
 
 /// `program` without the copies that need not be, where its tensors lie then, and `gains` with the operators' new
 /// numbers.
@@ -16,7 +43,7 @@ const WORK: usize = 20_000;
 ///
 /// # Errors
 /// As [`place`].
-pub fn spare_copies(
+pub(super) fn spare_copies(
     program: Program,
     placement: Placement,
     gains: Vec<Gain>,
@@ -50,7 +77,7 @@ fn fold(
     let (mut best, mut moved) = (program.clone(), gains.to_vec());
     let mut now = place_within(&best, WORK)?;
     for copy in (0..program.operators.len()).rev() {
-        for without in [parts::without, turned::by_maker, turned::by_reader] {
+        for without in [parts::without_join, parts::without_shuffle, turned::by_maker, turned::by_reader] {
             let Some(folded) = without(&best, copy) else { continue };
             let then = place_within(&folded, WORK)?;
             if !keeps(&now, &then) {

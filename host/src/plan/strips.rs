@@ -54,6 +54,11 @@ struct Price {
 }
 
 impl Saving {
+    /// Whether there may be groups at all.
+    pub fn wanted(self) -> bool {
+        self.least.is_finite()
+    }
+
     /// Whether `arena` bytes instead of `now` are worth a group: always where only that comes within the limit.
     fn enough(self, arena: usize, now: usize) -> bool {
         if arena <= self.limit && self.limit < now {
@@ -102,7 +107,7 @@ pub struct Gain {
 /// As [`place`].
 pub fn in_strips(program: Program, saving: Saving) -> Result<(Program, Placement, Vec<Gain>)> {
     let mut placement = place(&program)?;
-    if !saving.least.is_finite() {
+    if !saving.wanted() {
         return Ok((program, placement, Vec::new()));
     }
     let work = work(&program)?;

@@ -39,6 +39,8 @@ macro_rules! widen {
 
 #[cfg(not(mixel_helium))]
 mod affine;
+#[cfg(not(mixel_helium))]
+mod blocks;
 mod clear;
 #[cfg(not(mixel_helium))]
 mod copy;
@@ -57,6 +59,8 @@ mod tiles;
 
 #[cfg(not(mixel_helium))]
 pub(super) use affine::{AffineRow, affine};
+#[cfg(not(mixel_helium))]
+pub(super) use blocks::{Blocks, blocks, blocks_turned};
 pub(super) use clear::clear;
 #[cfg(not(mixel_helium))]
 pub(super) use copy::{copy, fill};

@@ -45,20 +45,56 @@ pub fn plane(x: In<'_, u8>, y: Out<'_, u8>, [from, to]: [usize; 2], plane: &Plan
     true
 }
 
-/// See [`super::super::moving::blocks_of_two`]; one or two quads, and all places were found inside.
-pub fn blocks_of_two(x: *const u8, [top, bottom]: [*mut u8; 2], width: usize, quads: usize, first: bool) {
-    // Sixteen bytes of a row of results come from two pixels, or from one of twice the size.
-    let (pixel, channels) = (8 * quads, 4 * quads);
-    let places = core::array::from_fn(|at| {
-        let (column, channel) = (at % pixel / channels, at % channels);
-        (at / pixel * 2 * pixel + if first { 4 * channel + column } else { at % pixel }) as u8
-    });
-    let second = if first { 2 } else { pixel as u8 };
-    // SAFETY: the caller's.
-    unsafe { blocks(x, top, bottom, width * pixel, &places, second) }
+/// Whether sixteen bytes of positions of so many quads, `pitch` bytes apart, lie within 256 bytes, and belong to whole pixels.
+pub fn near((quads, pitch): (usize, usize)) -> bool {
+    matches!((quads, pitch), (1, 4..=84) | (2, 8..=248))
 }
 
-/// Gathers `count` bytes for each of two rows: places of sixteen of the first lie within 32 bytes, those of the second `second` further.
+/// See [`super::super::moving::blocks_of_two`], for positions [`near`] each other; all places were found inside.
+pub fn blocks_of_two(
+    x: *const u8,
+    [top, bottom]: [*mut u8; 2],
+    width: usize,
+    (quads, pitch): (usize, usize),
+    first: bool,
+) {
+    let (pixel, two) = (8 * quads, quads / 2);
+    let from = match (first, two) {
+        (false, 0) => &const { gathered(1, false) },
+        (false, _) => &const { gathered(2, false) },
+        (true, 0) => &const { gathered(1, true) },
+        (true, _) => &const { gathered(2, true) },
+    };
+    // The four bytes of each word lie together.
+    let to = [0, 1, 2, 3].map(|word| ((word >> two) * pitch + (word & two) * 4) as u32 * 0x0101_0101);
+    let to = to.map(|places| places.wrapping_add(0x0302_0100));
+    let steps = [if first { 2 } else { pixel }, (4 >> two) * pitch];
+    // SAFETY: the caller's.
+    unsafe { blocks(x, top, bottom, width * pixel, &Places { from, to: &to }, &steps) }
+}
+
+/// Where sixteen bytes of a row of results come from: two pixels, or one of twice the size.
+const fn gathered(quads: usize, first: bool) -> [u8; 16] {
+    let (pixel, channels) = (8 * quads, 4 * quads);
+    let (mut places, mut at) = ([0; 16], 0);
+    while at < 16 {
+        let (column, channel) = (at % pixel / channels, at % channels);
+        let place = if first { 4 * channel + column } else { at % pixel };
+        places[at] = (at / pixel * 2 * pixel + place) as u8;
+        at += 1;
+    }
+    places
+}
+
+/// Where sixteen bytes come from, and where they go.
+#[repr(C)]
+struct Places<'a> {
+    from: &'a [u8; 16],
+    to: &'a [u32; 4],
+}
+
+/// Gathers `count` bytes for each of two rows: places of sixteen of the first lie within 32 bytes, those of the second `steps[0]` further;
+/// and scatters them to places within 256 bytes, those of the next sixteen `steps[1]` further.
 ///
 /// # Safety
 /// `x` is valid for reads of twice as many bytes, `top` and `bottom` for `count` writes each.
@@ -68,22 +104,28 @@ unsafe extern "C" fn blocks(
     top: *mut u8,
     bottom: *mut u8,
     count: usize,
-    places: &[u8; 16],
-    second: u8,
+    places: &Places<'_>,
+    steps: &[usize; 2],
 ) {
     helium!(
         "push {{r4, lr}}",
-        "ldr r4, [sp, #8]",
+        "ldr r12, [sp, #8]",
+        "ldrd r4, r12, [r12]",
         "vldrb.u8 q1, [r4]",
+        "vldrw.u32 q3, [r12]",
         "ldr r4, [sp, #12]",
-        "vadd.i8 q2, q1, r4",
+        "ldr r12, [r4]",
+        "vadd.i8 q2, q1, r12",
+        "ldr r12, [r4, #4]",
         "wlstp.8 lr, r3, 3f",
         "2:",
         "vldrb.u8 q0, [r0, q1]",
-        "vstrb.8 q0, [r1], #16",
+        "vstrb.8 q0, [r1, q3]",
         "vldrb.u8 q0, [r0, q2]",
-        "vstrb.8 q0, [r2], #16",
+        "vstrb.8 q0, [r2, q3]",
         "adds r0, #32",
+        "add r1, r12",
+        "add r2, r12",
         "letp lr, 2b",
         "3:",
         "pop {{r4, pc}}",

@@ -1,4 +1,5 @@
-//! Concatenations of convolutions: the parts are made where they belong, byte for byte what a copy of them would be.
+//! Concatenations of convolutions and pixel shuffles of them: the parts are made where they belong, byte for byte what a copy of
+//! them would be.
 
 mod support;
 
@@ -11,7 +12,7 @@ use mixel::reference::Reference;
 use mixel::run::{on_host, open};
 use mixel::{emit, lower, plan, samples, validate};
 use mixel_core::kernels::OpKind;
-use support::onnx::{Float, Int, Ints, Onnx, noise};
+use support::onnx::{Float, Int, Ints, Onnx, Text, noise};
 
 const TARGETS: [Target; 5] =
     [Target::Generic, Target::CortexM4, Target::CortexM55, Target::X86_64, Target::Aarch64];
@@ -66,7 +67,8 @@ fn parts(compiled: &Compiled) -> usize {
 /// The same with the parts copied: bytes of the arena, and the plan.
 fn copied(prepared: &Prepared, target: Target) -> (usize, Aligned) {
     let program = lower::lower(prepared.quantized(), target.layout()).unwrap();
-    assert!(program.operators.iter().any(|operator| operator.kind == OpKind::Join));
+    let copies = |kind| matches!(kind, OpKind::Join | OpKind::Shuffle);
+    assert!(program.operators.iter().any(|operator| copies(operator.kind)));
     let placement = plan::place(&program).unwrap();
     (placement.arena(), emit::emit(&program, &placement, true).unwrap())
 }
@@ -97,6 +99,83 @@ fn branches_make_their_channels_of_the_whole() {
             assert!(compiled.plan.len() < plan.len(), "{what}");
         }
     }
+}
+
+/// The end of a network for super-resolution: a convolution whose outputs become blocks of pixels, `joined` with blocks of what
+/// came first, and one at that size.
+fn shuffled(block: i64, mode: &str, joined: bool) -> Onnx {
+    let (area, attributes) = (block * block, [("blocksize", Int(block)), ("mode", Text(mode))]);
+    let mut model = Onnx::new(13);
+    model.input("x", &[1, 3, 24, 20]).output("y");
+    model.random("stem", &[2 * area, 3, 3, 3]).random("up", &[4 * area, 2 * area, 3, 3]);
+    model.random("last", &[3, if joined { 6 } else { 4 }, 3, 3]);
+    model.node("Conv", &["x", "stem"], "f", &[("pads", Ints(&[1; 4]))]);
+    model.node("Conv", &["f", "up"], "u", &[("pads", Ints(&[1; 4]))]);
+    model.node("DepthToSpace", &["u"], "d", &attributes);
+    if joined {
+        model.node("DepthToSpace", &["f"], "e", &attributes);
+        model.node("Concat", &["d", "e"], "j", &[("axis", Int(1))]);
+    }
+    let input = if joined { "j" } else { "d" };
+    model.node("Conv", &[input, "last"], "y", &[("pads", Ints(&[1; 4]))]);
+    model
+}
+
+/// No tensor stands between a convolution and the pixels that its outputs become.
+#[test]
+fn convolutions_store_pixel_shuffles() {
+    for (block, mode, joined) in
+        [(2, "CRD", false), (2, "DCR", false), (3, "CRD", false), (2, "CRD", true), (3, "DCR", true)]
+    {
+        let prepared = prepared(&shuffled(block, mode, joined));
+        for target in TARGETS {
+            let compiled = prepared.compile(target).unwrap();
+            let what = format!("{block} {mode} {joined} {target:?}");
+            let found = [OpKind::ConvPart, OpKind::Shuffle, OpKind::Join].map(|kind| count(&compiled, kind));
+            // What came first is read as it is, too.
+            assert_eq!(found, [1, usize::from(joined), 0], "{what}");
+            let (arena, plan) = copied(&prepared, target);
+            assert_eq!(outputs(&compiled.plan), outputs(&plan), "{what}");
+            assert!(compiled.placement.arena() <= arena, "{what}");
+        }
+    }
+}
+
+/// Strips may end with what stores a pixel shuffle, whose rows become several.
+#[test]
+fn strips_end_with_pixel_shuffles() {
+    let mut model = shuffled(2, "CRD", false);
+    let graph = model.graph();
+    graph.initializer.retain(|tensor| tensor.name == "stem");
+    graph.node.retain(|node| node.output[0] != "y");
+    graph.node[1].input[0] = "w".into();
+    // All pixels are asked for at once, and there is no room for them twice.
+    model.random("wide", &[64, 8, 1, 1]).random("up", &[128, 64, 3, 3]);
+    model.node("Conv", &["f", "wide"], "w", &[]);
+    model.node("GlobalAveragePool", &["d"], "y", &[]);
+    model.graph().node.swap(1, 3);
+    model.graph().node.swap(2, 3);
+    let dims = [4, 3, 24, 20];
+    let data = ArrayData::F32(noise(dims.iter().product(), 1));
+    let calibration = CalibrationData::Arrays(vec![("x".into(), Array::new(&dims, data).unwrap())]);
+    let options = CompileOptions { calibration, strips: Strips::Most, ..CompileOptions::default() };
+    let prepared = model.with_file(|path| prepare(path, &options)).unwrap();
+    let mut kinds = Vec::new();
+    for target in TARGETS {
+        let compiled = prepared.compile(target).unwrap();
+        let [gain] = &compiled.gains[..] else { panic!("{target:?}: {:?}", compiled.gains) };
+        let last = compiled.program.operators[gain.operators.1].kind;
+        kinds.push(last);
+        let (arena, plan) = copied(&prepared, target);
+        assert_eq!(outputs(&compiled.plan), outputs(&plan), "{target:?}");
+        assert!(compiled.placement.arena() < arena, "{target:?}: {gain:?}");
+    }
+    // Whether the convolution does or a Shuffle is a matter of what that takes on the target.
+    let stores = kinds.iter().filter(|&&kind| kind == OpKind::ConvPart).count();
+    assert!(
+        stores >= 2 && kinds.iter().all(|kind| matches!(kind, OpKind::ConvPart | OpKind::Shuffle)),
+        "{kinds:?}"
+    );
 }
 
 /// What a part leaves unwritten is not compared with anything.
