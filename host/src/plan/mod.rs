@@ -18,7 +18,7 @@ mod tokens;
 mod turned;
 
 pub use shorten::shorten;
-pub use spare::arrange;
+pub use spare::{arrange, spare_copies};
 pub use stream::{by_rows, channels_last};
 pub use strips::{Gain, Saving};
 

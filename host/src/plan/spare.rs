@@ -43,7 +43,7 @@ pub fn arrange(program: Program, saving: Saving) -> Result<(Program, Placement, 
 ///
 /// # Errors
 /// As [`place`].
-pub(super) fn spare_copies(
+pub fn spare_copies(
     program: Program,
     placement: Placement,
     gains: Vec<Gain>,

@@ -5,7 +5,6 @@ use mixel_core::plan::write::Params;
 use mixel_core::plan::{DType, Direction, Fault, Interface, Plan, PlanError, Tensor};
 use mixel_core::{All, Session};
 
-use super::spare::spare_copies;
 use super::*;
 use crate::aligned::Aligned;
 use crate::emit::emit;
