@@ -15,7 +15,7 @@ use crate::graph::{EventSpec, Graph, ValueId};
 use crate::image::{self, Frame};
 use crate::import::{self, ImportOptions, Model};
 use crate::lower::lower;
-use crate::plan::{Gain, Placement, Saving, arrange, by_rows, channels_last, shorten};
+use crate::plan::{Gain, Placement, Saving, arrange, by_rows, channels_last, shorten, with_attention};
 use crate::program::Program;
 use crate::quantize::{self, Quantized, Statistics};
 use crate::reference::Reference;
@@ -239,6 +239,7 @@ impl Prepared {
             let found = self.interfaces.iter().find(|(name, _)| *name == port.name);
             port.interface = found.map_or(Interface::Integers, |(_, interface)| *interface);
         }
+        let program = with_attention(program);
         let limit = self.max_arena.unwrap_or(usize::MAX);
         let saving = match strips {
             Strips::Auto => Saving { least: 1.0 / 3.0, limit, stack: true },

@@ -12,13 +12,13 @@ pub const CHANNELS: usize = if cfg!(mixel_helium) { 32 } else { LANES };
 
 /// Two matrices of activations to multiply.
 #[derive(Clone, Copy)]
-pub struct Matrices<'a> {
+pub struct Matrices<'a, X = i8> {
     /// `[rows][depth]`, and the elements from a row to the next.
-    pub a: (In<'a, i8>, usize),
+    pub a: (In<'a, X>, usize),
     /// Its zero point.
     pub zero_a: i32,
     /// Second operand, and the elements from one value of a column to the next, and from column to column.
-    pub b: (In<'a, i8>, [usize; 2]),
+    pub b: (In<'a, X>, [usize; 2]),
     /// Its zero point.
     pub zero_b: i32,
     /// Rows, depth, columns: all at least 1.
@@ -27,6 +27,14 @@ pub struct Matrices<'a> {
     pub scale: Scale,
     /// Zero point and range of the results.
     pub clamp: Clamp,
+}
+
+impl<'a, X: Quantized> Matrices<'a, X> {
+    /// The same for the loops over bytes; of other elements it means nothing.
+    pub fn bytes(&self) -> Matrices<'a> {
+        let Matrices { a: (a, a_row), zero_a, b: (b, steps), zero_b, sizes, scale, clamp } = *self;
+        Matrices { a: (a.cast(), a_row), zero_a, b: (b.cast(), steps), zero_b, sizes, scale, clamp }
+    }
 }
 
 /// Sum of `(a[i] - zero_a) * (b[i] - zero_b)` over the shorter of both windows.

@@ -3,14 +3,14 @@
 //!
 //! Each of m, k and n may vary at run time: `k` then sums over the rows present only. Zero points are those of the tensors.
 
-use super::Run;
 use super::requant::{Channel, Clamp, Quantized, Scale};
 use super::wide::narrow_and_wide;
+use super::{OpKind, Run};
 use crate::arch::matrix::Lane;
 use crate::arch::product::{LANES, Matrices, combine, dot, dots};
-use crate::arch::view::Out;
-use crate::plan::write;
-use crate::plan::{DType, Fault, Operator, Tensor};
+use crate::arch::view::{In, Out};
+use crate::plan::cursor::Cursor;
+use crate::plan::{DType, Fault, Operator, Rows, Tensor, write};
 
 /// The operator, int8 to int8.
 pub struct MatMul;
@@ -38,50 +38,77 @@ impl MatMulParams {
     }
 }
 
-struct Product {
+/// A product as parameters have it.
+pub(super) struct Product {
+    /// Whether the second operand is `[b, h, n, k]`.
     transposed: bool,
-    scale: Scale,
-    clamp: Clamp,
+    pub(super) scale: Scale,
+    pub(super) clamp: Clamp,
 }
 
 impl Product {
-    fn read(operator: &Operator<'_>, output: &Tensor) -> Option<Self> {
-        let mut cursor = operator.params();
+    /// Reads what [`MatMulParams::encode`] writes, for results with zero point `zero_point`.
+    pub(super) fn read(cursor: &mut Cursor<'_>, zero_point: i32) -> Option<Self> {
         let transposed = match cursor.u8() {
             0 => false,
             1 => true,
             _ => return None,
         };
-        let scale = Scale::read(&mut cursor);
-        let clamp = Clamp::read(&mut cursor, output.zero_point);
-        (cursor.finished() && scale.valid()).then_some(Self { transposed, scale, clamp })
+        let scale = Scale::read(cursor);
+        let clamp = Clamp::read(cursor, zero_point);
+        scale.valid().then_some(Self { transposed, scale, clamp })
+    }
+
+    /// That of a product, which has no other parameters.
+    fn of(operator: &Operator<'_>, output: &Tensor) -> Option<Self> {
+        let mut cursor = operator.params();
+        let product = Self::read(&mut cursor, output.zero_point)?;
+        cursor.finished().then_some(product)
     }
 
     /// The axes of k and n in the second operand.
-    fn axes(&self) -> (usize, usize) {
+    pub(super) fn axes(&self) -> (usize, usize) {
         if self.transposed { (3, 2) } else { (2, 3) }
+    }
+
+    /// Whether `a` times `b` gives `y`.
+    pub(super) fn check<Y: Quantized>(&self, a: &Tensor, b: &Tensor, y: &Tensor) -> Result<(), Fault> {
+        if a.dtype != b.dtype {
+            return Err(Fault::Types);
+        }
+        let (k, n) = self.axes();
+        let same = |(left, i): (&Tensor, usize), (right, j): (&Tensor, usize)| {
+            left.dims[i] == right.dims[j] && left.dynamic >> i & 1 == right.dynamic >> j & 1
+        };
+        let ([a0, a1, ..], [b0, b1, ..], [y0, y1, ..]) = (a.dims, b.dims, y.dims);
+        let batches = a0 == y0 && a1 == y1 && (b0 == 1 || b0 == a0) && (b1 == 1 || b1 == a1);
+        if (a.dynamic | b.dynamic | y.dynamic) & 0b0011 != 0 {
+            return Err(Fault::Dynamic);
+        }
+        if !batches || !same((a, 2), (y, 2)) || !same((a, 3), (b, k)) || !same((b, n), (y, 3)) {
+            return Err(Fault::Shapes);
+        }
+        if self.clamp.valid::<Y>() { Ok(()) } else { Err(Fault::Params) }
+    }
+
+    /// `a`, its rows `a_row` elements apart and with zero point `zero_a`, times one matrix `b` of the tensor `second`: of `[m, k, n]`
+    /// what is present.
+    pub(super) fn matrices<'a, X>(
+        &self,
+        (a, a_row, zero_a): (In<'a, X>, usize, i32),
+        (b, second): (In<'a, X>, &Tensor),
+        sizes: [usize; 3],
+    ) -> Matrices<'a, X> {
+        let row = second.inner();
+        let steps = if self.transposed { [1, row] } else { [row, 1] };
+        let (scale, clamp) = (self.scale, self.clamp);
+        Matrices { a: (a, a_row), zero_a, b: (b, steps), zero_b: second.zero_point, sizes, scale, clamp }
     }
 }
 
 fn check<Y: Quantized>(operator: &Operator<'_>) -> Result<(), Fault> {
     let (a, b, y) = operator.binary()?;
-    if a.dtype != b.dtype {
-        return Err(Fault::Types);
-    }
-    let product = Product::read(operator, &y).ok_or(Fault::Params)?;
-    let (k, n) = product.axes();
-    let same = |(left, i): (&Tensor, usize), (right, j): (&Tensor, usize)| {
-        left.dims[i] == right.dims[j] && left.dynamic >> i & 1 == right.dynamic >> j & 1
-    };
-    let ([a0, a1, ..], [b0, b1, ..], [y0, y1, ..]) = (a.dims, b.dims, y.dims);
-    let batches = a0 == y0 && a1 == y1 && (b0 == 1 || b0 == a0) && (b1 == 1 || b1 == a1);
-    if (a.dynamic | b.dynamic | y.dynamic) & 0b0011 != 0 {
-        return Err(Fault::Dynamic);
-    }
-    if !batches || !same((&a, 2), (&y, 2)) || !same((&a, 3), (&b, k)) || !same((&b, n), (&y, 3)) {
-        return Err(Fault::Shapes);
-    }
-    if product.clamp.valid::<Y>() { Ok(()) } else { Err(Fault::Params) }
+    Product::of(operator, &y).ok_or(Fault::Params)?.check::<Y>(&a, &b, &y)
 }
 
 /// All of an operand is needed for every output: no sharing.
@@ -93,138 +120,159 @@ fn macs(operator: &Operator<'_>) -> u64 {
     operator.binary().map_or(0, |(a, _, y)| y.elements() as u64 * a.inner() as u64)
 }
 
+/// Matrices of the first operand, by its first and second dimension, and their rows. With one second operand for all
+/// (`seconds` are all of them), their rows are those of one matrix.
+pub(super) fn matrices(a: &Tensor, seconds: &[&Tensor], rows: Rows) -> [usize; 3] {
+    let [batches, heads, m, _] = a.dims_with(rows);
+    let one = seconds.iter().all(|b| b.dims[..2] == [1, 1]) && m == a.dims[2] as usize;
+    if one { [1, 1, batches * heads * m] } else { [batches, heads, m] }
+}
+
+/// The matrix of the second operand `b` for the first one's at `batch` and `head`.
+pub(super) fn second<'r, X: Quantized>(
+    values: In<'r, X>,
+    b: &Tensor,
+    [batch, head]: [usize; 2],
+) -> In<'r, X> {
+    let [batches, heads, ..] = b.dims.map(|dim| dim as usize);
+    let (index, size) =
+        (batch.min(batches - 1) * heads + head.min(heads - 1), b.dims[2] as usize * b.inner());
+    values.window(index * size, size)
+}
+
 fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
     let Ok((a, b, y)) = run.operator().binary() else { return };
-    let Some(product) = Product::read(run.operator(), &y) else { return };
-    let (rows, zeros) = (run.rows(), (a.zero_point, b.zero_point));
-    let [batches, heads, m, k] = a.dims_with(rows);
-    // With one second operand for all, their rows are those of one matrix.
-    let one = b.dims[..2] == [1, 1] && m == a.dims[2] as usize;
-    let [batches, heads, m] = if one { [1, 1, batches * heads * m] } else { [batches, heads, m] };
-    let n = y.dims_with(rows)[3];
-    let finish = Channel { bias: 0, scale: product.scale };
+    let Some(product) = Product::of(run.operator(), &y) else { return };
+    let [batches, heads, m] = matrices(&a, &[&b], run.rows());
+    let (k, n) = (a.dims_with(run.rows())[3], y.dims_with(run.rows())[3]);
     let (a_values, b_values, out) = (run.read::<X>(&a), run.read::<X>(&b), run.write::<Y>(&y));
-    let [a_row, b_row, y_row] = [&a, &b, &y].map(Tensor::inner);
-    let b_matrix = b.dims[2] as usize * b_row;
     let [a_matrix, y_matrix] = [&a, &y].map(|tensor| tensor.elements() / (batches * heads).max(1));
     for batch in 0..batches {
         for head in 0..heads {
             let index = batch * heads + head;
-            let b_index =
-                batch.min(b.dims[0] as usize - 1) * b.dims[1] as usize + head.min(b.dims[1] as usize - 1);
-            let b = b_values.window(b_index * b_matrix, b_matrix);
-            let matrices = Matrices {
-                a: (a_values.window(index * a_matrix, a_matrix).cast(), a_row),
-                zero_a: zeros.0,
-                b: (b.cast(), if product.transposed { [1, b_row] } else { [b_row, 1] }),
-                zero_b: zeros.1,
-                sizes: [m, k, n],
-                scale: product.scale,
-                clamp: product.clamp,
-            };
-            if by_layout(run, &matrices, (a_row, y_row), out.window(index * y_matrix, y_matrix).cast()) {
-                continue;
-            }
-            for row in 0..m {
-                let a = a_values.window(index * a_matrix + row * a_row, k);
-                let y = out.window(index * y_matrix + row * y_row, n);
-                let mut column = 0;
-                while column < n {
-                    if product.transposed && column + 2 <= n {
-                        let sums = dots::<X, 2>(a, b.window(column * b_row, b_matrix), b_row, zeros);
-                        for (lane, sum) in sums.into_iter().enumerate() {
-                            y.set(column + lane, finish.apply(sum, product.clamp));
-                        }
-                        column += 2;
-                    } else if product.transposed {
-                        let sum = dot(a, b.window(column * b_row, k), zeros);
-                        y.set(column, finish.apply(sum, product.clamp));
-                        column += 1;
-                    } else if column + LANES <= n {
-                        let b = b.window(column, b_matrix);
-                        let sums = combine::<X, LANES>(a, b, b_row, zeros);
-                        for (lane, sum) in sums.into_iter().enumerate() {
-                            y.set(column + lane, finish.apply(sum, product.clamp));
-                        }
-                        column += LANES;
-                    } else {
-                        let [sum] = combine::<X, 1>(a, b.window(column, b_matrix), b_row, zeros);
-                        y.set(column, finish.apply(sum, product.clamp));
-                        column += 1;
-                    }
+            let rows = (a_values.window(index * a_matrix, a_matrix), a.inner(), a.zero_point);
+            let b_matrix = (second(b_values, &b, [batch, head]), &b);
+            let matrices = product.matrices(rows, b_matrix, [m, k, n]);
+            let to = (out.window(index * y_matrix, y_matrix), y.inner());
+            multiply::<X, Y>(run, &matrices, [a.inner(), y.inner()], to);
+        }
+    }
+}
+
+/// Results of one pair of matrices, rows `stride` elements apart: by the layout's own way, if it has one, which takes
+/// [`scratch_bytes`] for the bounds `most` of depth and columns from the beginning of the scratch memory.
+#[inline(never)]
+pub(super) fn multiply<X: Quantized, Y: Quantized>(
+    run: &Run<'_>,
+    matrices: &Matrices<'_, X>,
+    most: [usize; 2],
+    (y, stride): (Out<'_, Y>, usize),
+) {
+    if by_layout(run, &matrices.bytes(), most, (y.cast(), stride)) {
+        return;
+    }
+    let Matrices { a: (a, a_row), zero_a, b: (b, [down, across]), zero_b, sizes: [m, k, n], .. } = *matrices;
+    let (zeros, finish) = ((zero_a, zero_b), Channel { bias: 0, scale: matrices.scale });
+    for row in 0..m {
+        let a = a.window(row * a_row, k);
+        let y = y.window(row * stride, n);
+        let mut column = 0;
+        while column < n {
+            let b = b.window(column * across, b.len());
+            if down == 1 && column + 2 <= n {
+                let sums = dots::<X, 2>(a, b, across, zeros);
+                for (lane, sum) in sums.into_iter().enumerate() {
+                    y.set(column + lane, finish.apply(sum, matrices.clamp));
                 }
+                column += 2;
+            } else if down == 1 {
+                y.set(column, finish.apply(dot(a, b.window(0, k), zeros), matrices.clamp));
+                column += 1;
+            } else if column + LANES <= n {
+                let sums = combine::<X, LANES>(a, b, down, zeros);
+                for (lane, sum) in sums.into_iter().enumerate() {
+                    y.set(column + lane, finish.apply(sum, matrices.clamp));
+                }
+                column += LANES;
+            } else {
+                let [sum] = combine::<X, 1>(a, b, down, zeros);
+                y.set(column, finish.apply(sum, matrices.clamp));
+                column += 1;
             }
         }
     }
 }
 
 /// The product by the layout's own way, if it has one: of 8 bits, for all but the generic order.
-#[inline]
-fn by_layout(
+#[inline(always)]
+pub(super) fn by_layout(
     run: &Run<'_>,
     matrices: &Matrices<'_>,
-    (depth, columns): (usize, usize),
-    y: Out<'_, i8>,
+    [depth, columns]: [usize; 2],
+    y: (Out<'_, i8>, usize),
 ) -> bool {
     let _ = (run, matrices, depth, columns, y);
     #[cfg(mixel_columns)]
     if by_columns(run.operator()) {
         use crate::arch::helium::matmul;
         let scratch = run.scratch(0, matmul::bytes(depth, columns) / size_of::<i32>());
-        return matmul::multiply(matrices, scratch, (y, columns));
+        return matmul::multiply(matrices, scratch, y);
     }
     #[cfg(any(all(mixel_dsp, not(mixel_helium)), not(target_os = "none")))]
     if by_tiles(run.operator()) {
         use crate::arch::dsp_matmul;
         let scratch = run.scratch(0, dsp_matmul::bytes(depth, columns));
-        return dsp_matmul::multiply(matrices, scratch, (y, columns));
+        return dsp_matmul::multiply(matrices, scratch, y);
     }
     #[cfg(not(target_os = "none"))]
     if by_panels(run.operator()) {
         use crate::arch::host_matmul;
         let scratch = run.scratch(0, host_matmul::pairs(depth, columns));
-        return host_matmul::multiply(run.backend(), matrices, scratch, (y, columns));
+        return host_matmul::multiply(run.backend(), matrices, scratch, y);
     }
     false
 }
 
 /// The second operand in the layout's order of weights.
 fn scratch(operator: &Operator<'_>) -> usize {
-    let Ok((a, _, y)) = operator.binary() else { return 0 };
+    operator.binary().map_or(0, |(a, _, y)| scratch_bytes(operator, [a.inner(), y.inner()]))
+}
+
+/// Bytes that [`multiply`] takes for `depth` and `columns`.
+pub(super) fn scratch_bytes(operator: &Operator<'_>, [depth, columns]: [usize; 2]) -> usize {
     #[cfg(mixel_columns)]
     if by_columns(operator) {
-        return crate::arch::helium::matmul::bytes(a.inner(), y.inner());
+        return crate::arch::helium::matmul::bytes(depth, columns);
     }
     #[cfg(any(all(mixel_dsp, not(mixel_helium)), not(target_os = "none")))]
     if by_tiles(operator) {
-        return crate::arch::dsp_matmul::bytes(a.inner(), y.inner());
+        return crate::arch::dsp_matmul::bytes(depth, columns);
     }
     #[cfg(not(target_os = "none"))]
     if by_panels(operator) {
-        return crate::arch::host_matmul::pairs(a.inner(), y.inner()).saturating_mul(size_of::<i32>());
+        return crate::arch::host_matmul::pairs(depth, columns).saturating_mul(size_of::<i32>());
     }
-    let _ = (a, y);
+    let _ = (operator, depth, columns);
     0
 }
 
 /// Whether it is a product of 8 bits in the order of Helium.
 #[cfg(mixel_columns)]
 fn by_columns(operator: &Operator<'_>) -> bool {
-    let narrow = operator.kind == super::OpKind::MatMul;
-    narrow && operator.plan().layout().matrix().by_columns
+    operator.kind != OpKind::MatMul16 && operator.plan().layout().matrix().by_columns
 }
 
 /// Whether it is a product of 8 bits in the order of Arm DSP.
 #[cfg(any(all(mixel_dsp, not(mixel_helium)), not(target_os = "none")))]
 fn by_tiles(operator: &Operator<'_>) -> bool {
-    operator.kind == super::OpKind::MatMul && operator.plan().layout() == crate::pack::Layout::ArmDsp
+    operator.kind != OpKind::MatMul16 && operator.plan().layout() == crate::pack::Layout::ArmDsp
 }
 
 /// Whether it is a product of 8 bits in the order of a host.
 #[cfg(not(target_os = "none"))]
 fn by_panels(operator: &Operator<'_>) -> bool {
     use crate::pack::Layout::{Aarch64, X86};
-    operator.kind == super::OpKind::MatMul && matches!(operator.plan().layout(), X86 | Aarch64)
+    operator.kind != OpKind::MatMul16 && matches!(operator.plan().layout(), X86 | Aarch64)
 }
 
 narrow_and_wide!(MatMul, MatMul16, scratch, |_| 0);

@@ -7,6 +7,7 @@
 //! firmware that carries one model.
 
 pub mod add;
+pub mod attention;
 pub mod channel_attention;
 pub mod conv;
 #[cfg(mixel_columns)]
@@ -57,6 +58,7 @@ pub mod width;
 pub mod window;
 
 pub use add::{Add, Add16};
+pub use attention::Attention;
 pub use channel_attention::{CosineSoftmax, Gram};
 pub use conv::{
     Conv, Conv16, ConvByPart, ConvByPartLean, ConvInt4, ConvLean, ConvPart, ConvPartLean, ConvSparse,
@@ -161,6 +163,8 @@ pub enum OpKind {
     LinearTurned = 32,
     /// Rows of a table by numbers that are inputs.
     Embedding = 33,
+    /// Softmax of the products of queries and keys, times the values.
+    Attention = 34,
     /// [`OpKind::Linear`] with 16-bit input or output.
     Linear16 = 65,
     /// [`OpKind::Conv`] with 16-bit input or output.
@@ -239,6 +243,7 @@ impl OpKind {
         Self::MatMul,
         Self::Projection,
         Self::Embedding,
+        Self::Attention,
         Self::Linear16,
         Self::Conv16,
         Self::Depthwise16,
@@ -483,7 +488,7 @@ op_set! {
     /// Every operator of this crate.
     pub struct All: Linear, Lut, Lut16, Add, Add16, Mul, Mul16, Div, Div16, Requantize,
         Softmax, Softmax16, LayerNorm, LayerNorm16, GroupNorm, GroupNorm16, L2Norm, L2Norm16, Reduce, Reduce16, Move,
-        Gather, Resize, Resize16, Gram, CosineSoftmax, Feed, Join, Shuffle, Conv, ConvPart, LinearPart, LinearTurned, Depthwise, ConvTranspose, MaxPool, AveragePool, MatMul, Projection, Embedding,
+        Gather, Resize, Resize16, Gram, CosineSoftmax, Feed, Join, Shuffle, Conv, ConvPart, LinearPart, LinearTurned, Depthwise, ConvTranspose, MaxPool, AveragePool, MatMul, Projection, Embedding, Attention,
         Linear16, Conv16, Depthwise16, ConvTranspose16, MaxPool16, AveragePool16, MatMul16, Projection16,
         LinearInt4, ConvInt4, ProjectionInt4, LinearSparse, ConvSparse, Sum3, Sum3_16, LutSteps;
     strips: true;

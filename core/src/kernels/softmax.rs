@@ -13,7 +13,7 @@ use super::requant::{Clamp, Scale, round_shift, round_shift32};
 use super::width::{Bits8, Bits16, Sink, Source, Width, check_unary};
 use super::{Kernel, OpKind, Run};
 use crate::arch::normal;
-use crate::arch::view::In;
+use crate::arch::view::{In, Out};
 use crate::pack::Layout;
 use crate::plan::cursor::Cursor;
 use crate::plan::write::{self, Constant};
@@ -50,15 +50,47 @@ impl SoftmaxParams {
         self.scale.encode(params.constant(self.high.offset, self.high.count))
     }
 
-    fn read(mut cursor: Cursor<'_>) -> Option<Self> {
-        let params = Self {
+    /// Reads what [`SoftmaxParams::encode`] writes.
+    pub(super) fn read(cursor: &mut Cursor<'_>) -> Self {
+        Self {
             axis: cursor.u8(),
-            low: Constant::read(&mut cursor),
-            high: Constant::read(&mut cursor),
-            scale: Scale::read(&mut cursor),
-        };
+            low: Constant::read(cursor),
+            high: Constant::read(cursor),
+            scale: Scale::read(cursor),
+        }
+    }
+
+    /// Those of a softmax, which has no others.
+    fn of(operator: &Operator<'_>) -> Option<Self> {
+        let mut cursor = operator.params();
+        let params = Self::read(&mut cursor);
         cursor.finished().then_some(params)
     }
+
+    /// Whether the tables of `operator` and the scale are such ones for elements of `input`.
+    pub(super) fn check(&self, operator: &Operator<'_>, input: DType) -> Result<(), Fault> {
+        let Scale { multiplier, shift } = self.scale;
+        if multiplier <= 0 || !(3..=62).contains(&shift) {
+            return Err(Fault::Params);
+        }
+        let [low, high] = [self.low, self.high].map(|table| operator.slice(table));
+        if complete(low, high, bits(input)) { Ok(()) } else { Err(Fault::Constants) }
+    }
+
+    /// Whether there are all the entries that the loops for rows of 8 bits take in plans of `layout`.
+    pub(super) fn takes_loops(&self, layout: Layout) -> bool {
+        self.high.count == 16 || !loops(layout)
+    }
+}
+
+/// Whether machines that run plans of `layout` may have the loops of the DSP extension.
+fn loops(layout: Layout) -> bool {
+    matches!(layout, Layout::Generic | Layout::ArmDsp)
+}
+
+/// Words of scratch memory for rows of `length` elements of 8 bits: what loops of the DSP extension keep, from bytes to bytes.
+pub(super) fn row_room(layout: Layout, length: usize) -> usize {
+    if loops(layout) { length } else { 0 }
 }
 
 /// Weight of the largest element of a row.
@@ -66,7 +98,7 @@ const ONE: u32 = 1 << 30;
 
 /// The weights of all differences to the largest element.
 #[derive(Clone, Copy)]
-struct Weights<'p> {
+pub(super) struct Weights<'p> {
     /// As the loops over rows take them.
     rows: normal::Weights<'p>,
     /// Bits of the low part.
@@ -75,7 +107,7 @@ struct Weights<'p> {
 
 impl<'p> Weights<'p> {
     /// Those of `run`'s operator, with so many words of room for its loops.
-    fn of(run: &'p Run<'_>, params: &SoftmaxParams, input: DType, room: usize) -> Self {
+    pub(super) fn of(run: &'p Run<'_>, params: &SoftmaxParams, input: DType, room: usize) -> Self {
         let operator = run.operator();
         let [low, high] = [params.low, params.high].map(|table| operator.slice(table));
         let rows = normal::Weights { backend: run.backend(), low, high, room: run.scratch(0, room) };
@@ -190,10 +222,10 @@ fn geometry(input: &Tensor, axis: u8, rows: Rows) -> Result<Lanes, Fault> {
 /// Bytes of scratch memory a lane: the largest element and shift, and the factor.
 const LANE: usize = 8;
 
-/// Words of scratch memory for rows along the last axis: what loops of the DSP extension keep, from bytes to bytes.
+/// [`row_room`] of an operator that goes along the last axis.
 fn room(operator: &Operator<'_>, lanes: &Lanes) -> usize {
-    let loops = matches!(operator.plan().layout(), Layout::Generic | Layout::ArmDsp) && lanes.stride == 1;
-    if loops && operator.kind == OpKind::Softmax { lanes.bound } else { 0 }
+    let rows = operator.kind == OpKind::Softmax && lanes.stride == 1;
+    if rows { row_room(operator.plan().layout(), lanes.bound) } else { 0 }
 }
 
 impl<W: Width> Kernel for SoftmaxOf<W> {
@@ -201,18 +233,13 @@ impl<W: Width> Kernel for SoftmaxOf<W> {
 
     fn check(operator: &Operator<'_>) -> Result<(), Fault> {
         let (x, _) = check_unary::<W>(operator)?;
-        let params = SoftmaxParams::read(operator.params()).ok_or(Fault::Params)?;
-        let Scale { multiplier, shift } = params.scale;
-        if multiplier <= 0 || !(3..=62).contains(&shift) {
-            return Err(Fault::Params);
-        }
+        let params = SoftmaxParams::of(operator).ok_or(Fault::Params)?;
         geometry(&x, params.axis, Rows::ALL)?;
-        let [low, high] = [params.low, params.high].map(|table| operator.slice(table));
-        if complete(low, high, bits(x.dtype)) { Ok(()) } else { Err(Fault::Constants) }
+        params.check(operator, x.dtype)
     }
 
     fn scratch(operator: &Operator<'_>) -> usize {
-        let (Ok(input), Some(params)) = (operator.input(0), SoftmaxParams::read(operator.params())) else {
+        let (Ok(input), Some(params)) = (operator.input(0), SoftmaxParams::of(operator)) else {
             return 0;
         };
         match geometry(&input, params.axis, Rows::ALL) {
@@ -228,7 +255,7 @@ impl<W: Width> Kernel for SoftmaxOf<W> {
 
     fn run(run: &Run<'_>) {
         let Ok((input, output)) = run.operator().unary() else { return };
-        let Some(params) = SoftmaxParams::read(run.operator().params()) else { return };
+        let Some(params) = SoftmaxParams::of(run.operator()) else { return };
         let Ok(lanes) = geometry(&input, params.axis, run.rows()) else { return };
         let room = room(run.operator(), &lanes);
         let weights = Weights::of(run, &params, input.dtype, room);
@@ -273,12 +300,23 @@ impl<W: Width> Kernel for SoftmaxOf<W> {
 
 /// Whether it goes along the last axis, of which all is there, and has the table that its loops take.
 pub(super) fn lean(operator: &Operator<'_>) -> bool {
-    let (Ok(input), Some(params)) = (operator.input(0), SoftmaxParams::read(operator.params())) else {
+    let (Ok(input), Some(params)) = (operator.input(0), SoftmaxParams::of(operator)) else {
         return false;
     };
-    let loops =
-        params.high.count == 16 || !matches!(operator.plan().layout(), Layout::Generic | Layout::ArmDsp);
-    params.axis == 3 && input.dynamic >> 3 == 0 && loops
+    params.axis == 3 && input.dynamic >> 3 == 0 && params.takes_loops(operator.plan().layout())
+}
+
+/// Sets `y` to the softmax of the row `x`, which may be the same memory, in the loops that some machines have for it: there
+/// all rows need [`SoftmaxParams::takes_loops`] and [`row_room`].
+#[inline(always)]
+pub(super) fn row(x: In<'_, i8>, y: Out<'_, i8>, weights: &Weights<'_>, scale: Scale, zero_point: i32) {
+    let clamp = Clamp { zero_point, min: i8::MIN.into(), max: i8::MAX.into() };
+    if !super::LOOPS {
+        Divisor::of::<Bits8>(x, 1, weights, scale).map::<Bits8>(x, y, *weights, clamp);
+    } else if let Some((max, sum)) = normal::sum(x, 1, &weights.rows) {
+        // Of a checked table the largest element has all of `ONE`.
+        Divisor::new(max, sum, scale).quotients(x, y, 1, weights, clamp);
+    }
 }
 
 impl Kernel for SoftmaxLean {
@@ -299,21 +337,14 @@ impl Kernel for SoftmaxLean {
 
     fn run(run: &Run<'_>) {
         let Ok((input, output)) = run.operator().unary() else { return };
-        let Some(params) = SoftmaxParams::read(run.operator().params()) else { return };
+        let Some(params) = SoftmaxParams::of(run.operator()) else { return };
         let length = input.inner();
         let weights = Weights::of(run, &params, DType::I8, length);
-        let clamp = Clamp { zero_point: output.zero_point, min: i8::MIN.into(), max: i8::MAX.into() };
         let (x, y) = (run.read::<i8>(&input), run.write::<i8>(&output));
         for (first, rows) in input.row_spans(run.rows()) {
             for row in first..first + rows {
                 let (x, y) = (x.window(row * length, length), y.window(row * length, length));
-                if !super::LOOPS {
-                    Divisor::of::<Bits8>(x, 1, &weights, params.scale).map::<Bits8>(x, y, weights, clamp);
-                } else if let Some((max, sum)) = normal::sum(x, 1, &weights.rows) {
-                    // Of a checked table the largest element has all of `ONE`.
-                    let divisor = Divisor::new(max, sum, params.scale);
-                    divisor.quotients(x, y, 1, &weights, clamp);
-                }
+                self::row(x, y, &weights, params.scale, output.zero_point);
             }
         }
     }

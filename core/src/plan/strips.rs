@@ -56,8 +56,8 @@ impl Vertical {
         let mut params = operator.params();
         match operator.kind {
             Linear | Linear16 | Lut | Lut16 | LutSteps | Add | Add16 | Mul | Mul16 | Div | Div16
-            | Requantize | LayerNorm | LayerNorm16 | LinearInt4 | LinearSparse | MatMul | MatMul16 | Join
-            | Feed | Sum3 | Sum3_16 => Some(Self::EACH),
+            | Requantize | LayerNorm | LayerNorm16 | LinearInt4 | LinearSparse | MatMul | MatMul16
+            | Attention | Join | Feed | Sum3 | Sum3_16 => Some(Self::EACH),
             Gram => Some(Self { sums: true, ..Self::EACH }),
             Shuffle => {
                 ShuffleParams::read(params).map(|params| Self { up: params.block as u16, ..Self::EACH })

@@ -405,6 +405,11 @@ impl Params {
         self
     }
 
+    /// Appends the fields of `more`.
+    pub fn then(self, more: &Self) -> Self {
+        self.push(more.bytes())
+    }
+
     /// Appends one byte.
     pub fn u8(self, value: u8) -> Self {
         self.push(&[value])

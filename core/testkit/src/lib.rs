@@ -6,6 +6,7 @@
 //! the operator allows; scratch memory is exactly what the operator asks for.
 #![no_std]
 
+pub mod attention;
 mod bench;
 pub mod channel_attention;
 pub mod channels;
@@ -47,6 +48,7 @@ pub fn run_some<'r>(memory: &'r mut [u8], every: usize, report: &'r mut Report<'
     conv::run(&mut bench);
     pool::run(&mut bench);
     matmul::run(&mut bench);
+    attention::run(&mut bench);
     projection::run(&mut bench);
     embedding::run(&mut bench);
     packed::run(&mut bench);

@@ -67,8 +67,18 @@ impl Case {
     }
 }
 
-fn words(writer: &mut Writer<'_>, words: &[u32]) -> Result<Constant, WriteError> {
+/// Adds `words` to a plan.
+pub(crate) fn words(writer: &mut Writer<'_>, words: &[u32]) -> Result<Constant, WriteError> {
     Ok(Constant { offset: writer.data(bytemuck::cast_slice(words))?, count: words.len() })
+}
+
+/// Weights that fall as those of an exponential do, from one: each to `least` or more 64ths of the one before.
+pub(crate) fn falling(random: &mut Random, least: i32) -> [u32; 256] {
+    let mut table = [1u32 << 31; 256];
+    for index in 1..256 {
+        table[index] = table[index - 1] / 64 * random.range(least, 64) as u32;
+    }
+    table
 }
 
 /// Runs one case of a softmax.
@@ -84,16 +94,8 @@ pub fn check_softmax<X: Activation, Y: Activation>(
     let wide = X::MAX > i8::MAX as i32;
     let (input, output) = (case.tensor::<X>(3), case.tensor::<Y>(random.range(-128, 127)));
     let x = pool.random::<X>(random, input.elements())?;
-    // Weights that fall as those of an exponential do, from one.
-    let mut falling = |every: i32| {
-        let mut table = [1u32 << 31; 256];
-        for index in 1..256 {
-            table[index] = table[index - 1] / 64 * random.range(every, 64) as u32;
-        }
-        table
-    };
     let entries = if wide { 256 } else { 16 };
-    let (low, high) = (falling(if wide { 64 } else { 60 }), falling(40));
+    let (low, high) = (falling(random, if wide { 64 } else { 60 }), falling(random, 40));
     // What is beyond the end has no weight.
     let whole = wide || layout == Layout::ArmDsp || layout == Layout::Generic && random.size(0, 3) > 0;
     let last = if whole { entries } else { random.size(1, entries) };

@@ -4,7 +4,7 @@ use mixel_core::kernels::{OpKind, lean};
 use mixel_core::pack::Layout;
 use mixel_core::plan::RawPlan;
 use mixel_testkit::conv::{self, Case};
-use mixel_testkit::{Failure, MEMORY, Pool, Random, linear, matmul, normalising, turned};
+use mixel_testkit::{Failure, MEMORY, Pool, Random, attention, linear, matmul, normalising, turned};
 
 #[test]
 fn all_cases_agree_with_their_reference() {
@@ -164,6 +164,11 @@ fn random_products_of_activations_agree() {
         let case = matmul::Case { batches: [1, random.size(1, 2)], sizes, transposed, shared, present };
         matmul::check::<i8, i8>(case, OpKind::MatMul, layout, pool, random)
     });
+}
+
+#[test]
+fn random_attention_agrees_apart_and_overlapped() {
+    for_seeds(|pool, random, layout| attention::check(attention::Case::random(random), layout, pool, random));
 }
 
 fn linear_case(random: &mut Random) -> linear::Case {

@@ -7,7 +7,9 @@ use mixel_core::plan::format::{Section, header};
 use mixel_core::plan::write::seal;
 use mixel_core::{Plan, PlanError, Session};
 use mixel_testkit::conv::{self, Case};
-use mixel_testkit::{Failure, MEMORY, Pool, Random, embedding, linear, matmul, pool, projection, turned};
+use mixel_testkit::{
+    Failure, MEMORY, Pool, Random, attention, embedding, linear, matmul, pool, projection, turned,
+};
 
 /// Bytes at a multiple of 16.
 struct Aligned(Vec<u128>);
@@ -24,7 +26,7 @@ impl Aligned {
 
 type Make = fn(Pool<'_>, &mut Random) -> Result<(), Failure>;
 
-const MAKERS: [Make; 16] = [
+const MAKERS: [Make; 17] = [
     |pool, random| {
         let case = linear::Case { rows: 6, present: Some(3), depth: 9, outputs: 5 };
         linear::check::<i8, i8>(case, OpKind::Linear, Layout::ArmDsp, pool, random)
@@ -83,6 +85,10 @@ const MAKERS: [Make; 16] = [
     |pool, random| {
         let layout = [Layout::ArmDsp, Layout::Generic, Layout::Helium, Layout::X86][random.size(0, 3)];
         turned::check(turned::Case::random(random), layout, pool, random)
+    },
+    |pool, random| {
+        let layout = [Layout::ArmDsp, Layout::Helium, Layout::X86, Layout::Generic][random.size(0, 3)];
+        attention::check(attention::Case::random(random), layout, pool, random)
     },
 ];
 

@@ -1,12 +1,14 @@
 //! Memory: where every tensor of a program lies in the arena.
 //!
 //! `liveness` says from which operator to which one each buffer is needed and which buffers may share memory;
-//! `search` finds offsets for them; `strips` finds operators that take less memory when they run a few rows at a
-//! time, `tokens` attention among them; `spare` leaves out copies: `parts` lets convolutions write into
-//! concatenations and store pixel shuffles, `turned` lets layers read and write columns. Whether an operator may write over its input is what
+//! `search` finds offsets for them; `attention` makes one operator of products whose scores need not stand in memory;
+//! `strips` finds operators that take less memory when they run a few rows at a time; `spare` leaves out copies: `parts`
+//! lets convolutions write into concatenations and store pixel shuffles, `turned` lets layers read and write columns.
+//! Whether an operator may write over its input is what
 //! the core's kernels say ([`mixel_core::kernels::needs`]), asked through a draft of the plan, so the rule stands in
 //! one place.
 
+mod attention;
 mod liveness;
 mod parts;
 mod search;
@@ -14,9 +16,9 @@ mod shorten;
 mod spare;
 mod stream;
 mod strips;
-mod tokens;
 mod turned;
 
+pub use attention::with_attention;
 pub use shorten::shorten;
 pub use spare::{arrange, spare_copies};
 pub use stream::{by_rows, channels_last};

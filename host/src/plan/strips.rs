@@ -2,18 +2,17 @@
 //!
 //! Every range of neighbouring operators that go by rows is tried with a few strip heights. The lower bound of the memory
 //! tells the promising ones, a placement decides. Strips cost nothing in products, since no row is computed twice, but
-//! every strip calls every operator, moves the rows that are still needed and brings what it multiplies activations with into the order of
-//! weights again. What is taken has the least product of memory and work or, where a limit is given, the least work within it. Attention
-//! goes first, all of a network's at once.
+//! every strip calls every operator and moves the rows that are still needed. What is taken has the least product of memory and work or,
+//! where a limit is given, the least work within it.
 
 use std::ops::Range;
 
-use mixel_core::kernels::{self, OpKind};
+use mixel_core::kernels;
 use mixel_core::plan::strips::{Group, MAX_INPUTS, MAX_OPERATORS, Vertical, Walk};
 use mixel_core::plan::{Direction, Operator, Place, RawPlan};
 use serde::Serialize;
 
-use super::{Placement, Step, group_steps, liveness, passing, place, place_within, spread, steps, tokens};
+use super::{Placement, Step, group_steps, liveness, passing, place, place_within, spread, steps};
 use crate::Result;
 use crate::emit::encode;
 use crate::program::{Program, Strips};
@@ -29,10 +28,8 @@ const ROUGH_WORK: usize = 2_000;
 const WORK: usize = 20_000;
 /// Groups of one plan at most.
 const GROUPS: usize = 3;
-/// Instructions, about, of a call of an operator beyond its products, and of bringing a value of a second operand into the order of
-/// weights; bytes that are moved in one.
+/// Instructions, about, of a call of an operator beyond its products; bytes that are moved in one.
 const CALL: usize = 400;
-const PACK: usize = 10;
 const BYTES_AN_INSTRUCTION: usize = 2;
 
 /// What a group must save to be worth it.
@@ -112,11 +109,7 @@ pub fn in_strips(program: Program, saving: Saving) -> Result<(Program, Placement
     }
     let work = work(&program)?;
     let (mut program, mut gains) = (program, Vec::new());
-    if let Some((grouped, placed, attention)) = attention(&program, &placement, saving, work)? {
-        (program, placement, gains) = (grouped, placed, attention);
-    }
-    let most = gains.len() + GROUPS;
-    while gains.len() < most {
+    while gains.len() < GROUPS {
         let Some((grouped, placed, gain)) = best(&program, &placement, saving, work)? else { break };
         (program, placement) = (grouped, placed);
         gains.push(gain);
@@ -131,48 +124,6 @@ struct Candidate {
     /// Instructions beyond those of whole tensors.
     extra: usize,
     gain: Gain,
-}
-
-/// All attention of `program` in strips, if that is worth it, of as many rows as [`Saving::rank`] says.
-fn attention(
-    program: &Program,
-    now: &Placement,
-    saving: Saving,
-    work: u64,
-) -> Result<Option<(Program, Placement, Vec<Gain>)>> {
-    let (chains, saving) = (tokens::chains(program), saving.beyond(now.arena()));
-    let mut tried = Vec::new();
-    for rows in ROWS.into_iter().filter(|_| !chains.is_empty()) {
-        let (mut grouped, mut gains, mut extra) = (program.clone(), Vec::new(), 0);
-        for chain in &chains {
-            let mut turned = grouped.clone();
-            if tokens::by_tokens(&mut turned, chain.clone()).is_none() {
-                continue;
-            }
-            let (offsets, memory) = spread(&turned);
-            let draft = encode(&turned, &offsets, memory, true)?;
-            let Ok(plan) = RawPlan::open(&draft) else { continue };
-            let steps = steps(&turned, &offsets, memory)?;
-            let Some(candidate) = candidate((&turned, plan, &steps), chain.clone(), rows) else { continue };
-            extra += candidate.extra;
-            gains.push(candidate.gain);
-            grouped = candidate.program;
-        }
-        let placement = place_within(&grouped, WORK)?;
-        if !gains.is_empty() && saving.enough(placement.arena(), now.arena()) {
-            tried.push((Price { arena: placement.arena(), extra }, (grouped, gains)));
-        }
-    }
-    let Some((_, (program, mut gains))) =
-        tried.into_iter().min_by_key(|(price, _)| saving.rank(*price, work))
-    else {
-        return Ok(None);
-    };
-    let placement = place(&program)?;
-    for gain in &mut gains {
-        gain.arena_bytes = (now.arena(), placement.arena());
-    }
-    Ok(Some((program, placement, gains)))
 }
 
 /// The best next group, if one is worth it.
@@ -297,16 +248,13 @@ fn candidate(
     let bytes: Vec<u8> = heights.iter().flat_map(|height| height.to_le_bytes()).collect();
     let group = Group::new(range.start, rows, false, &bytes);
     let mut walk = Walk::new(plan, group).ok()?;
-    let (mut lines, mut calls, mut moved, mut packed) = (vec![1; operators.len()], 0, 0, 0);
+    let (mut lines, mut calls, mut moved) = (vec![1; operators.len()], 0, 0);
     while walk.advance() {
         for (index, lines) in lines.iter_mut().enumerate() {
             *lines = walk.lines(index).max(*lines);
             let operator = plan.operator(range.start + index)?;
             moved += walk.keep(index, &operator).map_or(0, |keep| keep.bytes);
-            if let Some(view) = walk.view(index, operator).ok()? {
-                calls += 1;
-                packed += second_operand(&view);
-            }
+            calls += usize::from(walk.view(index, operator).ok()?.is_some());
             walk.done(index);
         }
     }
@@ -329,16 +277,6 @@ fn candidate(
         extra_calls,
         moved_bytes: moved,
     };
-    let whole: usize =
-        range.filter_map(|index| plan.operator(index)).map(|whole| second_operand(&whole)).sum();
-    let extra = extra_calls * CALL + moved / BYTES_AN_INSTRUCTION + packed.saturating_sub(whole) * PACK;
+    let extra = extra_calls * CALL + moved / BYTES_AN_INSTRUCTION;
     Some(Candidate { program: grouped, lower_bound, extra, gain })
-}
-
-/// Values that `operator` brings into the order of weights whenever it is called.
-fn second_operand(operator: &Operator<'_>) -> usize {
-    match operator.kind {
-        OpKind::MatMul => operator.input(1).map_or(0, |values| values.elements()),
-        _ => 0,
-    }
 }
