@@ -9,14 +9,17 @@
 //! nowhere whole.
 
 use super::matmul::{self, MatMulParams, Product};
-use super::softmax::{self, SoftmaxParams, Weights as Exponentials};
+use super::softmax::{self, SoftmaxParams, Weights};
 use super::window::TOO_MANY;
 use super::{Kernel, OpKind, Run};
 use crate::pack::Layout;
-use crate::plan::{DType, Fault, Operator, Tensor, write};
+use crate::plan::{DType, Fault, Operator, Rows, Tensor, write};
 
 /// The operator, int8 throughout.
 pub struct Attention;
+
+/// [`Attention`] without the common ways (see [`super::lean`]).
+pub struct AttentionLean;
 
 /// The parameters as the plan stores them. Zero points of queries, keys, values and output are those of the tensors.
 #[derive(Clone, Copy, Debug)]
@@ -57,137 +60,182 @@ fn block(layout: Layout, queries: usize) -> usize {
     queries.div_ceil(blocks).next_multiple_of(3).min(queries)
 }
 
-/// The operator with the tensors that it has.
-struct Task {
-    queries: Tensor,
-    keys: Tensor,
-    values: Tensor,
-    output: Tensor,
-    /// The scores as if they stood somewhere, `[b, h, m, n]`, and their zero point.
-    scores: Tensor,
-    /// Zero point of the weights.
+/// The parameters, read.
+struct Steps {
+    zero_scores: i32,
     zero_weights: i32,
-    from_keys: Product,
+    scores: Product,
     softmax: SoftmaxParams,
-    from_values: Product,
+    sums: Product,
 }
 
-fn read(operator: &Operator<'_>) -> Result<Task, Fault> {
-    if (operator.inputs, operator.outputs) != (3, 1) {
-        return Err(Fault::Operands);
+impl Steps {
+    fn read(operator: &Operator<'_>, output: &Tensor) -> Option<Self> {
+        let mut cursor = operator.params();
+        let (zero_scores, zero_weights) = (cursor.i32(), cursor.i32());
+        let scores = Product::read(&mut cursor, zero_scores)?;
+        let softmax = SoftmaxParams::read(&mut cursor);
+        let sums = Product::read(&mut cursor, output.zero_point)?;
+        cursor.finished().then_some(Self { zero_scores, zero_weights, scores, softmax, sums })
     }
-    let [queries, keys, values] = [operator.input(0)?, operator.input(1)?, operator.input(2)?];
-    let output = operator.output(0)?;
-    let mut cursor = operator.params();
-    let (zero_point, zero_weights) = (cursor.i32(), cursor.i32());
-    let from_keys = Product::read(&mut cursor, zero_point).ok_or(Fault::Params)?;
-    let softmax = SoftmaxParams::read(&mut cursor);
-    let from_values = Product::read(&mut cursor, output.zero_point).ok_or(Fault::Params)?;
-    if !cursor.finished() {
+}
+
+/// Queries of a block, and bytes of scratch memory for `keys` keys: in front what the products and the softmax take, and the scores of
+/// the block behind.
+fn block_and_room(
+    operator: &Operator<'_>,
+    [x, keys, values]: [&Tensor; 3],
+    output: &Tensor,
+    count: usize,
+) -> (usize, [usize; 2]) {
+    let layout = operator.plan().layout();
+    let [batches, heads, queries, k] = x.dims.map(|dim| dim as usize);
+    // Where keys and values are the same for all heads, blocks go from one head to the next.
+    let repeated = keys.dims[..2] == [1, 1] && values.dims[..2] == [1, 1];
+    let block = block(layout, if repeated { batches * heads * queries } else { queries });
+    let products = [[k, count], [count, output.inner()]].map(|sizes| matmul::scratch_bytes(operator, sizes));
+    let room = softmax::row_room(layout, count) * size_of::<u32>();
+    let loops = products.into_iter().fold(room, usize::max).min(TOO_MANY).next_multiple_of(4);
+    (block, [loops, block.saturating_mul(count)])
+}
+
+fn check(operator: &Operator<'_>) -> Result<(), Fault> {
+    let ([x, keys, values], y) = operator.ternary()?;
+    if [&x, &keys, &values, &y].iter().any(|tensor| tensor.dtype != DType::I8) {
+        return Err(Fault::Types);
+    }
+    let steps = Steps::read(operator, &y).ok_or(Fault::Params)?;
+    let whole = |zero: i32| (i8::MIN as i32..=i8::MAX as i32).contains(&zero);
+    if !whole(steps.zero_scores) || !whole(steps.zero_weights) || steps.softmax.axis != 3 {
         return Err(Fault::Params);
     }
-    let (_, n) = from_keys.axes();
-    let (columns, varies) =
-        if n == 2 { (keys.dims[2], keys.dynamic << 1) } else { (keys.dims[3], keys.dynamic) };
-    let [batches, heads, rows, _] = queries.dims;
-    let dynamic = queries.dynamic & 0b0111 | varies & 0b1000;
-    let scores = Tensor { dims: [batches, heads, rows, columns], dynamic, zero_point, ..queries };
-    Ok(Task { queries, keys, values, output, scores, zero_weights, from_keys, softmax, from_values })
+    // The scores as if they stood somewhere.
+    let (_, axis) = steps.scores.axes();
+    let [batches, heads, queries, _] = x.dims;
+    let dynamic = x.dynamic & 0b0111 | (keys.dynamic >> axis & 1) << 3;
+    let scores = Tensor { dims: [batches, heads, queries, keys.dims[axis]], dynamic, ..x };
+    steps.scores.check::<i8>(&x, &keys, &scores)?;
+    steps.sums.check::<i8>(&scores, &values, &y)?;
+    steps.softmax.check(operator, DType::I8)?;
+    if steps.softmax.takes_loops(operator.plan().layout()) { Ok(()) } else { Err(Fault::Constants) }
 }
 
-impl Task {
-    /// Depth and columns of both products at the bound.
-    fn products(&self) -> [[usize; 2]; 2] {
-        let [k, n, d] = [&self.queries, &self.scores, &self.output].map(Tensor::inner);
-        [[k, n], [n, d]]
-    }
+fn scratch(operator: &Operator<'_>) -> usize {
+    let Ok(([x, keys, values], y)) = operator.ternary() else { return 0 };
+    let Some(steps) = Steps::read(operator, &y) else { return 0 };
+    let count = keys.dims[steps.scores.axes().1] as usize;
+    let (_, [loops, scores]) = block_and_room(operator, [&x, &keys, &values], &y, count);
+    loops.saturating_add(scores).min(TOO_MANY)
+}
 
-    /// Queries of a block, and bytes of scratch memory: what the products and the softmax take, and the scores behind.
-    fn block(&self, operator: &Operator<'_>) -> (usize, [usize; 2]) {
-        let (layout, [batches, heads, queries, columns]) =
-            (operator.plan().layout(), self.scores.dims.map(|dim| dim as usize));
-        // Where keys and values are the same for all heads, blocks go from one head to the next.
-        let repeated = [&self.keys, &self.values].iter().all(|second| second.dims[..2] == [1, 1]);
-        let block = block(layout, if repeated { batches * heads * queries } else { queries });
-        let products = self.products().map(|sizes| matmul::scratch_bytes(operator, sizes));
-        let room = softmax::row_room(layout, columns) * size_of::<u32>();
-        let loops = products.into_iter().fold(room, usize::max).min(TOO_MANY).next_multiple_of(4);
-        (block, [loops, block.saturating_mul(columns)])
+/// Queries are read a block at a time, before the outputs of the block are written, and keys and values for every block.
+fn reach(operator: &Operator<'_>, input: usize) -> Option<isize> {
+    let (([x, ..], y), 0) = (operator.ternary().ok()?, input) else { return None };
+    // Longer rows of outputs must not come up with those that are still to be read.
+    Some((x.elements() as isize - y.elements() as isize).min(0))
+}
+
+fn macs(operator: &Operator<'_>) -> u64 {
+    let Ok(([x, keys, _], y)) = operator.ternary() else { return 0 };
+    let Some(steps) = Steps::read(operator, &y) else { return 0 };
+    let (inner, keys) = (x.inner() as u64 + y.inner() as u64, keys.dims[steps.scores.axes().1] as u64);
+    x.outer() as u64 * keys * inner
+}
+
+fn run<const COMMON: bool>(run: &Run<'_>) {
+    let operator = run.operator();
+    let Ok(([x, keys, values], y)) = operator.ternary() else { return };
+    let Some(steps) = Steps::read(operator, &y) else { return };
+    let (rows, (_, axis)) = (run.rows(), steps.scores.axes());
+    let bound = keys.dims[axis] as usize;
+    let (block, [loops, bytes]) = block_and_room(operator, [&x, &keys, &values], &y, bound);
+    let weights =
+        Weights::of(run, &steps.softmax, DType::I8, softmax::row_room(operator.plan().layout(), bound));
+    let scores = run.scratch::<i8>(loops, bytes);
+    let [batches, heads, m] = matmul::matrices(&x, &[&keys, &values], rows);
+    let (k, n, d) = (x.dims_with(rows)[3], keys.dims_with(rows)[axis], y.dims_with(rows)[3]);
+    let (queries, out) = (run.read::<i8>(&x), run.write::<i8>(&y));
+    let (x_row, y_row) = (x.inner(), y.inner());
+    let [x_matrix, y_matrix] = [&x, &y].map(|tensor| tensor.elements() / (batches * heads).max(1));
+    for at in (0..batches).flat_map(|batch| (0..heads).map(move |head| [batch, head])) {
+        let (index, mut first) = (at[0] * heads + at[1], 0);
+        while first < m {
+            let count = block.min(m - first);
+            let from = queries.window(index * x_matrix + first * x_row, count * x_row);
+            let to = out.window(index * y_matrix + first * y_row, count * y_row);
+            let (from, sizes) = ((from, x_row, x.zero_point), ([count, k, n], [x_row, bound]));
+            steps.scores.multiply::<_, _, COMMON>(run, from, (&keys, at), sizes, (scores, n));
+            for row in 0..count {
+                let row = scores.window(row * n, n);
+                softmax::row(row.reader(), row, &weights, steps.softmax.scale, steps.zero_weights);
+            }
+            let (from, sizes) = ((scores.reader(), n, steps.zero_weights), ([count, n, d], [bound, y_row]));
+            steps.sums.multiply::<_, _, COMMON>(run, from, (&values, at), sizes, (to, y_row));
+            first += count;
+        }
     }
+}
+
+/// Whether the loops of the layout for Arm DSP take all of it.
+pub(super) fn lean(operator: &Operator<'_>) -> bool {
+    let Ok(([x, keys, values], y)) = operator.ternary() else { return false };
+    let Some(steps) = Steps::read(operator, &y) else { return false };
+    let count = keys.dims[steps.scores.axes().1] as usize;
+    let (block, _) = block_and_room(operator, [&x, &keys, &values], &y, count);
+    let fixed = [&x, &keys, &values, &y].iter().all(|tensor| tensor.dynamic == 0);
+    let [batches, heads, m] = matmul::matrices(&x, &[&keys, &values], Rows::ALL);
+    let _ = (batches, heads);
+    let last = (m - 1) % block.max(1) + 1;
+    fixed
+        && steps.scores.in_tiles(operator, [last, x.inner()])
+        && steps.sums.in_tiles(operator, [last, count])
 }
 
 impl Kernel for Attention {
     const KIND: OpKind = OpKind::Attention;
 
     fn check(operator: &Operator<'_>) -> Result<(), Fault> {
-        let task = read(operator)?;
-        let Task { queries, keys, values, output, scores, softmax, .. } = &task;
-        if [queries, keys, values, output].iter().any(|tensor| tensor.dtype != DType::I8) {
-            return Err(Fault::Types);
-        }
-        let zero_point = |zero: i32| (i8::MIN as i32..=i8::MAX as i32).contains(&zero);
-        if !zero_point(scores.zero_point) || !zero_point(task.zero_weights) || softmax.axis != 3 {
-            return Err(Fault::Params);
-        }
-        task.from_keys.check::<i8>(queries, keys, scores)?;
-        task.from_values.check::<i8>(scores, values, output)?;
-        softmax.check(operator, DType::I8)?;
-        if softmax.takes_loops(operator.plan().layout()) { Ok(()) } else { Err(Fault::Constants) }
+        check(operator)
     }
 
     fn scratch(operator: &Operator<'_>) -> usize {
-        let bytes = read(operator).map_or([0; 2], |task| task.block(operator).1);
-        bytes.into_iter().fold(0, usize::saturating_add).min(TOO_MANY)
+        scratch(operator)
     }
 
-    /// Queries are read a block at a time, before the outputs of the block are written, and keys and values for every block.
     fn reach(operator: &Operator<'_>, input: usize) -> Option<isize> {
-        let (Task { queries, output, .. }, 0) = (read(operator).ok()?, input) else { return None };
-        // Longer rows of outputs must not come up with those that are still to be read.
-        Some((queries.elements() as isize - output.elements() as isize).min(0))
+        reach(operator, input)
     }
 
     fn macs(operator: &Operator<'_>) -> u64 {
-        let Ok(task) = read(operator) else { return 0 };
-        let both = task.products().map(|[depth, columns]| depth as u64 * columns as u64);
-        task.queries.outer() as u64 * both.iter().sum::<u64>()
+        macs(operator)
     }
 
     fn run(run: &Run<'_>) {
-        let Ok(task) = read(run.operator()) else { return };
-        let Task { ref queries, ref keys, ref values, ref output, ref scores, ref softmax, .. } = task;
-        let ([from_keys, from_values], rows) = (task.products(), run.rows());
-        let (block, [loops, bytes]) = task.block(run.operator());
-        let room = softmax::row_room(run.operator().plan().layout(), scores.inner());
-        let exponentials = Exponentials::of(run, softmax, DType::I8, room);
-        let block_scores = run.scratch::<i8>(loops, bytes);
-        let [batches, heads, m] = matmul::matrices(queries, &[keys, values], rows);
-        let [k, n, d] = [queries, scores, output].map(|tensor| tensor.dims_with(rows)[3]);
-        let [x, all_keys, all_values] = [queries, keys, values].map(|tensor| run.read::<i8>(tensor));
-        let y = run.write::<i8>(output);
-        let pairs = (batches * heads).max(1);
-        let [x_matrix, y_matrix] = [queries, output].map(|tensor| tensor.elements() / pairs);
-        for at in (0..batches).flat_map(|batch| (0..heads).map(move |head| [batch, head])) {
-            let index = at[0] * heads + at[1];
-            let keys = (matmul::second(all_keys, keys, at), keys);
-            let values = (matmul::second(all_values, values, at), values);
-            let mut first = 0;
-            while first < m {
-                let count = block.min(m - first);
-                let x = x.window(index * x_matrix + first * queries.inner(), count * queries.inner());
-                let y = y.window(index * y_matrix + first * output.inner(), count * output.inner());
-                let x = (x, queries.inner(), queries.zero_point);
-                let products = task.from_keys.matrices(x, keys, [count, k, n]);
-                matmul::multiply::<i8, i8>(run, &products, from_keys, (block_scores, n));
-                for row in 0..count {
-                    let row = block_scores.window(row * n, n);
-                    softmax::row(row.reader(), row, &exponentials, softmax.scale, task.zero_weights);
-                }
-                let weights = (block_scores.reader(), n, task.zero_weights);
-                let products = task.from_values.matrices(weights, values, [count, n, d]);
-                matmul::multiply(run, &products, from_values, (y, output.inner()));
-                first += count;
-            }
-        }
+        self::run::<true>(run);
+    }
+}
+
+impl Kernel for AttentionLean {
+    const KIND: OpKind = OpKind::Attention;
+
+    fn check(operator: &Operator<'_>) -> Result<(), Fault> {
+        check(operator)?;
+        if lean(operator) { Ok(()) } else { Err(Fault::Lean) }
+    }
+
+    fn scratch(operator: &Operator<'_>) -> usize {
+        scratch(operator)
+    }
+
+    fn reach(operator: &Operator<'_>, input: usize) -> Option<isize> {
+        reach(operator, input)
+    }
+
+    fn macs(operator: &Operator<'_>) -> u64 {
+        macs(operator)
+    }
+
+    fn run(run: &Run<'_>) {
+        self::run::<{ !super::LOOPS }>(run);
     }
 }

@@ -3,12 +3,13 @@
 //!
 //! Each of m, k and n may vary at run time: `k` then sums over the rows present only. Zero points are those of the tensors.
 
-use super::requant::{Channel, Clamp, Quantized, Scale};
+use super::requant::{Channel, Channels, Clamp, Quantized, Scale};
 use super::wide::narrow_and_wide;
 use super::{OpKind, Run};
-use crate::arch::matrix::Lane;
+use crate::arch::matrix::{Lane, Rounding};
 use crate::arch::product::{LANES, Matrices, combine, dot, dots};
 use crate::arch::view::{In, Out};
+use crate::pack::Layout;
 use crate::plan::cursor::Cursor;
 use crate::plan::{DType, Fault, Operator, Rows, Tensor, write};
 
@@ -48,6 +49,7 @@ pub(super) struct Product {
 
 impl Product {
     /// Reads what [`MatMulParams::encode`] writes, for results with zero point `zero_point`.
+    #[inline(never)]
     pub(super) fn read(cursor: &mut Cursor<'_>, zero_point: i32) -> Option<Self> {
         let transposed = match cursor.u8() {
             0 => false,
@@ -91,18 +93,36 @@ impl Product {
         if self.clamp.valid::<Y>() { Ok(()) } else { Err(Fault::Params) }
     }
 
-    /// `a`, its rows `a_row` elements apart and with zero point `zero_a`, times one matrix `b` of the tensor `second`: of `[m, k, n]`
-    /// what is present.
-    pub(super) fn matrices<'a, X>(
+    /// Whether the loops of the layout for Arm DSP take all rows, so many, or more, of `depth` values.
+    pub(super) fn in_tiles(&self, operator: &Operator<'_>, [rows, depth]: [usize; 2]) -> bool {
+        let shift = [self.scale.shift];
+        let channels = Channels { bias: In::new(&[]), multiplier: In::new(&[]), shift: In::new(&shift) };
+        let tiles = operator.plan().layout() == Layout::ArmDsp && rows >= 3 && depth >= 4;
+        tiles && Rounding::new(&channels, self.clamp).simple
+    }
+
+    /// Results `y`, rows `y_row` elements apart, of rows `a`, `a_row` elements apart and with zero point `zero_a`, and the matrix of
+    /// `b` for the first operand's at batch and head `at`; of m, k and n as many as `sizes` says, of k and n `most` at the bound. By the layout's own way, if it has
+    /// one, which takes [`scratch_bytes`] from the beginning of the scratch memory; without `COMMON` there must be one.
+    #[inline(never)]
+    pub(super) fn multiply<X: Quantized, Y: Quantized, const COMMON: bool>(
         &self,
-        (a, a_row, zero_a): (In<'a, X>, usize, i32),
-        (b, second): (In<'a, X>, &Tensor),
-        sizes: [usize; 3],
-    ) -> Matrices<'a, X> {
-        let row = second.inner();
+        run: &Run<'_>,
+        (a, a_row, zero_a): (In<'_, X>, usize, i32),
+        (b, at): (&Tensor, [usize; 2]),
+        (sizes, most): ([usize; 3], [usize; 2]),
+        (y, y_row): (Out<'_, Y>, usize),
+    ) {
+        let [batches, heads, rows, row] = b.dims.map(|dim| dim as usize);
+        let [batch, head] = [at[0].min(batches - 1), at[1].min(heads - 1)];
+        let values = run.read::<X>(b).window((batch * heads + head) * rows * row, rows * row);
         let steps = if self.transposed { [1, row] } else { [row, 1] };
         let (scale, clamp) = (self.scale, self.clamp);
-        Matrices { a: (a, a_row), zero_a, b: (b, steps), zero_b: second.zero_point, sizes, scale, clamp }
+        let matrices =
+            Matrices { a: (a, a_row), zero_a, b: (values, steps), zero_b: b.zero_point, sizes, scale, clamp };
+        if !by_layout(run, &matrices.bytes(), most, (y.cast(), y_row)) && COMMON {
+            one_by_one(&matrices, (y, y_row));
+        }
     }
 }
 
@@ -128,49 +148,24 @@ pub(super) fn matrices(a: &Tensor, seconds: &[&Tensor], rows: Rows) -> [usize; 3
     if one { [1, 1, batches * heads * m] } else { [batches, heads, m] }
 }
 
-/// The matrix of the second operand `b` for the first one's at `batch` and `head`.
-pub(super) fn second<'r, X: Quantized>(
-    values: In<'r, X>,
-    b: &Tensor,
-    [batch, head]: [usize; 2],
-) -> In<'r, X> {
-    let [batches, heads, ..] = b.dims.map(|dim| dim as usize);
-    let (index, size) =
-        (batch.min(batches - 1) * heads + head.min(heads - 1), b.dims[2] as usize * b.inner());
-    values.window(index * size, size)
-}
-
 fn run<X: Lane, Y: Quantized>(run: &Run<'_>) {
     let Ok((a, b, y)) = run.operator().binary() else { return };
     let Some(product) = Product::of(run.operator(), &y) else { return };
     let [batches, heads, m] = matrices(&a, &[&b], run.rows());
-    let (k, n) = (a.dims_with(run.rows())[3], y.dims_with(run.rows())[3]);
-    let (a_values, b_values, out) = (run.read::<X>(&a), run.read::<X>(&b), run.write::<Y>(&y));
+    let sizes = [m, a.dims_with(run.rows())[3], y.dims_with(run.rows())[3]];
+    let most = [a.inner(), y.inner()];
+    let (values, out) = (run.read::<X>(&a), run.write::<Y>(&y));
     let [a_matrix, y_matrix] = [&a, &y].map(|tensor| tensor.elements() / (batches * heads).max(1));
-    for batch in 0..batches {
-        for head in 0..heads {
-            let index = batch * heads + head;
-            let rows = (a_values.window(index * a_matrix, a_matrix), a.inner(), a.zero_point);
-            let b_matrix = (second(b_values, &b, [batch, head]), &b);
-            let matrices = product.matrices(rows, b_matrix, [m, k, n]);
-            let to = (out.window(index * y_matrix, y_matrix), y.inner());
-            multiply::<X, Y>(run, &matrices, [a.inner(), y.inner()], to);
-        }
+    for at in (0..batches).flat_map(|batch| (0..heads).map(move |head| [batch, head])) {
+        let index = at[0] * heads + at[1];
+        let rows = (values.window(index * a_matrix, a_matrix), a.inner(), a.zero_point);
+        let to = (out.window(index * y_matrix, y_matrix), y.inner());
+        product.multiply::<X, Y, true>(run, rows, (&b, at), (sizes, most), to);
     }
 }
 
-/// Results of one pair of matrices, rows `stride` elements apart: by the layout's own way, if it has one, which takes
-/// [`scratch_bytes`] for the bounds `most` of depth and columns from the beginning of the scratch memory.
-#[inline(never)]
-pub(super) fn multiply<X: Quantized, Y: Quantized>(
-    run: &Run<'_>,
-    matrices: &Matrices<'_, X>,
-    most: [usize; 2],
-    (y, stride): (Out<'_, Y>, usize),
-) {
-    if by_layout(run, &matrices.bytes(), most, (y.cast(), stride)) {
-        return;
-    }
+/// Results by the loops that all machines have.
+fn one_by_one<X: Quantized, Y: Quantized>(matrices: &Matrices<'_, X>, (y, stride): (Out<'_, Y>, usize)) {
     let Matrices { a: (a, a_row), zero_a, b: (b, [down, across]), zero_b, sizes: [m, k, n], .. } = *matrices;
     let (zeros, finish) = ((zero_a, zero_b), Channel { bias: 0, scale: matrices.scale });
     for row in 0..m {
@@ -205,7 +200,7 @@ pub(super) fn multiply<X: Quantized, Y: Quantized>(
 
 /// The product by the layout's own way, if it has one: of 8 bits, for all but the generic order.
 #[inline(always)]
-pub(super) fn by_layout(
+fn by_layout(
     run: &Run<'_>,
     matrices: &Matrices<'_>,
     [depth, columns]: [usize; 2],
@@ -238,7 +233,7 @@ fn scratch(operator: &Operator<'_>) -> usize {
     operator.binary().map_or(0, |(a, _, y)| scratch_bytes(operator, [a.inner(), y.inner()]))
 }
 
-/// Bytes that [`multiply`] takes for `depth` and `columns`.
+/// Bytes that [`Product::multiply`] takes for `depth` and `columns`.
 pub(super) fn scratch_bytes(operator: &Operator<'_>, [depth, columns]: [usize; 2]) -> usize {
     #[cfg(mixel_columns)]
     if by_columns(operator) {
@@ -265,7 +260,7 @@ fn by_columns(operator: &Operator<'_>) -> bool {
 /// Whether it is a product of 8 bits in the order of Arm DSP.
 #[cfg(any(all(mixel_dsp, not(mixel_helium)), not(target_os = "none")))]
 fn by_tiles(operator: &Operator<'_>) -> bool {
-    operator.kind != OpKind::MatMul16 && operator.plan().layout() == crate::pack::Layout::ArmDsp
+    operator.kind != OpKind::MatMul16 && operator.plan().layout() == Layout::ArmDsp
 }
 
 /// Whether it is a product of 8 bits in the order of a host.

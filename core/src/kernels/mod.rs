@@ -58,7 +58,7 @@ pub mod width;
 pub mod window;
 
 pub use add::{Add, Add16};
-pub use attention::Attention;
+pub use attention::{Attention, AttentionLean};
 pub use channel_attention::{CosineSoftmax, Gram};
 pub use conv::{
     Conv, Conv16, ConvByPart, ConvByPartLean, ConvInt4, ConvLean, ConvPart, ConvPartLean, ConvSparse,
@@ -582,7 +582,7 @@ impl Visitor for Ask<'_, '_> {
 pub const LOOPS: bool = cfg!(all(mixel_dsp, not(mixel_helium)));
 
 /// Whether the kernel of the operator's kind that is without the common ways takes it: [`LinearLean`], [`ConvLean`],
-/// [`LinearPartLean`], [`ConvPartLean`], [`LinearTurnedLean`] and [`DepthwiseLean`] have nothing but the loops of the
+/// [`LinearPartLean`], [`ConvPartLean`], [`LinearTurnedLean`], [`DepthwiseLean`] and [`AttentionLean`] have nothing but the loops of the
 /// Arm DSP layout, [`SoftmaxLean`] goes along the last axis only, with all entries of its table where loops take them. In an operator set they stand for their kind if
 /// every operator of the plan is one for them; the check of a plan with others refuses it ([`Fault::Lean`]).
 pub fn lean(operator: &Operator<'_>) -> bool {
@@ -592,6 +592,7 @@ pub fn lean(operator: &Operator<'_>) -> bool {
         OpKind::Conv | OpKind::ConvPart => conv::lean::<matrix::LeanInPart>(operator),
         OpKind::Depthwise => depthwise::lean(operator),
         OpKind::Softmax => softmax::lean(operator),
+        OpKind::Attention => attention::lean(operator),
         _ => false,
     }
 }

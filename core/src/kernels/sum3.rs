@@ -14,7 +14,7 @@ use super::{Kernel, OpKind, Run};
 use crate::arch::elementwise::{self, Sum};
 use crate::arch::view::{In, Out};
 use crate::plan::cursor::Cursor;
-use crate::plan::{Fault, Operator, Tensor, write};
+use crate::plan::{Fault, Operator, write};
 
 /// Operands.
 const N: usize = 3;
@@ -63,19 +63,11 @@ impl Sum3Params {
     }
 }
 
-/// The inputs and the output.
-fn operands(operator: &Operator<'_>) -> Result<([Tensor; N], Tensor), Fault> {
-    if (operator.inputs as usize, operator.outputs) != (N, 1) {
-        return Err(Fault::Operands);
-    }
-    Ok(([operator.input(0)?, operator.input(1)?, operator.input(2)?], operator.output(0)?))
-}
-
 impl<W: Width> Kernel for Sum3Of<W> {
     const KIND: OpKind = if W::WIDE { OpKind::Sum3_16 } else { OpKind::Sum3 };
 
     fn check(operator: &Operator<'_>) -> Result<(), Fault> {
-        let (inputs, y) = operands(operator)?;
+        let (inputs, y) = operator.ternary()?;
         if !W::takes(y.dtype) || !inputs.iter().all(|x| W::takes(x.dtype)) {
             return Err(Fault::Types);
         }
@@ -92,7 +84,7 @@ impl<W: Width> Kernel for Sum3Of<W> {
     }
 
     fn run(run: &Run<'_>) {
-        let Ok((inputs, y)) = operands(run.operator()) else { return };
+        let Ok((inputs, y)) = run.operator().ternary() else { return };
         let Some(params) = Sum3Params::read(run.operator().params()) else { return };
         let Sum3Params { factors, shift, .. } = params;
         let (clamp, zeros) = (params.clamp(y.zero_point), inputs.map(|x| x.zero_point));
@@ -122,7 +114,7 @@ fn each<W: Width>(
     rows: impl Fn([In<'_, i8>; N], Out<'_, i8>) -> bool,
     function: impl Fn([i32; N]) -> i32,
 ) {
-    let Ok((inputs, output)) = operands(run.operator()) else { return };
+    let Ok((inputs, output)) = run.operator().ternary() else { return };
     let inner = output.inner();
     let (x, y) = (inputs.map(|x| W::read(run, &x)), W::write(run, &output));
     for (first, count) in output.row_spans(run.rows()) {

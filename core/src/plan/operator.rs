@@ -195,6 +195,17 @@ impl<'p> Operator<'p> {
         Ok((self.tensor(0)?, self.tensor(1)?, self.tensor(2)?))
     }
 
+    /// The three inputs and the one output of an operator that has just these.
+    ///
+    /// # Errors
+    /// [`Fault::Operands`] when the numbers differ.
+    pub fn ternary(&self) -> Result<([Tensor; 3], Tensor), Fault> {
+        if (self.inputs, self.outputs) != (3, 1) {
+            return Err(Fault::Operands);
+        }
+        Ok(([self.tensor(0)?, self.tensor(1)?, self.tensor(2)?], self.tensor(3)?))
+    }
+
     /// Its parameters, to be read field by field.
     pub fn params(&self) -> Cursor<'p> {
         self.params

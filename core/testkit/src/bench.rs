@@ -26,7 +26,7 @@ mixel_core::op_set! {
 
 mixel_core::op_set! {
     /// The kernels without common ways.
-    struct Lean: LinearLean, ConvLean, DepthwiseLean, SoftmaxLean;
+    struct Lean: LinearLean, ConvLean, DepthwiseLean, SoftmaxLean, AttentionLean;
 }
 
 /// Why a case fails.
@@ -400,7 +400,7 @@ impl Job<'_> {
         for &backend in Backend::ALL.iter().filter(|backend| backend.available()) {
             self.run_on::<Y, All>(backend, plan, arena, expected, overlap)?;
         }
-        use OpKind::{Conv, ConvPart, Depthwise, Linear, LinearPart, LinearTurned, Softmax};
+        use OpKind::{Attention, Conv, ConvPart, Depthwise, Linear, LinearPart, LinearTurned, Softmax};
         // The same code again: a board without loops for lean kernels may have no room for it.
         let room = kernels::LOOPS || cfg!(not(target_os = "none"));
         if room && matches!(self.kind, Linear | LinearPart | Conv | ConvPart) {
@@ -409,7 +409,7 @@ impl Job<'_> {
         if room && matches!(self.kind, Linear | LinearPart | LinearTurned | Conv | ConvPart) {
             self.run_lean::<Y, LeanByPart>(plan, arena, expected, overlap)?;
         }
-        if matches!(self.kind, Linear | Conv | Depthwise | Softmax) {
+        if matches!(self.kind, Linear | Conv | Depthwise | Softmax | Attention) {
             self.run_lean::<Y, Lean>(plan, arena, expected, overlap)?;
         }
         Ok(())
