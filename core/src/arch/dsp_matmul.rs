@@ -9,14 +9,21 @@ use super::view::{Out, span};
 use crate::kernels::requant::Channels;
 use crate::pack::Layout;
 
-/// Columns that are packed at a time. Rows are staged anew for each such panel, which is little beside its products, and the scratch memory
-/// does not grow with the columns.
-const PANEL: usize = 16;
+/// Columns of `depth` values that are packed at a time: as many as take a kilobyte and a half, but 12 to 32. Rows are staged anew for each
+/// such panel, which is little beside its products, and the scratch memory does not grow with the columns.
+const fn panel(depth: usize) -> usize {
+    // Four at a time are packed in the shortest way.
+    match depth.div_ceil(4) {
+        0..=6 => 32,
+        groups @ 7..=12 => 192 / groups / 4 * 4,
+        _ => 12,
+    }
+}
 
 /// Bytes of scratch memory for a second operand of `depth` rows and `columns` columns: biases, multipliers, packed columns, the tile,
 /// shifts.
 pub fn bytes(depth: usize, columns: usize) -> usize {
-    let columns = columns.min(PANEL);
+    let columns = columns.min(panel(depth));
     columns * 9 + packed_bytes(depth, columns) + dsp::tile_bytes(depth, depth)
 }
 
@@ -35,14 +42,15 @@ fn place(depth: usize, column: usize, at: usize) -> usize {
 /// for a tile, the scale is an unusual one, or something is too short.
 pub fn multiply(matrices: &Matrices<'_>, scratch: Out<'_, u8>, (y, stride): (Out<'_, i8>, usize)) -> bool {
     let (Matrices { b: (b, [down, across]), sizes: [rows, depth, columns], .. }, mut first) = (*matrices, 0);
+    let most = panel(depth);
     while first < columns {
-        let sizes = [rows, depth, PANEL.min(columns - first)];
+        let sizes = [rows, depth, most.min(columns - first)];
         let b = (b.window(first * across, b.len()), [down, across]);
         let panel = Matrices { b, sizes, ..*matrices };
         if !multiply_panel(&panel, scratch, (y.window(first, y.len()), stride)) {
             return false;
         }
-        first += PANEL;
+        first += most;
     }
     columns > 0
 }

@@ -43,13 +43,13 @@ impl AttentionParams {
     }
 }
 
-/// Queries of a block at most: a multiple of the rows of all layouts' tiles. Bringing keys and values into the order of weights again
-/// for every block is about an eighth of the work of 32 queries on a microcontroller, and little of that of a host, where memory is
-/// cheap.
+/// Queries of a block at most, which are whole tiles of all layouts. For every block keys and values are brought into the order of weights
+/// again: that is a tenth of the work of so many queries on a microcontroller, and little of that of a host, where memory is cheap.
 const fn most_queries(layout: Layout) -> usize {
     match layout {
         Layout::X86 | Layout::Aarch64 => 96,
-        _ => 33,
+        Layout::Helium => 24,
+        Layout::Generic | Layout::ArmDsp => 33,
     }
 }
 

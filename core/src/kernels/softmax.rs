@@ -311,9 +311,9 @@ pub(super) fn lean(operator: &Operator<'_>) -> bool {
 #[inline(always)]
 pub(super) fn row(x: In<'_, i8>, y: Out<'_, i8>, weights: &Weights<'_>, scale: Scale, zero_point: i32) {
     let clamp = Clamp { zero_point, min: i8::MIN.into(), max: i8::MAX.into() };
-    if !super::LOOPS {
+    if !(super::LOOPS || cfg!(mixel_helium)) {
         Divisor::of::<Bits8>(x, 1, weights, scale).map::<Bits8>(x, y, *weights, clamp);
-    } else if let Some((max, sum)) = normal::sum(x, 1, &weights.rows) {
+    } else if let Some((max, sum)) = normal::sum(x, 1, &weights.rows).filter(|_| !x.is_empty()) {
         // Of a checked table the largest element has all of `ONE`.
         Divisor::new(max, sum, scale).quotients(x, y, 1, weights, clamp);
     }
