@@ -51,6 +51,13 @@ pub enum Operator {
         columns: usize,
         transpose_b: bool,
     },
+    /// Products of queries and keys, softmax, products with the values.
+    Attention {
+        heads: usize,
+        queries: usize,
+        keys: usize,
+        inner: usize,
+    },
     Projection {
         words: usize,
         hashes: usize,

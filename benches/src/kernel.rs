@@ -34,6 +34,7 @@ pub fn quantized(kernel: &Kernel) -> mixel::Result<Quantized> {
 /// Those of lowering, planning and emitting.
 pub fn plan(quantized: &Quantized, target: Target) -> mixel::Result<Aligned> {
     let program = mixel::lower::lower(quantized, target.layout())?;
+    let program = mixel::plan::with_attention(program);
     let placement = mixel::plan::place(&program)?;
     let (program, placement, _) = mixel::plan::spare_copies(program, placement, Vec::new())?;
     let (program, placement) = mixel::plan::shorten(program, placement, None)?;
@@ -78,6 +79,18 @@ impl Build {
                 self.dtype = output;
                 let op = Op::MatMul { transpose_b, scale: 1.0 / (inner as f32).sqrt() };
                 self.node(op, &[a, b], &[1, heads, rows, columns]);
+            }
+            &Operator::Attention { heads, queries, keys, inner } => {
+                let (x, k) = (self.input(&[1, heads, queries, inner]), self.input(&[1, heads, keys, inner]));
+                let op = Op::MatMul { transpose_b: true, scale: 1.0 / (inner as f32).sqrt() };
+                self.node(op, &[x, k], &[1, heads, queries, keys]);
+                let scores = self.graph.outputs.remove(0);
+                let given = Quantization { scale: 1.0 / 256.0, zero_point: -128, dtype: DType::I8 };
+                self.node_as(Op::Softmax { axis: 3 }, &[scores], &[1, heads, queries, keys], Some(given));
+                let weights = self.graph.outputs.remove(0);
+                let values = self.input(&[1, heads, keys, inner]);
+                let op = Op::MatMul { transpose_b: false, scale: 1.0 };
+                self.node(op, &[weights, values], &[1, heads, queries, inner]);
             }
             &Operator::Projection { words, hashes, slots, bins, outputs } => {
                 // Bins are plain integers: no quantization.

@@ -98,9 +98,11 @@ fn products(plan: &RawPlan<'_>, tokens: usize) -> usize {
             let (x, y) = operator.unary().unwrap();
             x.dims_with(rows).iter().product::<usize>() * y.inner()
         }
-        OpKind::MatMul => {
-            let (a, _, y) = operator.binary().unwrap();
-            y.dims_with(rows).iter().product::<usize>() * a.dims_with(rows)[3]
+        OpKind::Attention => {
+            // Each value of queries and of outputs takes as many products as there are keys.
+            let ([x, _, values], y) = operator.ternary().unwrap();
+            let both = [x, y].map(|tensor| tensor.dims_with(rows).iter().product::<usize>());
+            both.iter().sum::<usize>() * values.dims_with(rows)[2]
         }
         _ => 0,
     });
@@ -231,7 +233,7 @@ fn instructions_follow_the_tokens() {
                 own / WINDOWS as u64,
                 ratio.map_or("".into(), |ratio| format!("{ratio:.2}"))
             );
-            assert!(ratio.is_none_or(|ratio| ratio <= 2.1), "{name}: {active}: {ratio:?}");
+            assert!(ratio.is_none_or(|ratio| ratio <= 2.2), "{name}: {active}: {ratio:?}");
             before = (tokens > 0).then_some((tokens, own));
         }
         let [none, silent, ticking] = &runs[TOKENS.len()..] else { panic!("{} recordings", runs.len()) };

@@ -13,7 +13,7 @@ use mixel_core::events::{Event, Geometry};
 use mixel_core::kernels::OpKind;
 use mixel_core::pack::Layout;
 use mixel_testkit::conv::{self, Case};
-use mixel_testkit::{Failure, MEMORY, Pool, Random, embedding, linear, normalising, turned};
+use mixel_testkit::{Failure, MEMORY, Pool, Random, attention, embedding, linear, normalising, turned};
 
 /// A row at once, single events, a pause over the wrap of EVT3, a repeated time.
 fn events() -> Vec<Event> {
@@ -37,7 +37,7 @@ fn encoded(mut encoder: impl Encoder, events: &[Event]) -> Vec<u8> {
 type Make = fn(Pool<'_>, &mut Random) -> Result<(), Failure>;
 
 /// Plans of one operator each.
-const PLANS: [Make; 10] = [
+const PLANS: [Make; 11] = [
     |pool, random| {
         let case = linear::Case { rows: 6, present: Some(3), depth: 9, outputs: 5 };
         linear::check::<i8, i8>(case, OpKind::Linear, Layout::ArmDsp, pool, random)
@@ -74,6 +74,16 @@ const PLANS: [Make; 10] = [
     |pool, random| {
         let case = normalising::Case { dims: [1, 2, 6, 5], axes: (3, 3), present: Some((2, 4)) };
         normalising::check_softmax::<i8, i8>(case, (OpKind::Softmax, Layout::ArmDsp), pool, random)
+    },
+    |pool, random| {
+        let case = attention::Case {
+            batches: [1, 2],
+            sizes: [5, 4, 7, 4],
+            transposed: [true, false],
+            shared: [false, true],
+            present: Some(([true, false, false, false], 3)),
+        };
+        attention::check(case, Layout::ArmDsp, pool, random)
     },
 ];
 

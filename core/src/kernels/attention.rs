@@ -47,7 +47,7 @@ impl AttentionParams {
 /// again: that is a tenth of the work of so many queries on a microcontroller, and little of that of a host, where memory is cheap.
 const fn most_queries(layout: Layout) -> usize {
     match layout {
-        Layout::X86 | Layout::Aarch64 => 96,
+        Layout::X86 | Layout::Aarch64 => 48,
         Layout::Helium => 24,
         Layout::Generic | Layout::ArmDsp => 33,
     }

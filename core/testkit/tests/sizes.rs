@@ -5,12 +5,15 @@
 
 use mixel_core::arch::view::In;
 use mixel_core::kernels::OpKind;
+use mixel_core::kernels::attention::AttentionParams;
 use mixel_core::kernels::conv::ConvParams;
 use mixel_core::kernels::depthwise::DepthwiseParams;
 use mixel_core::kernels::linear::LinearParams;
+use mixel_core::kernels::matmul::MatMulParams;
 use mixel_core::kernels::part::Part;
-use mixel_core::kernels::requant::Channels;
+use mixel_core::kernels::requant::{Channels, Scale};
 use mixel_core::kernels::short_channels;
+use mixel_core::kernels::softmax::SoftmaxParams;
 use mixel_core::kernels::window::Window;
 use mixel_core::pack::{Depth, Layout};
 use mixel_core::plan::format::{ALIGN, NO_NAME, Section};
@@ -202,6 +205,116 @@ fn turned_layers_have_the_rows_and_weights_of_both_sides() {
         let large = Case { input: [1, 1, long, 1], output: [1, 1, 1, 1], ..case };
         let found = turned(&large, 1, [4, 1]);
         assert!(found == case.refused(Fault::Constants), "{layout:?} {found:?}");
+    }
+}
+
+/// Queries, keys, values and outputs of an attention, and where the outputs begin.
+#[derive(Clone, Copy)]
+struct Attention {
+    layout: Layout,
+    dims: [[usize; 4]; 4],
+    dynamic: [u8; 4],
+    /// Entries of the table of high parts.
+    entries: usize,
+    /// The input that the output lies on.
+    over: Option<usize>,
+    scratch: u32,
+}
+
+impl Attention {
+    /// What becomes of its plan.
+    fn load(&self, change: impl FnOnce(&mut AttentionParams)) -> Result<(), PlanError> {
+        let mut parts = vec![0; 1024 * Section::COUNT];
+        let mut writer = Writer::new(&mut parts, [1024; Section::COUNT]);
+        let table = |writer: &mut Writer<'_>, count: usize| {
+            let bytes = [1u32 << 31; 16].map(u32::to_le_bytes).concat();
+            Constant { offset: writer.data(&bytes[..4 * count]).expect("room"), count }
+        };
+        let (low, high) = (table(&mut writer, 16), table(&mut writer, self.entries));
+        let scale = Scale { multiplier: 1 << 30, shift: 38 };
+        let product = |transposed| MatMulParams { transposed, scale, min: -128, max: 127 };
+        let softmax = SoftmaxParams { axis: 3, low, high, scale: Scale { shift: 22, ..scale } };
+        let (scores, sums) = (product(true), product(false));
+        let mut params = AttentionParams { zero_points: [3, -128], scores, softmax, sums };
+        change(&mut params);
+        let mut tensors = self.dims.map(|dims| tensor(DType::I8, dims, 0));
+        let mut end = 0;
+        for index in 0..4 {
+            let over = self.over.filter(|_| index == 3).map(|input| tensors[input].offset);
+            tensors[index].offset = over.unwrap_or(end);
+            tensors[index].dynamic = self.dynamic[index];
+            let behind = tensors[index].offset as usize + tensors[index].bytes();
+            end = end.max(behind.next_multiple_of(ALIGN) as u32);
+        }
+        let operands = tensors.map(|tensor| writer.tensor(&tensor).expect("room"));
+        writer
+            .operator(OpKind::Attention, &operands[..3], &operands[3..], params.encode().bytes())
+            .expect("room");
+        for (index, operand) in operands.into_iter().enumerate() {
+            let direction = if index < 3 { Direction::Input } else { Direction::Output };
+            writer.port(operand, direction, NO_NAME).expect("room");
+        }
+        let max_rows = if self.dynamic == [0; 4] { 0 } else { 2 };
+        let memory = MemorySizes { tensors: end, scratch: self.scratch, state: 0, max_rows };
+        let mut plan = vec![0u128; 1024 * Section::COUNT / 16];
+        let plan: &mut [u8] = bytemuck::cast_slice_mut(&mut plan);
+        let length = writer.finish(self.layout, memory, plan).expect("room");
+        Plan::new_checked(&plan[..length]).map(drop)
+    }
+}
+
+#[test]
+fn attention_has_operands_tables_and_room_that_fit() {
+    let refused = |fault| Err(PlanError::Operator(0, OpKind::Attention, fault));
+    for layout in Layout::ALL {
+        // 6 queries of 4 values, 7 keys, 5 values an output.
+        let dims = [[1, 2, 6, 4], [1, 2, 7, 4], [1, 1, 7, 5], [1, 2, 6, 5]];
+        let case = Attention { layout, dims, dynamic: [0; 4], entries: 16, over: None, scratch: SCRATCH };
+        assert_eq!(case.load(|_| ()), Ok(()), "{layout:?}");
+        for (operand, axis, size) in
+            [(0, 3, 5), (1, 2, 6), (1, 1, 3), (2, 2, 8), (2, 1, 3), (3, 2, 5), (3, 3, 4), (3, 1, 1)]
+        {
+            let mut other = case;
+            other.dims[operand][axis] = size;
+            assert_eq!(other.load(|_| ()), refused(Fault::Shapes), "{layout:?} {operand} {axis}");
+        }
+        // Keys that vary, and values that do not.
+        let ragged = Attention { dynamic: [0, 0b0100, 0, 0], ..case };
+        assert_eq!(ragged.load(|_| ()), refused(Fault::Shapes), "{layout:?}");
+        let heads = Attention { dynamic: [0b0010, 0b0010, 0, 0b0010], ..case };
+        assert_eq!(heads.load(|_| ()), refused(Fault::Dynamic), "{layout:?}");
+        let wrong: [fn(&mut AttentionParams); 6] = [
+            |params| params.zero_points[0] = 128,
+            |params| params.zero_points[1] = i32::MIN,
+            |params| params.softmax.axis = 2,
+            |params| params.softmax.scale.shift = 2,
+            |params| params.scores.max = 128,
+            |params| params.sums.scale.shift = 63,
+        ];
+        for (index, change) in wrong.into_iter().enumerate() {
+            assert_eq!(case.load(change), refused(Fault::Params), "{layout:?} {index}");
+        }
+        assert_eq!(
+            case.load(|params| params.softmax.low.count = 15),
+            refused(Fault::Constants),
+            "{layout:?}"
+        );
+        // Loops of the DSP extension read all of it.
+        let short = Attention { entries: 15, ..case }.load(|_| ());
+        let loops = matches!(layout, Layout::Generic | Layout::ArmDsp);
+        assert_eq!(short, if loops { refused(Fault::Constants) } else { Ok(()) }, "{layout:?}");
+        // Outputs as long as queries may take their place, longer ones and those of other inputs not.
+        let alike = [[1, 2, 6, 4], [1, 2, 6, 4], [1, 2, 6, 4], [1, 2, 6, 4]];
+        let over = |input| Attention { dims: alike, over: Some(input), ..case }.load(|_| ());
+        let aliasing = refused(Fault::Aliasing);
+        assert_eq!([over(0), over(1), over(2)], [Ok(()), aliasing, aliasing], "{layout:?}");
+        assert_eq!(Attention { over: Some(0), ..case }.load(|_| ()), aliasing, "{layout:?}");
+        assert_eq!(Attention { scratch: 0, ..case }.load(|_| ()), refused(Fault::Scratch), "{layout:?}");
+        // Scores of a block of queries and 2^24 - 1 keys.
+        let keys = (1 << 24) - 1;
+        let dims = [[1, 1, 100, 1], [1, 1, keys, 1], [1, 1, keys, 1], [1, 1, 100, 1]];
+        let large = Attention { dims, scratch: 1 << 28, ..case };
+        assert_eq!(large.load(|_| ()), refused(Fault::Scratch), "{layout:?}");
     }
 }
 
