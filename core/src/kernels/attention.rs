@@ -142,6 +142,7 @@ fn macs(operator: &Operator<'_>) -> u64 {
     x.outer() as u64 * keys * inner
 }
 
+#[inline(never)]
 fn run<const COMMON: bool>(run: &Run<'_>) {
     let operator = run.operator();
     let Ok(([x, keys, values], y)) = operator.ternary() else { return };
