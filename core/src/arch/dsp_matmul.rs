@@ -11,7 +11,7 @@ use crate::pack::Layout;
 
 /// Columns of `depth` values that are packed at a time: as many as take a kilobyte and a half, but 12 to 32. Rows are staged anew for each
 /// such panel, which is little beside its products, and the scratch memory does not grow with the columns.
-const fn panel(depth: usize) -> usize {
+const fn panel_columns(depth: usize) -> usize {
     // Four at a time are packed in the shortest way.
     match depth.div_ceil(4) {
         0..=6 => 32,
@@ -23,7 +23,7 @@ const fn panel(depth: usize) -> usize {
 /// Bytes of scratch memory for a second operand of `depth` rows and `columns` columns: biases, multipliers, packed columns, the tile,
 /// shifts.
 pub fn bytes(depth: usize, columns: usize) -> usize {
-    let columns = columns.min(panel(depth));
+    let columns = columns.min(panel_columns(depth));
     columns * 9 + packed_bytes(depth, columns) + dsp::tile_bytes(depth, depth)
 }
 
@@ -41,12 +41,11 @@ fn place(depth: usize, column: usize, at: usize) -> usize {
 /// Results `[rows][columns]`, rows `stride` apart. Nothing that counts happens, and false comes back, when there are too few rows
 /// for a tile, the scale is an unusual one, or something is too short.
 pub fn multiply(matrices: &Matrices<'_>, scratch: Out<'_, u8>, (y, stride): (Out<'_, i8>, usize)) -> bool {
-    let (Matrices { b: (b, [down, across]), sizes: [rows, depth, columns], .. }, mut first) = (*matrices, 0);
-    let most = panel(depth);
+    let (mut panel, [_, depth, columns]) = (*matrices, matrices.sizes);
+    let (Matrices { b: (b, [_, across]), .. }, most, mut first) = (*matrices, panel_columns(depth), 0);
     while first < columns {
-        let sizes = [rows, depth, most.min(columns - first)];
-        let b = (b.window(first * across, b.len()), [down, across]);
-        let panel = Matrices { b, sizes, ..*matrices };
+        panel.b.0 = b.window(first * across, b.len());
+        panel.sizes[2] = most.min(columns - first);
         if !multiply_panel(&panel, scratch, (y.window(first, y.len()), stride)) {
             return false;
         }

@@ -43,8 +43,8 @@ impl MatMulParams {
 pub(super) struct Product {
     /// Whether the second operand is `[b, h, n, k]`.
     transposed: bool,
-    pub(super) scale: Scale,
-    pub(super) clamp: Clamp,
+    scale: Scale,
+    clamp: Clamp,
 }
 
 impl Product {
@@ -93,7 +93,7 @@ impl Product {
         if self.clamp.valid::<Y>() { Ok(()) } else { Err(Fault::Params) }
     }
 
-    /// Whether the loops of the layout for Arm DSP take all rows, so many, or more, of `depth` values.
+    /// Whether the loops of the layout for Arm DSP take all rows, when there are `rows` of `depth` values or more.
     pub(super) fn in_tiles(&self, operator: &Operator<'_>, [rows, depth]: [usize; 2]) -> bool {
         let shift = [self.scale.shift];
         let channels = Channels { bias: In::new(&[]), multiplier: In::new(&[]), shift: In::new(&shift) };
@@ -102,8 +102,10 @@ impl Product {
     }
 
     /// Results `y`, rows `y_row` elements apart, of rows `a`, `a_row` elements apart and with zero point `zero_a`, and the matrix of
-    /// `b` for the first operand's at batch and head `at`; of m, k and n as many as `sizes` says, of k and n `most` at the bound. By the layout's own way, if it has
-    /// one, which takes [`scratch_bytes`] from the beginning of the scratch memory; without `COMMON` there must be one.
+    /// `b` for the first operand's at batch and head `at`; of m, k and n as many as `sizes` says, of k and n `most` at the bound.
+    ///
+    /// By the layout's own way, if it has one, which takes [`scratch_bytes`] from the beginning of the scratch memory; without `COMMON`
+    /// there must be one.
     #[inline(never)]
     pub(super) fn multiply<X: Quantized, Y: Quantized, const COMMON: bool>(
         &self,
@@ -228,7 +230,7 @@ fn by_layout(
     false
 }
 
-/// The second operand in the layout's order of weights.
+/// What brings the second operand into the layout's order of weights.
 fn scratch(operator: &Operator<'_>) -> usize {
     operator.binary().map_or(0, |(a, _, y)| scratch_bytes(operator, [a.inner(), y.inner()]))
 }
