@@ -7,7 +7,7 @@ use crate::events::patch::Emitted;
 use crate::kernels::feed::FeedParams;
 use crate::kernels::{Execute, OpKind, OpSet, Run, short_channels};
 use crate::plan::format::Section;
-use crate::plan::strips::{Group, Keep, Walk};
+use crate::plan::strips::{Group, Keep, Room, Stage, Walk};
 use crate::plan::{DType, Direction, FrontEnd, Operator, Place, Plan, Rows, Tensor};
 use crate::profile::{Observer, Unobserved};
 use crate::text::Words;
@@ -208,7 +208,7 @@ impl<'p, 'a, O: OpSet> Session<'p, 'a, O> {
         if O::STRIPS {
             for group in self.plan.groups() {
                 self.run_range(next..group.first, observer);
-                self.run_strips(group, stream, observer);
+                self.run_group(group, stream, observer);
                 next = group.operators().end;
             }
         }
@@ -218,37 +218,47 @@ impl<'p, 'a, O: OpSet> Session<'p, 'a, O> {
     fn run_range<T: Observer>(&mut self, operators: core::ops::Range<usize>, observer: &mut T) {
         for index in operators {
             if let Some(operator) = self.plan.operator(index) {
-                self.run_operator(index, operator, observer);
+                self.run_operator(index, &operator, observer);
             }
         }
     }
 
-    /// Every operator of the group in turn, as long as rows of the last output are missing. Out of line, as the walk takes
-    /// some hundred bytes of stack.
+    /// Out of line, and with nothing of the caller's borrowed, so that what has no strips needs no stack for it.
     #[inline(never)]
-    fn run_strips<S: Stream, T: Observer>(&mut self, group: Group<'_>, stream: &mut S, observer: &mut T) {
-        let raw = *self.plan;
-        let mut walk = Walk::idle();
-        if walk.enter(raw, group).is_err() {
-            return;
-        }
+    fn run_group<S: Stream, T: Observer>(&mut self, group: Group<'_>, stream: &mut S, observer: &mut T) {
+        O::Strips::lend(group.count, move |room| self.run_strips(room, group, stream, observer));
+    }
+
+    /// Every operator of the group in turn, as long as rows of the last output are missing. Out of line, so that it is there once for
+    /// all rooms.
+    #[inline(never)]
+    fn run_strips<S: Stream, T: Observer>(
+        &mut self,
+        room: &mut [Stage],
+        group: Group<'_>,
+        stream: &mut S,
+        observer: &mut T,
+    ) {
+        let Ok(mut walk) = Walk::enter(*self.plan, group, room) else { return };
         while walk.advance() {
             for (index, at) in group.operators().enumerate() {
-                let Some(operator) = self.plan.operator(at) else { return };
+                let Some(mut operator) = self.plan.operator(at) else { return };
                 if let Some(Keep { tensor, from, bytes }) = walk.keep(index, &operator) {
                     let start = self.base(&tensor);
                     let lease = self.arena.lease();
                     let memory = lease.window::<u8>(start, tensor.bytes());
                     memory.copy_from(&memory.reader().window(from, bytes));
                 }
-                if let Ok(Some(operator)) = walk.view(index, operator) {
-                    let rows = walk.rows(index);
-                    match FeedParams::read(operator.params()).filter(|_| operator.kind == OpKind::Feed) {
-                        Some(params) => self.feed(&operator, params.input as usize, rows.start, stream),
-                        None => self.run_operator(at, operator, observer),
+                if let Ok(Some(view)) = walk.view(index, &operator) {
+                    operator.look(view);
+                    let first = walk.rows(index).start;
+                    if operator.kind == OpKind::Feed {
+                        self.feed(&operator, first, stream);
+                    } else {
+                        self.run_operator(at, &operator, observer);
                     }
                     if group.streams && index + 1 == group.count {
-                        self.give(&operator, rows.start, stream);
+                        self.give(&operator, first, stream);
                     }
                 }
                 walk.done(index);
@@ -257,13 +267,15 @@ impl<'p, 'a, O: OpSet> Session<'p, 'a, O> {
     }
 
     /// Has the rows of an input filled that `operator` sees as its output.
-    fn feed<S: Stream>(&mut self, operator: &Operator<'_>, input: usize, first: usize, stream: &mut S) {
-        let Ok(rows) = operator.output(0) else { return };
+    fn feed<S: Stream>(&mut self, operator: &Operator<'_>, first: usize, stream: &mut S) {
+        let (Some(params), Ok(rows)) = (FeedParams::read(operator.params()), operator.output(0)) else {
+            return;
+        };
         let bytes = self.bytes_mut(&rows);
         if rows.dtype == DType::I8 {
             bytes.fill(rows.zero_point as u8);
         }
-        stream.feed(input, first, bytes);
+        stream.feed(params.input as usize, first, bytes);
     }
 
     /// Gives away the rows that `operator`, the last one of a group that streams, has made.
@@ -277,17 +289,17 @@ impl<'p, 'a, O: OpSet> Session<'p, 'a, O> {
 
     /// Out of line, so that the operators are linked once.
     #[inline(never)]
-    fn run_operator<T: Observer>(&mut self, index: usize, operator: Operator<'_>, observer: &mut T) {
+    fn run_operator<T: Observer>(&mut self, index: usize, operator: &Operator<'_>, observer: &mut T) {
         if T::WATCHES {
             observer.begin(index);
         }
         {
             let rows = Rows::new(self.rows, self.plan.max_rows());
             let lease = self.arena.lease();
-            let unpacked = if O::SHORT_CHANNELS { short_channels::unpacked(&operator, &lease) } else { None };
+            let unpacked = if O::SHORT_CHANNELS { short_channels::unpacked(operator, &lease) } else { None };
             let (operator, reserved) = match &unpacked {
                 Some((channels, bytes)) => (operator.with_channels(channels), *bytes),
-                None => (operator, 0),
+                None => (*operator, 0),
             };
             let run = Run { operator, lease: &lease, rows, backend: self.backend, reserved };
             O::visit(operator.kind, Execute(run));

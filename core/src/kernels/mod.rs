@@ -96,6 +96,7 @@ pub use turned::{LinearTurned, LinearTurnedLean};
 use crate::arch::Backend;
 use crate::arch::view::{Element, In, Lease, Out};
 use crate::plan::format::Section;
+use crate::plan::strips::Room;
 use crate::plan::{Fault, Operator, Place, Rows, Tensor, Verified};
 
 /// What an operator does. The numbers are those of the plan file; docs/format.md lists the retired ones.
@@ -399,8 +400,11 @@ impl<'r> Run<'r> {
 
 /// A set of operators, known when the firmware is built.
 pub trait OpSet: Sized {
-    /// Whether groups of operators may run in strips (see [`crate::plan::strips`]).
-    const STRIPS: bool;
+    /// Room for groups of operators that run in strips (see [`crate::plan::strips`]).
+    type Strips: Room;
+
+    /// Whether there is any.
+    const STRIPS: bool = Self::Strips::OPERATORS > 0;
 
     /// Whether plans may have a front end for text or events.
     const FRONT_END: bool;
@@ -446,15 +450,19 @@ pub trait Visitor {
 /// }
 /// ```
 ///
-/// Without these lines there are no strips, and front ends, channels in short form and states are linked. A last line `verified: unsafe
+/// `strips: 12;` says how many operators run in strips together at most, and so what stack that takes (`mixel compile --ops-rs` writes it
+/// from the plan); `true` stands for as many as there may be. Without these lines there are no strips, and front ends, channels in short form and states are linked. A last line `verified: unsafe
 /// 0x1234ABCD;` says that the set is for the one plan with that checksum, which was verified elsewhere: whoever writes it vouches for
 /// that and for whom it gets plans from, as [`Verified::by_checksum`](crate::plan::Verified::by_checksum) asks. `mixel compile --ops-rs` does.
 #[macro_export]
 macro_rules! op_set {
     (@first $value:literal $($default:literal)?) => { $value };
+    (@operators true $($default:tt)?) => { $crate::plan::strips::MAX_OPERATORS };
+    (@operators false $($default:tt)?) => { 0 };
+    (@operators $count:literal $($default:tt)?) => { $count };
     (
         $(#[$attribute:meta])* $visibility:vis struct $name:ident: $($kernel:ident),* $(,)?;
-        $(strips: $strips:literal;)?
+        $(strips: $strips:tt;)?
         $(front_end: $front_end:literal;)?
         $(short_channels: $short:literal;)?
         $(states: $states:literal;)?
@@ -464,7 +472,7 @@ macro_rules! op_set {
         $visibility struct $name;
 
         impl $crate::kernels::OpSet for $name {
-            const STRIPS: bool = $crate::op_set!(@first $($strips)? false);
+            type Strips = $crate::plan::strips::UpTo<{ $crate::op_set!(@operators $($strips)? false) }>;
             const FRONT_END: bool = $crate::op_set!(@first $($front_end)? true);
             const SHORT_CHANNELS: bool = $crate::op_set!(@first $($short)? true);
             const STATES: bool = $crate::op_set!(@first $($states)? true);

@@ -63,6 +63,8 @@ pub enum PlanError {
     NotLinked(u16, OpKind),
     /// The plan runs operators in strips of rows, which this firmware was built without.
     StripsNotLinked,
+    /// So many operators of the plan run in strips together, for which the operator set has no room.
+    StripsTooLong(u16),
     /// The plan keeps state from run to run, which this firmware was built without.
     StatesNotLinked,
     /// The plan has a front end for text or events, which the operator set leaves out.
@@ -120,6 +122,11 @@ impl core::fmt::Display for PlanError {
             ),
             Self::StripsNotLinked => f.write_str(
                 "the plan runs in strips of rows, which this firmware was built without; add `strips: true` to the operator set",
+            ),
+            Self::StripsTooLong(count) => write!(
+                f,
+                "{count} operators of the plan run in strips of rows together, which this firmware has no room for; write \
+                 `strips: {count};` in the operator set",
             ),
             Self::Port(index) => write!(f, "input or output {index} is not valid"),
             Self::State(tensor) => write!(f, "the state in tensor {tensor} has no fitting first value"),

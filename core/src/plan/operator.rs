@@ -111,9 +111,9 @@ impl<'p> Operator<'p> {
         self.operands.get(operand).copied().unwrap_or(0)
     }
 
-    /// The same operator on some of the rows of its operands only.
-    pub(crate) fn viewed(self, view: View) -> Self {
-        Self { view: Some(view), ..self }
+    /// Has it see some of the rows of its operands only. In place, as a copy costs more than many a row.
+    pub fn look(&mut self, view: View) {
+        self.view = Some(view);
     }
 
     /// Whether its channels are stored in short form ([`crate::kernels::short_channels`]).
@@ -147,8 +147,11 @@ impl<'p> Operator<'p> {
     }
 
     fn tensor(&self, operand: usize) -> Result<Tensor, Fault> {
-        let tensor = self.plan.tensor(self.tensor_index(operand))?;
-        Ok(self.view.map_or(tensor, |view| view.of(operand, tensor)))
+        let mut tensor = self.plan.tensor(self.tensor_index(operand))?;
+        if let Some(view) = &self.view {
+            view.narrow(operand, &mut tensor);
+        }
+        Ok(tensor)
     }
 
     /// Input `index`.

@@ -79,25 +79,26 @@ impl Vertical {
         }
     }
 
-    /// The first row that output row `row` sees; below zero in the padding.
-    fn start(self, row: u16) -> i64 {
-        row.checked_div(self.up).unwrap_or(0) as i64 * self.stride as i64 - self.pad as i64
+    /// The first row that output row `row` sees, the padding's rows counted.
+    fn start(self, row: u16) -> u32 {
+        // Not more than 32 bits hold, even with `extent` rows behind it.
+        row.checked_div(self.up).unwrap_or(0) as u32 * self.stride as u32
     }
 
     /// The first row of an image that output rows from `row` on see.
     fn first(self, row: u16) -> u16 {
-        self.start(row).clamp(0, u16::MAX as i64) as u16
+        self.start(row).saturating_sub(self.pad as u32).min(u16::MAX as u32) as u16
     }
 
     /// Rows of an image of `height` rows that the output rows in front of `until` see.
     fn needed(self, until: u16, height: u16) -> u16 {
-        let end = until.checked_sub(1).map_or(0, |last| self.start(last) + self.extent as i64);
-        end.clamp(0, height as i64) as u16
+        let end = until.checked_sub(1).map_or(0, |last| self.start(last) + self.extent as u32);
+        end.saturating_sub(self.pad as u32).min(height as u32) as u16
     }
 
     /// Rows of padding above the first of these rows.
     fn above(self, row: u16) -> u16 {
-        (-self.start(row)).clamp(0, u16::MAX as i64) as u16
+        (self.pad as u32).saturating_sub(self.start(row)) as u16
     }
 }
 
@@ -113,15 +114,11 @@ pub struct View {
 }
 
 impl View {
-    /// What the operator sees of `tensor`, its operand `operand`.
-    pub(super) fn of(&self, operand: usize, tensor: Tensor) -> Tensor {
-        match self.rows.get(operand) {
-            None | Some((_, 0)) => tensor,
-            Some(&(first, count)) => {
-                let [images, _, width, channels] = tensor.dims;
-                let offset = tensor.offset.wrapping_add(first as u32 * row_bytes(&tensor));
-                Tensor { dims: [images, count as u32, width, channels], offset, ..tensor }
-            }
+    /// Cuts `tensor`, the operator's operand `operand`, to the rows that it sees.
+    pub(super) fn narrow(&self, operand: usize, tensor: &mut Tensor) {
+        if let Some(&(first, count @ 1..)) = self.rows.get(operand) {
+            tensor.offset = tensor.offset.wrapping_add(first as u32 * row_bytes(tensor));
+            tensor.dims[1] = count as u32;
         }
     }
 }
@@ -172,7 +169,7 @@ pub const fn group_bytes(count: usize) -> usize {
     8 + 2 * count
 }
 
-/// The groups of the section, up to the first that is cut off: first operator, operators, rows and 1 if it streams as u16,
+/// The groups of the section, up to the first that is cut off or too long: first operator, operators, rows and 1 if it streams as u16,
 /// then the height of every operator's output as u16.
 pub(super) fn groups(section: &[u8]) -> impl Iterator<Item = Group<'_>> + use<'_> {
     let mut rest = section;
@@ -182,16 +179,20 @@ pub(super) fn groups(section: &[u8]) -> impl Iterator<Item = Group<'_>> + use<'_
         let (first, count, rows, streams) = (cursor.u16(), cursor.u16(), cursor.u16(), cursor.u16());
         let (heights, after) = after.split_at_checked(2 * count as usize)?;
         rest = after;
-        (streams <= 1).then(|| Group::new(first as usize, rows, streams == 1, heights))
+        let valid = streams <= 1 && count as usize <= MAX_OPERATORS;
+        valid.then(|| Group::new(first as usize, rows, streams == 1, heights))
     })
 }
 
-/// One operator of a group on its way through the strips. Rows are those of its whole output.
+/// One operator of a group on its way through the strips, in 28 bytes. Rows are those of its whole output.
 #[derive(Clone, Copy, Debug)]
-struct Stage {
+pub struct Stage {
     vertical: Vertical,
     /// The stages that make its inputs, or [`OUTSIDE`].
     makers: [u8; MAX_INPUTS],
+    /// The tensor that it makes, and the rows that there are in memory for it.
+    output: u16,
+    lines: u16,
     height: u16,
     /// Rows that are done.
     done: u16,
@@ -203,11 +204,62 @@ struct Stage {
     shift: u16,
 }
 
+impl Stage {
+    /// That of no operator, to fill memory with.
+    pub const IDLE: Self = Self {
+        vertical: Vertical::EACH,
+        makers: [OUTSIDE; MAX_INPUTS],
+        output: 0,
+        lines: 0,
+        height: 0,
+        done: 0,
+        target: 0,
+        base: 0,
+        shift: 0,
+    };
+}
+
+/// Memory for the walk through a group, which an operator set says how much there is of.
+pub trait Room {
+    /// Most operators in a group; 0 for no groups.
+    const OPERATORS: usize;
+
+    /// Has `work` done with memory on the stack for a group of `count` operators; with as much as there is, if that is less.
+    fn lend<A>(count: usize, work: impl FnOnce(&mut [Stage]) -> A) -> A;
+}
+
+/// Room for groups of so many operators, [`MAX_OPERATORS`] at most: a [`Stage`] each on the stack. Where that is much, shorter groups take
+/// less.
+pub struct UpTo<const OPERATORS: usize>;
+
+impl<const OPERATORS: usize> Room for UpTo<OPERATORS> {
+    const OPERATORS: usize = {
+        assert!(OPERATORS <= MAX_OPERATORS, "groups have 128 operators at most");
+        OPERATORS
+    };
+
+    fn lend<A>(count: usize, work: impl FnOnce(&mut [Stage]) -> A) -> A {
+        /// Sets for any plan have room for this many as well.
+        const FEW: usize = 16;
+        if Self::OPERATORS > 2 * FEW && count <= FEW {
+            on_stack::<FEW, A>(work)
+        } else {
+            on_stack::<OPERATORS, A>(work)
+        }
+    }
+}
+
+/// Out of line, so that each has a stack frame of its own.
+#[inline(never)]
+fn on_stack<const OPERATORS: usize, A>(work: impl FnOnce(&mut [Stage]) -> A) -> A {
+    work(&mut [Stage::IDLE; OPERATORS])
+}
+
 /// Goes through a group strip by strip.
-pub struct Walk {
+pub struct Walk<'m> {
     rows: u16,
     streams: bool,
-    stages: heapless::Vec<Stage, MAX_OPERATORS>,
+    stages: &'m mut [Stage],
 }
 
 /// Rows of a line buffer that are still needed and move to its beginning.
@@ -221,37 +273,30 @@ pub struct Keep {
     pub bytes: usize,
 }
 
-impl Walk {
-    /// A walk through nothing, for [`Walk::enter`].
-    pub const fn idle() -> Self {
-        Self { rows: 0, streams: false, stages: heapless::Vec::new() }
-    }
-
-    /// The walk through `group` of `plan`, before its first strip.
+impl<'m> Walk<'m> {
+    /// The walk through `group` of `plan`, before its first strip, in memory of [`Room::lend`].
     ///
     /// # Errors
-    /// As [`Walk::enter`].
-    pub fn new(plan: RawPlan<'_>, group: Group<'_>) -> Result<Self, (usize, Fault)> {
-        let mut walk = Self::idle();
-        walk.enter(plan, group)?;
-        Ok(walk)
-    }
-
-    /// Begins the walk through `group` of `plan`, where it lies: it takes some thousand bytes of stack, and a copy as many more.
-    ///
-    /// # Errors
-    /// The first operator that cannot be part of it, and why.
-    pub fn enter(&mut self, plan: RawPlan<'_>, group: Group<'_>) -> Result<(), (usize, Fault)> {
-        (self.rows, self.streams) = (group.rows, group.streams);
-        self.stages.clear();
+    /// The first operator that cannot be part of it, and why; [`Fault::Operands`] also for one that there is no room for.
+    pub fn enter(plan: RawPlan<'_>, group: Group<'_>, room: &'m mut [Stage]) -> Result<Self, (usize, Fault)> {
         if group.count == 0 || group.rows == 0 {
             return Err((group.first, Fault::Params));
         }
+        let most = group.first + room.len();
+        let stages = room.get_mut(..group.count).ok_or((most, Fault::Operands))?;
         for (index, operator) in group.operators().enumerate() {
-            let stage = stage(plan, &group, index).map_err(|fault| (operator, fault))?;
-            self.stages.push(stage).map_err(|_| (operator, Fault::Operands))?;
+            if let Some((made, [place, ..])) = stages.split_at_mut_checked(index) {
+                *place = stage(plan, &group, made).map_err(|fault| (operator, fault))?;
+            }
         }
-        Ok(())
+        Ok(Self { rows: group.rows, streams: group.streams, stages })
+    }
+
+    /// Goes back to before the first strip.
+    fn restart(&mut self) {
+        for stage in self.stages.iter_mut() {
+            (stage.done, stage.target, stage.base, stage.shift) = (0, 0, 0, 0);
+        }
     }
 
     /// Goes on to the next strip; false when everything is done.
@@ -302,12 +347,12 @@ impl Walk {
         Some(Keep { tensor, from: bytes(stage.shift), bytes: bytes(stage.done.saturating_sub(stage.base)) })
     }
 
-    /// `operator`, number `index` of the group, as it is in this strip; none when it has nothing to do.
+    /// What `operator`, number `index` of the group, sees in this strip; none when it has nothing to do.
     ///
     /// # Errors
     /// [`Fault::Shapes`] when it sees no row of an input, [`Fault::Bounds`] when a buffer is too short for its rows; never in
     /// a verified plan.
-    pub fn view<'o>(&self, index: usize, operator: Operator<'o>) -> Result<Option<Operator<'o>>, Fault> {
+    pub fn view(&self, index: usize, operator: &Operator<'_>) -> Result<Option<View>, Fault> {
         let stage = self.stages.get(index).ok_or(Fault::Operands)?;
         if stage.done == stage.target {
             return Ok(None);
@@ -316,34 +361,37 @@ impl Walk {
         let mut view =
             View { pad: stage.vertical.above(stage.done), resumed: stage.done > 0, ..View::default() };
         let inputs = operator.inputs as usize;
-        for (input, rows) in view.rows.iter_mut().enumerate().take(inputs) {
-            let tensor = operator.input(input)?;
-            let physical = tensor.dims[1];
-            let maker = stage.makers.get(input).and_then(|&maker| self.stages.get(maker as usize));
-            if maker.is_none() && repeats(&tensor, stage.vertical) {
-                continue;
-            }
-            let whole = u16::try_from(physical).map_err(|_| Fault::Shapes)?;
-            let (height, base) = maker.map_or((whole, 0), |maker| (maker.height, maker.base));
+        for ((input, rows), maker) in view.rows.iter_mut().enumerate().zip(stage.makers).take(inputs) {
+            let (height, base, lines) = match self.stages.get(maker as usize) {
+                Some(maker) => (maker.height, maker.base, maker.lines),
+                None => {
+                    let tensor = operator.input(input)?;
+                    if repeats(&tensor, stage.vertical) {
+                        continue;
+                    }
+                    let whole = u16::try_from(tensor.dims[1]).map_err(|_| Fault::Shapes)?;
+                    (whole, 0, whole)
+                }
+            };
             let to = stage.vertical.needed(stage.target, height);
             let count = to.checked_sub(from).filter(|&count| count > 0).ok_or(Fault::Shapes)?;
             let first = from.checked_sub(base).ok_or(Fault::Bounds)?;
-            if first as u32 + count as u32 > physical {
+            if first as u32 + count as u32 > lines as u32 {
                 return Err(Fault::Bounds);
             }
             *rows = (first, count);
         }
         if stage.vertical.sums {
-            return Ok(Some(operator.viewed(view)));
+            return Ok(Some(view));
         }
         let (first, count) = (stage.done - stage.base.min(stage.done), stage.target - stage.done);
-        if first as u32 + count as u32 > operator.output(0)?.dims[1] {
+        if first as u32 + count as u32 > stage.lines as u32 {
             return Err(Fault::Bounds);
         }
         if let Some(rows) = view.rows.get_mut(inputs) {
             *rows = (first, count);
         }
-        Ok(Some(operator.viewed(view)))
+        Ok(Some(view))
     }
 
     /// Notes that operator `index` of the group has run in this strip.
@@ -364,7 +412,9 @@ impl Walk {
     }
 }
 
-fn stage(plan: RawPlan<'_>, group: &Group<'_>, index: usize) -> Result<Stage, Fault> {
+/// The stage of the operator of `group` behind those that are `made`.
+fn stage(plan: RawPlan<'_>, group: &Group<'_>, made: &[Stage]) -> Result<Stage, Fault> {
+    let index = made.len();
     let operator = plan.operator(group.first + index).ok_or(Fault::Operands)?;
     let vertical = Vertical::of(&operator).ok_or(Fault::Code)?;
     let inputs = operator.inputs as usize;
@@ -373,12 +423,9 @@ fn stage(plan: RawPlan<'_>, group: &Group<'_>, index: usize) -> Result<Stage, Fa
     }
     let mut makers = [OUTSIDE; MAX_INPUTS];
     for (input, maker) in makers.iter_mut().enumerate().take(inputs) {
-        for before in 0..index {
-            let made = plan.operator(group.first + before).ok_or(Fault::Operands)?;
-            if made.tensor_index(made.inputs as usize) == operator.tensor_index(input) {
-                *maker = before as u8;
-            }
-        }
+        let tensor = operator.tensor_index(input);
+        let made = made.iter().rposition(|stage| stage.output == tensor);
+        *maker = made.map_or(OUTSIDE, |made| made as u8);
     }
     let (height, output) = (group.height(index), operator.output(0)?);
     let last = index + 1 == group.count;
@@ -394,7 +441,9 @@ fn stage(plan: RawPlan<'_>, group: &Group<'_>, index: usize) -> Result<Stage, Fa
     if height == 0 || output.dims[0] != 1 || output.dynamic != 0 || !whole {
         return Err(Fault::Shapes);
     }
-    Ok(Stage { vertical, makers, height, done: 0, target: 0, base: 0, shift: 0 })
+    // No strip has more rows than numbers of 16 bits.
+    let lines = u16::try_from(output.dims[1]).unwrap_or(u16::MAX);
+    Ok(Stage { vertical, makers, output: operator.tensor_index(inputs), lines, height, ..Stage::IDLE })
 }
 
 /// Whether an operator may make some channels of its output only.
@@ -413,26 +462,34 @@ fn makes_part(operator: &Operator<'_>) -> Result<bool, Fault> {
 /// Operator `index` of `group` with all rows of its operands, for tools: its shapes and work are those of whole tensors, its
 /// memory means nothing.
 pub fn whole<'p>(plan: RawPlan<'p>, group: Group<'p>, index: usize) -> Option<Operator<'p>> {
-    let operator = plan.operator(group.first + index)?;
-    let stage = stage(plan, &group, index).ok()?;
-    let mut view = View { pad: stage.vertical.pad, ..View::default() };
-    for (rows, maker) in view.rows.iter_mut().zip(stage.makers) {
-        *rows = (0, if maker == OUTSIDE { 0 } else { group.height(maker as usize) });
-    }
-    let height = if stage.vertical.sums { 0 } else { stage.height };
-    *view.rows.get_mut(operator.inputs as usize)? = (0, height);
-    Some(operator.viewed(view))
+    let mut operator = plan.operator(group.first + index)?;
+    UpTo::<MAX_OPERATORS>::lend(group.count, |room| {
+        let walk = Walk::enter(plan, group, room).ok()?;
+        let stage = walk.stages.get(index)?;
+        let mut view = View { pad: stage.vertical.pad, ..View::default() };
+        for (rows, maker) in view.rows.iter_mut().zip(stage.makers) {
+            *rows = (0, walk.stages.get(maker as usize).map_or(0, |maker| maker.height));
+        }
+        let height = if stage.vertical.sums { 0 } else { stage.height };
+        *view.rows.get_mut(operator.inputs as usize)? = (0, height);
+        operator.look(view);
+        Some(operator)
+    })
 }
 
 /// How far behind the start of an input from outside, tensor `input`, the group's output may begin, in bytes; as
-/// [`crate::kernels::Kernel::reach`] for operators.
+/// [`crate::kernels::Kernel::reach`] for operators. The walk is through `group`, and goes on from its beginning.
 ///
 /// # Errors
-/// As [`Walk::new`].
+/// The first operator that is not valid, and why.
 #[inline(never)]
-pub fn reach(plan: RawPlan<'_>, group: Group<'_>, input: u16) -> Result<isize, (usize, Fault)> {
-    let mut walk = Walk::idle();
-    walk.enter(plan, group)?;
+pub fn reach(
+    plan: RawPlan<'_>,
+    group: Group<'_>,
+    walk: &mut Walk<'_>,
+    input: u16,
+) -> Result<isize, (usize, Fault)> {
+    walk.restart();
     let tensor = plan.tensor(input).map_err(|fault| (group.first, fault))?;
     let last = plan.operator(group.first + group.count - 1).and_then(|operator| operator.output(0).ok());
     let output = last.ok_or((group.first, Fault::Operands))?;
@@ -468,23 +525,29 @@ type Check = fn(&Operator<'_>) -> Option<Result<usize, Fault>>;
 /// # Errors
 /// The first operator for which it does not hold.
 pub fn check<O: OpSet>(plan: RawPlan<'_>, group: Group<'_>) -> Result<usize, PlanError> {
-    check_with(plan, group, kernels::check::<O>)
+    O::Strips::lend(group.count, |room| check_with(plan, group, room, kernels::check::<O>))
 }
 
 #[inline(never)]
-fn check_with(plan: RawPlan<'_>, group: Group<'_>, check: Check) -> Result<usize, PlanError> {
+fn check_with(
+    plan: RawPlan<'_>,
+    group: Group<'_>,
+    room: &mut [Stage],
+    check: Check,
+) -> Result<usize, PlanError> {
     let refuse = |(index, fault): (usize, Fault)| {
         let kind = plan.operator(index).map_or(OpKind::Move, |operator| operator.kind);
         PlanError::Operator(index as u16, kind, fault)
     };
-    let mut walk = Walk::idle();
-    walk.enter(plan, group).map_err(refuse)?;
-    check_sharing(plan, group, &walk).map_err(refuse)?;
+    let mut walk = Walk::enter(plan, group, room).map_err(refuse)?;
+    check_sharing(plan, group, &mut walk).map_err(refuse)?;
+    walk.restart();
     let mut scratch = 0;
     while walk.advance() {
         for (index, at) in group.operators().enumerate() {
-            let operator = plan.operator(at).ok_or(refuse((at, Fault::Operands)))?;
-            if let Some(operator) = walk.view(index, operator).map_err(|fault| refuse((at, fault)))? {
+            let mut operator = plan.operator(at).ok_or(refuse((at, Fault::Operands)))?;
+            if let Some(view) = walk.view(index, &operator).map_err(|fault| refuse((at, fault)))? {
+                operator.look(view);
                 let needed = check(&operator).ok_or(PlanError::NotLinked(at as u16, operator.kind))?;
                 scratch = scratch.max(needed.map_err(|fault| refuse((at, fault)))?);
             }
@@ -495,14 +558,10 @@ fn check_with(plan: RawPlan<'_>, group: Group<'_>, check: Check) -> Result<usize
 }
 
 /// Which operators' outputs are *passing*: every row is read up in the strip that makes it, so that their memory is free until
-/// the next strip. Bit i stands for operator i of the group.
-///
-/// # Errors
-/// As [`Walk::new`].
+/// the next strip. Bit i stands for operator i of the group. The walk goes on from its beginning.
 #[inline(never)]
-pub fn passing(plan: RawPlan<'_>, group: Group<'_>) -> Result<u128, (usize, Fault)> {
-    let mut walk = Walk::idle();
-    walk.enter(plan, group)?;
+pub fn passing(walk: &mut Walk<'_>) -> u128 {
+    walk.restart();
     let mut passing = u128::MAX;
     while walk.advance() {
         for (index, stage) in walk.stages.iter_mut().enumerate() {
@@ -512,18 +571,18 @@ pub fn passing(plan: RawPlan<'_>, group: Group<'_>) -> Result<u128, (usize, Faul
             stage.done = stage.target;
         }
     }
-    Ok(passing)
+    passing
 }
 
 /// Line buffers share memory with nothing, but for passing ones with other passing ones that are not needed at the same time;
 /// where one operator reads one and writes the other, the operator's own check decides. The output may share with an input from
 /// outside as far as [`reach`] allows.
 #[inline(never)]
-fn check_sharing(plan: RawPlan<'_>, group: Group<'_>, walk: &Walk) -> Result<(), (usize, Fault)> {
-    let passing = passing(plan, group)?;
+fn check_sharing(plan: RawPlan<'_>, group: Group<'_>, walk: &mut Walk<'_>) -> Result<(), (usize, Fault)> {
+    let passing = passing(walk);
     let passes = |index: usize| passing >> index & 1 == 1;
     // The last operator that reads what operator `index` makes.
-    let until = |index: usize| {
+    let until = |walk: &Walk<'_>, index: usize| {
         let reads = |stage: &Stage| stage.makers.contains(&(index as u8));
         walk.stages.iter().rposition(reads).unwrap_or(index)
     };
@@ -532,12 +591,13 @@ fn check_sharing(plan: RawPlan<'_>, group: Group<'_>, walk: &Walk) -> Result<(),
         let (writer, fault) = (operator(at)?, |fault| (at, fault));
         let output = writer.tensor_index(writer.inputs as usize);
         let memory = plan.tensor(output).map_err(fault)?;
-        for (stage, other) in walk.stages.iter().zip(group.operators()) {
-            let reader = operator(other)?;
+        for (number, other) in group.operators().enumerate() {
+            let (reader, makers) =
+                (operator(other)?, walk.stages.get(number).map_or(Stage::IDLE, |stage| *stage).makers);
             let inputs = reader.inputs as usize;
             for operand in 0..=inputs {
                 let tensor = reader.tensor_index(operand);
-                let made = stage.makers.get(operand).filter(|_| operand < inputs);
+                let made = makers.get(operand).filter(|_| operand < inputs);
                 let from_outside = made == Some(&OUTSIDE);
                 if other == at && operand == inputs || made == Some(&(index as u8)) {
                     continue;
@@ -554,13 +614,13 @@ fn check_sharing(plan: RawPlan<'_>, group: Group<'_>, walk: &Walk) -> Result<(),
                 };
                 if let Some(maker) = maker.filter(|&maker| passes(maker) && passes(index)) {
                     let (first, second) = if maker < index { (maker, index) } else { (index, maker) };
-                    if first != second && until(first) <= second {
+                    if first != second && until(walk, first) <= second {
                         continue;
                     }
                 }
                 let distance = memory.offset as isize - shape.offset as isize;
                 let last = index + 1 == group.count;
-                if !last || !from_outside || distance > reach(plan, group, tensor)? {
+                if !last || !from_outside || distance > reach(plan, group, walk, tensor)? {
                     return Err(fault(Fault::Aliasing));
                 }
             }

@@ -27,7 +27,7 @@ pub use strips::{Gain, Saving};
 use mixel_core::All;
 use mixel_core::kernels::{self, Needs, OpKind};
 use mixel_core::plan::format::ALIGN;
-use mixel_core::plan::strips::{self as core_strips, Group};
+use mixel_core::plan::strips::{self as core_strips, Group, Stage, Walk};
 use mixel_core::plan::write::MemorySizes;
 use mixel_core::plan::{Place, RawPlan};
 
@@ -217,13 +217,16 @@ fn group_steps(program: &Program, plan: RawPlan<'_>, group: Group<'_>, scratch: 
     }
     step.outputs.clone_from(&last.outputs);
     step.reach.clear();
+    let mut room = room(group);
+    let mut walk = Walk::enter(plan, group, &mut room).ok();
     for &input in operators.iter().flat_map(|operator| &operator.inputs) {
         if made.contains(&input) || step.reach.iter().any(|(known, _)| *known == input) {
             continue;
         }
         // The last operator has its own rule where it reads and writes the same memory in one strip.
         let apart = last.inputs.contains(&input).then_some(None);
-        let found = core_strips::reach(plan, group, input).ok().filter(|&reach| reach > isize::MIN);
+        let found = walk.as_mut().and_then(|walk| core_strips::reach(plan, group, walk, input).ok());
+        let found = found.filter(|&reach| reach > isize::MIN);
         step.reach.push((input, apart.unwrap_or(found)));
     }
     steps
@@ -231,8 +234,14 @@ fn group_steps(program: &Program, plan: RawPlan<'_>, group: Group<'_>, scratch: 
 
 /// Whether the memory of each output of `group` is free from one strip to the next; none when the core cannot walk it.
 fn passing(plan: RawPlan<'_>, group: Group<'_>) -> Option<Vec<bool>> {
-    let passing = core_strips::passing(plan, group).ok()?;
+    let mut room = room(group);
+    let passing = core_strips::passing(&mut Walk::enter(plan, group, &mut room).ok()?);
     Some((0..group.count).map(|index| passing >> index & 1 == 1).collect())
+}
+
+/// Memory for a walk through `group`.
+fn room(group: Group<'_>) -> Vec<Stage> {
+    vec![Stage::IDLE; group.count]
 }
 
 fn fault(program: &Program, index: usize, what: String) -> Error {

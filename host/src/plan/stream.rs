@@ -14,7 +14,7 @@ use mixel_core::plan::strips::{Group, MAX_OPERATORS, Vertical, Walk};
 use mixel_core::plan::write::MemorySizes;
 use mixel_core::plan::{Direction, Place, RawPlan};
 
-use super::{Placement, passing, place, place_within};
+use super::{Placement, passing, place, place_within, room};
 use crate::emit::encode;
 use crate::graph::{Graph, Op, ValueId};
 use crate::program::{Program, ProgramOperator, ProgramPort, Strips};
@@ -288,7 +288,8 @@ fn lines(
     plan: RawPlan<'_>,
     group: Group<'_>,
 ) -> std::result::Result<Vec<u16>, (usize, mixel_core::plan::Fault)> {
-    let mut walk = Walk::new(plan, group)?;
+    let mut room = room(group);
+    let mut walk = Walk::enter(plan, group, &mut room)?;
     let mut lines = vec![1; group.count];
     while walk.advance() {
         for (index, lines) in lines.iter_mut().enumerate() {

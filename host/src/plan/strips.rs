@@ -8,11 +8,11 @@
 use std::ops::Range;
 
 use mixel_core::kernels;
-use mixel_core::plan::strips::{Group, MAX_INPUTS, MAX_OPERATORS, Vertical, Walk};
+use mixel_core::plan::strips::{Group, MAX_INPUTS, MAX_OPERATORS, Stage, Vertical, Walk};
 use mixel_core::plan::{Direction, Operator, Place, RawPlan};
 use serde::Serialize;
 
-use super::{Placement, Step, group_steps, liveness, passing, place, place_within, spread, steps};
+use super::{Placement, Step, group_steps, liveness, passing, place, place_within, room, spread, steps};
 use crate::Result;
 use crate::emit::encode;
 use crate::program::{Program, Strips};
@@ -62,7 +62,7 @@ impl Saving {
             return true;
         }
         let least = if now > self.limit { self.least.min(0.1) } else { self.least };
-        let walk = if self.stack && now <= self.limit { size_of::<Walk>() } else { 0 };
+        let walk = if self.stack && now <= self.limit { MAX_OPERATORS * size_of::<Stage>() } else { 0 };
         (arena + walk) as f32 <= now as f32 * (1.0 - least)
     }
 
@@ -247,14 +247,15 @@ fn candidate(
     }
     let bytes: Vec<u8> = heights.iter().flat_map(|height| height.to_le_bytes()).collect();
     let group = Group::new(range.start, rows, false, &bytes);
-    let mut walk = Walk::new(plan, group).ok()?;
+    let mut room = room(group);
+    let mut walk = Walk::enter(plan, group, &mut room).ok()?;
     let (mut lines, mut calls, mut moved) = (vec![1; operators.len()], 0, 0);
     while walk.advance() {
         for (index, lines) in lines.iter_mut().enumerate() {
             *lines = walk.lines(index).max(*lines);
             let operator = plan.operator(range.start + index)?;
             moved += walk.keep(index, &operator).map_or(0, |keep| keep.bytes);
-            calls += usize::from(walk.view(index, operator).ok()?.is_some());
+            calls += usize::from(walk.view(index, &operator).ok()?.is_some());
             walk.done(index);
         }
     }
