@@ -10,7 +10,7 @@ use super::OpKind;
 use super::part::Part;
 use super::requant::Channels;
 use super::window::Window;
-use crate::arch::view::{In, Lease};
+use crate::arch::view::{In, Lease, fill};
 use crate::pack::{DepthwiseOrder, Layout};
 use crate::plan::bits::{BitWriter, Bits};
 use crate::plan::format::ALIGN;
@@ -147,11 +147,15 @@ impl<'p> Short<'p> {
     fn unpack<'r>(&self, lease: &'r Lease<'r>, offset: usize) -> Source<'r> {
         let turned = self.weights.filter(|_| self.order == DepthwiseOrder::Pairs).map(|(weights, _)| {
             let pairs = lease.window::<i16>(offset, self.weight_bytes() / 2);
-            (0..pairs.len()).for_each(|place| pairs.set(place, 0));
+            fill(pairs.cast(), 0);
             for tap in 0..9 {
+                // What depends on the tap once, not for every channel.
+                let lanes = [0, 1, 2, 3].map(|lane| DepthwiseOrder::pair(tap, lane) / 2);
+                let block = DepthwiseOrder::pair(0, 4) / 2;
+                let weights = weights.window(tap * self.count, self.count);
                 for channel in 0..self.count {
-                    let weight = weights.get(tap * self.count + channel);
-                    pairs.set(DepthwiseOrder::pair(tap, channel) / 2, weight.into());
+                    let [lane, place] = [channel % 4, channel / 4 * block];
+                    pairs.set(lanes.get(lane).map_or(0, |at| at + place), weights.get(channel).into());
                 }
             }
             pairs.reader().cast()
