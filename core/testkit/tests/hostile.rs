@@ -217,7 +217,7 @@ mixel_core::op_set! {
     /// For the plan of the test below alone.
     struct ForOnePlan: Linear;
     // The test below verifies the plan first.
-    verified: unsafe 0x43BF836C;
+    verified: unsafe 0xB47A9DD9;
 }
 
 #[test]
