@@ -243,9 +243,9 @@ impl Prepared {
         let program = with_attention(program);
         let limit = self.max_arena.unwrap_or(usize::MAX);
         let saving = match strips {
-            Strips::Auto => Saving { least: 1.0 / 3.0, limit, stack: true },
-            Strips::Most => Saving { least: 0.1, limit, stack: false },
-            Strips::Off => Saving { least: f32::INFINITY, limit: usize::MAX, stack: false },
+            Strips::Auto => Saving { least: 1.0 / 3.0, cheap: 0.02, limit, stack: true },
+            Strips::Most => Saving { least: 0.1, cheap: 0.0, limit, stack: false },
+            Strips::Off => Saving { least: f32::INFINITY, cheap: 0.0, limit: usize::MAX, stack: false },
         };
         let (program, placement, gains) = if rows {
             let (program, placement) = by_rows(&program, limit)?;

@@ -2,12 +2,17 @@
 
 mod support;
 
+use mixel::aligned::Aligned;
 use mixel::arrays::{Array, ArrayData};
-use mixel::compile::{CalibrationData, CompileOptions, Compiled, Prepared, Strips, Target, prepare};
+use mixel::compile::{
+    CalibrationData, CompileOptions, Compiled, Prepared, SetFor, Strips, Target, operator_set, prepare,
+};
 use mixel::device::{self, Sample, boards, doctor};
 use mixel::quantize::{Options, WeightForm, WeightRule};
 use mixel::run::{on_host, open};
-use mixel_core::kernels::OpKind;
+use mixel_core::Session;
+use mixel_core::kernels::{OpKind, OpSet};
+use mixel_core::plan::strips::Room;
 use mixel_core::plan::{Plan, PlanError};
 use support::onnx::{Int, Ints, Onnx, noise};
 
@@ -202,6 +207,85 @@ fn super_resolution_fits_the_memory_that_it_is_given() {
         // Only what runs in strips has its constants as they are.
         assert!(limited.plan.len() < whole.plan.len() + 2000, "{target:?}");
     }
+}
+
+/// By default the gated feed-forward goes by rows: its wide tensors, 32 channels, never stand whole, and constants are as short as in
+/// whole tensors.
+#[test]
+fn super_resolution_has_no_wide_tensor_by_default() {
+    const WIDE: usize = 32 * 32 * 32;
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/zoo/scet-x2.onnx");
+    let prepared = |strips| {
+        let image = Array::new(&[2, 3, 32, 32], ArrayData::F32(noise(2 * 3 * 32 * 32, 3))).unwrap();
+        let calibration = CalibrationData::Arrays(vec![("image".into(), image)]);
+        let options = CompileOptions { calibration, strips, ..CompileOptions::default() };
+        prepare(file.as_ref(), &options).unwrap()
+    };
+    let [whole, usual] = [Strips::Off, Strips::default()].map(prepared);
+    for target in [Target::CortexM4, Target::CortexM55] {
+        let (whole, usual) = (whole.compile(target).unwrap(), usual.compile(target).unwrap());
+        println!("{target:?}: {} of {} bytes", usual.placement.arena(), whole.placement.arena());
+        assert!(usual.placement.arena() * 100 <= whole.placement.arena() * 88, "{target:?}");
+        assert!(usual.plan.len() <= whole.plan.len() + 100, "{target:?}");
+        let instructions: usize = usual.gains.iter().map(|gain| gain.extra_instructions).sum();
+        assert!(instructions < 200_000, "{target:?}: {instructions}");
+        let plan = open(&usual.plan, "").unwrap();
+        let wide: Vec<usize> = plan
+            .operators()
+            .filter_map(|operator| operator.output(0).ok())
+            .filter(|tensor| tensor.row_elements() == WIDE / 32 && tensor.inner() == 32)
+            .map(|tensor| tensor.bytes())
+            .collect();
+        assert!(wide.len() >= 6 && wide.iter().all(|&bytes| bytes < WIDE / 2), "{target:?}: {wide:?}");
+        assert_eq!(outputs(&usual), outputs(&whole), "{target:?}");
+    }
+}
+
+mixel_core::op_set! {
+    /// What the image model needs, with room for its longest group.
+    struct Enough: Conv, Depthwise, Linear, Lut, Add, MaxPool, AveragePool, Reduce, Move, Shuffle;
+    strips: 6;
+}
+
+mixel_core::op_set! {
+    /// The same with room for less.
+    struct TooLittle: Conv, Depthwise, Linear, Lut, Add, MaxPool, AveragePool, Reduce, Move, Shuffle;
+    strips: 5;
+}
+
+mixel_core::op_set! {
+    /// The same for one plan.
+    struct TooLittleForOne: Conv;
+    strips: 5;
+    verified: unsafe 0;
+}
+
+#[test]
+fn sets_have_room_for_their_plans_and_refuse_longer_groups() {
+    let compiled = prepared(&image_model(), Strips::Most, None).compile(Target::Generic).unwrap();
+    let plan = open(&compiled.plan, "").unwrap();
+    let longest = plan.groups().map(|group| group.count).max().unwrap();
+    for set_for in [SetFor::ThisPlan, SetFor::AnyPlan] {
+        let source = operator_set(&plan, set_for);
+        assert!(source.contains(&format!("    strips: {longest};\n")), "{source}");
+    }
+    assert_eq!(longest, <Enough as OpSet>::Strips::OPERATORS, "the plan of this test is another one now");
+    let sample = bytes(1, plan.tensor(plan.inputs().next().unwrap().tensor).unwrap().bytes());
+    let output = run(Plan::<Enough>::with_ops(&compiled.plan).unwrap(), &sample);
+    assert_eq!(output, run(Plan::new_checked(&compiled.plan).unwrap(), &sample));
+    let refused = PlanError::StripsTooLong(longest as u16);
+    assert_eq!(Plan::<TooLittle>::with_ops(&compiled.plan).err(), Some(refused));
+    assert_eq!(Plan::<TooLittleForOne>::with_ops(&compiled.plan).err(), Some(refused));
+    assert!(refused.to_string().contains(&format!("`strips: {longest};`")), "{refused}");
+}
+
+/// The first output for one input.
+fn run<O: OpSet>(plan: Plan<'_, O>, input: &[u8]) -> Vec<u8> {
+    let mut arena = Aligned::zeroed(plan.arena_bytes());
+    let mut session = Session::new(plan, &mut arena).unwrap();
+    session.input(0).copy_from_slice(input);
+    session.run();
+    session.output(0).to_vec()
 }
 
 #[test]

@@ -78,7 +78,7 @@ pub fn run(args: &Args, json: bool) -> Result<Verdict> {
         for gain in &compiled.gains {
             print(&format!(
                 "  strips {:>11} rows each, operators {} to {}: arena {} bytes instead of {}, for {} more operator calls and {} \
-                 bytes moved\n",
+                 bytes moved, {} instructions about\n",
                 gain.rows,
                 gain.operators.0,
                 gain.operators.1,
@@ -86,6 +86,7 @@ pub fn run(args: &Args, json: bool) -> Result<Verdict> {
                 grouped(gain.arena_bytes.0 as u64),
                 grouped(gain.extra_calls as u64),
                 grouped(gain.moved_bytes as u64),
+                grouped(gain.extra_instructions as u64),
             ))?;
         }
     }

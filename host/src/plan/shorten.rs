@@ -1,8 +1,8 @@
 //! Shorter forms of constants, once it is known which operators run in strips and where memory is left.
 //!
 //! A table becomes its steps ([`lut_steps`]), channels lose the bits that are the same in all of them ([`short_channels`]). Both are
-//! brought back before every run of their operator, channels in its scratch memory: so only where the run does much more than
-//! that, and where the arena does not grow, or only within what it may take.
+//! brought back before every run of their operator, in every strip of one in strips, channels in its scratch memory: so only where
+//! the run does much more than that, and where the arena does not grow, or only within what it may take.
 
 use std::collections::HashMap;
 
@@ -24,6 +24,8 @@ use crate::program::{Program, ProgramOperator};
 const ELEMENTS: usize = 8192;
 /// Least multiply-accumulates for every channel that is brought back, some 100 instructions.
 const MACS: u64 = 8192;
+/// The same of one strip, where it may be a tenth of the work: few operators are in strips, and the plan would grow by their constants.
+const MACS_IN_STRIP: u64 = 2048;
 
 /// Least bytes that short channels save in a plan: bringing them back takes some 2,800 of the firmware, once for all plans.
 const SAVED: usize = 1280;
@@ -68,23 +70,30 @@ fn chosen(program: &Program, placement: &Placement, most: usize) -> Result<Chose
     let plan = RawPlan::open(&draft).map_err(|error| fault(program, usize::MAX, error.to_string()))?;
     let steps = steps(program, &placement.offsets, placement.memory)?;
     let bounds: Vec<usize> = liveness::bounds(program, &liveness::buffers(program), &steps).collect();
-    let alone = |index: usize| !program.strips.iter().any(|strips| strips.operators().contains(&index));
-    let output = |operator: &ProgramOperator| program.tensors[operator.outputs[0] as usize].tensor;
+    // How often an operator runs.
+    let runs = |index: usize| {
+        let strips = program.strips.iter().find(|strips| strips.operators().contains(&index));
+        strips.map_or(1, |strips| strips.heights.last().map_or(1, |height| height.div_ceil(strips.rows)))
+    };
     let table = |(index, operator): (usize, &ProgramOperator)| {
-        operator.kind == OpKind::Lut && alone(index) && output(operator).elements() >= ELEMENTS
+        let whole = plan.whole_operator(index).and_then(|operator| operator.output(0).ok());
+        let elements = whole.map_or(0, |output| output.elements());
+        operator.kind == OpKind::Lut && elements >= ELEMENTS * usize::from(runs(index))
     };
     let channels = |(index, operator): (usize, &ProgramOperator)| {
         use OpKind::{Conv, ConvPart, Depthwise, Linear, LinearPart};
         let kind = matches!(operator.kind, Linear | LinearPart | Conv | ConvPart | Depthwise);
         let count = operator.late().last().map_or(0, |channels| channels.count / 9);
-        let needs = plan.operator(index).and_then(|operator| kernels::needs(&operator).ok());
-        let much = needs.is_some_and(|needs| needs.macs >= MACS * count as u64);
+        let needs = plan.whole_operator(index).and_then(|operator| kernels::needs(&operator).ok());
+        let runs = u64::from(runs(index));
+        let enough = if runs == 1 { MACS } else { MACS_IN_STRIP * runs };
+        let much = needs.is_some_and(|needs| needs.macs >= enough * count as u64);
         // Room for depthwise weights as well, in front of the channels.
         let weights = if operator.kind == OpKind::Depthwise { 18 * count.next_multiple_of(4) } else { 0 };
         let bytes = (Channels::bytes(count) + weights).next_multiple_of(ALIGN);
         // Steps begin with the caller's.
         let room = bounds[index + 1] + bytes <= most;
-        kind && alone(index) && much && room
+        kind && much && room
     };
     let operators = || program.operators.iter().enumerate();
     Ok(Chosen { tables: operators().map(table).collect(), channels: operators().map(channels).collect() })

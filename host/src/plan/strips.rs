@@ -2,12 +2,13 @@
 //!
 //! Every range of neighbouring operators that go by rows is tried with a few strip heights. The lower bound of the memory
 //! tells the promising ones, a placement decides. Strips cost nothing in products, since no row is computed twice, but
-//! every strip calls every operator and moves the rows that are still needed. What is taken has the least product of memory and work or,
-//! where a limit is given, the least work within it.
+//! every strip calls every operator and moves the rows that are still needed. What saves enough for what it costs ([`Saving`]) is taken with
+//! the least product of memory and work or, where a limit is given, the least work within it.
 
 use std::ops::Range;
 
 use mixel_core::kernels;
+use mixel_core::pack::Layout;
 use mixel_core::plan::strips::{Group, MAX_INPUTS, MAX_OPERATORS, Stage, Vertical, Walk};
 use mixel_core::plan::{Direction, Operator, Place, RawPlan};
 use serde::Serialize;
@@ -18,36 +19,61 @@ use crate::emit::encode;
 use crate::program::{Program, Strips};
 
 /// Rows of a strip that are tried.
-const ROWS: [u16; 5] = [1, 2, 4, 8, 16];
+const ROWS: [u16; 8] = [1, 2, 4, 6, 8, 12, 16, 24];
 /// Candidates that are placed roughly, after all were sorted by their lower bound, and the best of them that are placed well: bounds of
 /// neighbouring ranges are often equal, and their placements are not.
 const ROUGHLY: usize = 240;
 const WELL: usize = 12;
 /// Work of the search for each of them.
 const ROUGH_WORK: usize = 2_000;
-const WORK: usize = 20_000;
+const WORK: usize = 100_000;
 /// Groups of one plan at most.
 const GROUPS: usize = 3;
-/// Instructions, about, of a call of an operator beyond its products; bytes that are moved in one.
-const CALL: usize = 400;
-const BYTES_AN_INSTRUCTION: usize = 2;
+/// Bytes that are moved in an instruction, about.
+const BYTES_AN_INSTRUCTION: usize = 8;
+/// Share of the arena that is enough where strips cost little, or where the arena is beyond its limit.
+const TENTH: f32 = 0.1;
 
-/// What a group must save to be worth it.
+/// Instructions, about: of whole networks and of their strips as measured on emulated boards (docs/pipeline.md), where vectors go through
+/// several values at once; of the other layouts only the proportion matters.
+struct Costs {
+    /// Of a multiply-accumulate.
+    product: f32,
+    /// Of an element that is written.
+    element: f32,
+    /// Of another call of an operator: the walk's, and what a kernel does before its first row and at the edges of rows.
+    call: usize,
+}
+
+impl Costs {
+    fn of(layout: Layout) -> Self {
+        match layout {
+            Layout::Generic => Self { product: 6.0, element: 8.0, call: 4000 },
+            Layout::ArmDsp => Self { product: 1.0, element: 7.0, call: 4000 },
+            Layout::Helium | Layout::X86 | Layout::Aarch64 => Self { product: 0.2, element: 1.3, call: 4000 },
+        }
+    }
+}
+
+/// What groups must save to be worth it: a share of the arena, or a tenth of it where they cost little or the arena is beyond its limit.
 #[derive(Clone, Copy, Debug)]
 pub struct Saving {
     /// Share of the arena.
     pub least: f32,
+    /// Share of the instructions that all groups together may cost for a tenth of the arena to be enough.
+    pub cheap: f32,
     /// Bytes of the arena above which a tenth is enough, and whatever comes below them.
     pub limit: usize,
     /// Whether what the walk takes of the stack counts as well.
     pub stack: bool,
 }
 
-/// What groups that were tried take: bytes of the arena, and instructions beyond those of whole tensors.
+/// What groups that were tried take: bytes of the arena, instructions beyond those of whole tensors, and bytes of the stack.
 #[derive(Clone, Copy, Debug)]
 struct Price {
     arena: usize,
     extra: usize,
+    stack: usize,
 }
 
 impl Saving {
@@ -56,14 +82,17 @@ impl Saving {
         self.least.is_finite()
     }
 
-    /// Whether `arena` bytes instead of `now` are worth a group: always where only that comes within the limit.
-    fn enough(self, arena: usize, now: usize) -> bool {
-        if arena <= self.limit && self.limit < now {
+    /// Whether a group is worth its price in a network of `work` instructions whose arena takes `now` bytes: always where only that
+    /// comes within the limit.
+    fn enough(self, price: Price, now: usize, work: u64) -> bool {
+        if price.arena <= self.limit && self.limit < now {
             return true;
         }
-        let least = if now > self.limit { self.least.min(0.1) } else { self.least };
-        let walk = if self.stack && now <= self.limit { MAX_OPERATORS * size_of::<Stage>() } else { 0 };
-        (arena + walk) as f32 <= now as f32 * (1.0 - least)
+        let beyond = now > self.limit;
+        let stack = if self.stack && !beyond { price.stack } else { 0 };
+        let cheap = beyond || price.extra as f32 <= work as f32 * self.cheap;
+        let least = if cheap { self.least.min(TENTH) } else { self.least };
+        (price.arena + stack) as f32 <= now as f32 * (1.0 - least)
     }
 
     /// The same for an arena of `now` bytes: within its limit there is none any more.
@@ -73,7 +102,7 @@ impl Saving {
 
     /// Orders what is tried, the best first, for a network of `work` instructions: by the product of memory and work or, where there is a
     /// limit, by work within it and by memory beyond it.
-    fn rank(self, Price { arena, extra }: Price, work: u64) -> (bool, u64, u64) {
+    fn rank(self, Price { arena, extra, .. }: Price, work: u64) -> (bool, u64, u64) {
         let [memory, extra] = [arena, extra].map(|count| count as u64);
         match self.limit {
             usize::MAX => (false, memory * (work + extra), memory),
@@ -96,6 +125,8 @@ pub struct Gain {
     pub extra_calls: usize,
     /// Bytes of line buffers that are moved in a run.
     pub moved_bytes: usize,
+    /// Instructions that a run takes beyond those of whole tensors, about.
+    pub extra_instructions: usize,
 }
 
 /// `program` with the groups that are worth it, its placement, and what each group gives.
@@ -108,9 +139,11 @@ pub fn in_strips(program: Program, saving: Saving) -> Result<(Program, Placement
         return Ok((program, placement, Vec::new()));
     }
     let work = work(&program)?;
-    let (mut program, mut gains) = (program, Vec::new());
+    let (mut program, mut gains) = (program, Vec::<Gain>::new());
     while gains.len() < GROUPS {
-        let Some((grouped, placed, gain)) = best(&program, &placement, saving, work)? else { break };
+        // What groups cost is counted together.
+        let spent: usize = gains.iter().map(|gain| gain.extra_instructions).sum();
+        let Some((grouped, placed, gain)) = best(&program, &placement, saving, (work, spent))? else { break };
         (program, placement) = (grouped, placed);
         gains.push(gain);
     }
@@ -121,9 +154,15 @@ pub fn in_strips(program: Program, saving: Saving) -> Result<(Program, Placement
 struct Candidate {
     program: Program,
     lower_bound: usize,
-    /// Instructions beyond those of whole tensors.
-    extra: usize,
     gain: Gain,
+}
+
+impl Candidate {
+    /// With an arena of so many bytes.
+    fn price(&self, arena: usize) -> Price {
+        let (first, last) = self.gain.operators;
+        Price { arena, extra: self.gain.extra_instructions, stack: (last - first + 1) * size_of::<Stage>() }
+    }
 }
 
 /// The best next group, if one is worth it.
@@ -131,21 +170,23 @@ fn best(
     program: &Program,
     now: &Placement,
     saving: Saving,
-    work: u64,
+    (work, spent): (u64, usize),
 ) -> Result<Option<(Program, Placement, Gain)>> {
     let (offsets, memory) = spread(program);
     let draft = encode(program, &offsets, memory, true)?;
     let Ok(plan) = RawPlan::open(&draft) else { return Ok(None) };
     let saving = saving.beyond(now.arena());
-    let enough = |arena: usize| saving.enough(arena, now.arena());
-    let rank =
-        |arena: usize, candidate: &Candidate| saving.rank(Price { arena, extra: candidate.extra }, work);
+    let enough = |arena: usize, candidate: &Candidate| {
+        let price = candidate.price(arena);
+        saving.enough(Price { extra: price.extra + spent, ..price }, now.arena(), work)
+    };
+    let rank = |arena: usize, candidate: &Candidate| saving.rank(candidate.price(arena), work);
     let steps = steps(program, &offsets, memory)?;
     let mut candidates = Vec::new();
     for range in ranges(program, plan) {
         for rows in ROWS {
             let Some(candidate) = candidate((program, plan, &steps), range.clone(), rows) else { continue };
-            if enough(candidate.lower_bound) {
+            if enough(candidate.lower_bound, &candidate) {
                 candidates.push(candidate);
             }
         }
@@ -153,7 +194,7 @@ fn best(
     candidates.sort_by_key(|candidate| rank(candidate.lower_bound, candidate));
     // Many may have a bound within the limit and no placement: those of least memory are tried as well.
     let mut dearer = candidates.split_off(candidates.len().min(ROUGHLY / 2));
-    dearer.sort_by_key(|candidate| (candidate.lower_bound, candidate.extra));
+    dearer.sort_by_key(|candidate| (candidate.lower_bound, candidate.gain.extra_instructions));
     let roughly = candidates.into_iter().chain(dearer).take(ROUGHLY).map(|candidate| {
         let placement = place_within(&candidate.program, ROUGH_WORK)?;
         Ok((placement.arena(), candidate))
@@ -163,7 +204,7 @@ fn best(
     let mut placed = Vec::new();
     for (_, candidate) in roughly.into_iter().take(WELL) {
         let placement = place_within(&candidate.program, WORK)?;
-        if enough(placement.arena()) {
+        if enough(placement.arena(), &candidate) {
             placed.push((placement.arena(), candidate));
         }
     }
@@ -181,8 +222,14 @@ fn work(program: &Program) -> Result<u64> {
     let (offsets, memory) = spread(program);
     let draft = encode(program, &offsets, memory, true)?;
     let Ok(plan) = RawPlan::open(&draft) else { return Ok(0) };
+    let costs = Costs::of(program.layout);
     let operators = (0..).map_while(|index| plan.operator(index));
-    Ok(operators.map(|operator| CALL as u64 + kernels::needs(&operator).map_or(0, |needs| needs.macs)).sum())
+    let work = operators.map(|operator| {
+        let products = kernels::needs(&operator).map_or(0, |needs| needs.macs);
+        let elements = operator.output(0).map_or(0, |output| output.elements());
+        costs.call as f32 + costs.product * products as f32 + costs.element * elements as f32
+    });
+    Ok(work.map(f64::from).sum::<f64>() as u64)
 }
 
 /// Ranges of operators outside of groups that may run in strips: each goes by rows, and its output is read in the range
@@ -277,7 +324,7 @@ fn candidate(
         arena_bytes: (0, 0),
         extra_calls,
         moved_bytes: moved,
+        extra_instructions: extra_calls * Costs::of(program.layout).call + moved / BYTES_AN_INSTRUCTION,
     };
-    let extra = extra_calls * CALL + moved / BYTES_AN_INSTRUCTION;
-    Some(Candidate { program: grouped, lower_bound, extra, gain })
+    Some(Candidate { program: grouped, lower_bound, gain })
 }
