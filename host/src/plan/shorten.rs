@@ -2,7 +2,7 @@
 //!
 //! A table becomes its steps ([`lut_steps`]), channels lose the bits that are the same in all of them ([`short_channels`]). Both are
 //! brought back before every run of their operator, in every strip of one in strips, channels in its scratch memory: so only where
-//! the run does much more than that, and where the arena does not grow, or only within what it may take.
+//! the run does much more than that, and where the arena grows by a hundredth at most, or within what it may take.
 
 use std::collections::HashMap;
 
@@ -54,7 +54,10 @@ pub fn shorten(program: Program, placement: Placement, limit: Option<usize>) -> 
     let more = limit.filter(|&limit| limit > placement.lower_bound);
     let more =
         more.map(|limit| Ok((with(&program, &chosen(&program, &placement, limit)?), limit))).transpose()?;
-    for (shorter, most) in more.into_iter().chain([(within, placement.arena())]) {
+    // A bound may be what a placement just misses.
+    let little = placement.arena() + placement.arena() / 100;
+    let little = limit.filter(|&limit| limit >= placement.arena()).map_or(little, |limit| little.min(limit));
+    for (shorter, most) in more.into_iter().chain([(within, little)]) {
         if shorter.data.len() + SAVED <= usual.data.len() {
             let placed = place(&shorter)?;
             if placed.arena() <= most {

@@ -100,12 +100,13 @@ impl Saving {
         Self { limit: if now > self.limit { self.limit } else { usize::MAX }, ..self }
     }
 
-    /// Orders what is tried, the best first, for a network of `work` instructions: by the product of memory and work or, where there is a
-    /// limit, by work within it and by memory beyond it.
-    fn rank(self, Price { arena, extra, .. }: Price, work: u64) -> (bool, u64, u64) {
-        let [memory, extra] = [arena, extra].map(|count| count as u64);
+    /// Orders what is tried, the best first, for a network of `work` instructions whose arena takes `now` bytes: by the product of memory and
+    /// work, with memory in sixteenths of the arena, as less is not worth more calls; or, where there is a limit, by work within it and by
+    /// memory beyond it.
+    fn rank(self, Price { arena, extra, .. }: Price, now: usize, work: u64) -> (bool, u64, u64) {
+        let [memory, extra, now] = [arena, extra, now].map(|count| count as u64);
         match self.limit {
-            usize::MAX => (false, memory * (work + extra), memory),
+            usize::MAX => (false, (memory * 16).div_ceil(now.max(1)) * (work + extra), memory),
             limit if arena <= limit => (false, extra, memory),
             _ => (true, memory, extra),
         }
@@ -180,7 +181,7 @@ fn best(
         let price = candidate.price(arena);
         saving.enough(Price { extra: price.extra + spent, ..price }, now.arena(), work)
     };
-    let rank = |arena: usize, candidate: &Candidate| saving.rank(candidate.price(arena), work);
+    let rank = |arena: usize, candidate: &Candidate| saving.rank(candidate.price(arena), now.arena(), work);
     let steps = steps(program, &offsets, memory)?;
     let mut candidates = Vec::new();
     for range in ranges(program, plan) {
