@@ -232,8 +232,8 @@ fn run<X: Lane, Y: Quantized, W: Weights>(run: &Run<'_>) {
     let Filter { window, made, matrix } = &filter;
     let x = run.read::<X>(&input);
     let [images, height, width, channels] = input.dims_with(run.rows());
-    let size = made.image::<W>(&output);
-    let [_, out_height, out_width, _] = size.dims_with(run.rows());
+    let [_, out_height, out_width, _] = output.dims_with(run.rows());
+    let [out_height, out_width] = made.positions::<W>([out_height, out_width]);
     let length = input.dims[2] as usize * channels;
     let image = input.dims[1] as usize * length;
     let kept = if overlap(&input, &output) { window.kept() } else { 0 };
@@ -251,7 +251,7 @@ fn run<X: Lane, Y: Quantized, W: Weights>(run: &Run<'_>) {
     let (most, rounding) = (matrix::rows(matrix.layout, matrix.depth), matrix.rounding());
     let outside = X::narrow(input.zero_point);
     // A tile goes on in the next row where that row's outputs follow and one group is all.
-    let goes_on = matrix.groups == 1 && out_width == size.dims[2] as usize;
+    let goes_on = matrix.groups == 1 && (out_width == output.dims[2] as usize || output.dynamic == 0);
     for n in 0..images {
         let mut rows = Rows::new(x.window(n * image, image), height, length, ring, kept);
         let mut staged = 0;

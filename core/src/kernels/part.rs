@@ -69,6 +69,7 @@ pub(super) struct Made {
 
 impl Made {
     /// What `operator` makes of `output`, as `params` begin with where it is a part; none when that is not in it.
+    #[inline(always)]
     pub fn read<W: Weights>(
         operator: &Operator<'_>,
         params: &mut Cursor<'_>,
@@ -97,14 +98,22 @@ impl Made {
         if W::PART { self.block } else { 1 }
     }
 
+    /// Of so many rows and columns of the output, those of the layer.
+    #[inline(always)]
+    pub fn positions<W: Weights>(self, size: [usize; 2]) -> [usize; 2] {
+        size.map(|size| size.checked_div(self.block::<W>()).unwrap_or(0))
+    }
+
     /// `output` with the layer's own positions.
+    #[inline(always)]
     pub fn image<W: Weights>(self, output: &Tensor) -> Tensor {
-        let (block, [images, height, width, channels]) = (self.block::<W>() as u32, output.dims);
-        let [height, width] = [height, width].map(|size| size.checked_div(block).unwrap_or(0));
+        let [images, height, width, channels] = output.dims;
+        let [height, width] = self.positions::<W>([height as usize, width as usize]).map(|size| size as u32);
         Tensor { dims: [images, height, width, channels], ..*output }
     }
 
     /// Bytes of `rows` rows of outputs, which stand in scratch memory until they are stored as blocks; at most [`TOO_MANY`].
+    #[inline(always)]
     pub fn room<W: Weights>(self, output: &Tensor, rows: usize) -> usize {
         if self.block::<W>() == 1 {
             return 0;
@@ -114,6 +123,8 @@ impl Made {
     }
 
     /// Where rows of outputs go: of blocks first into [`Made::room`] for `rows` rows, which is behind `room` bytes of the scratch memory.
+    // In line, whole tensors have nothing of blocks.
+    #[inline(always)]
     pub fn rows<'r, Y: Quantized, W: Weights>(
         self,
         run: &'r Run<'_>,
