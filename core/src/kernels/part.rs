@@ -5,6 +5,7 @@
 //! Each is a kind of its own, with a [`Part`] in front of the parameters, and shares no memory with its input: rows of the output
 //! are longer than what is made of them, and others may have been made already.
 
+use core::marker::PhantomData;
 use core::ops::Range;
 
 use super::matrix::Weights;
@@ -123,20 +124,19 @@ impl Made {
     }
 
     /// Where rows of outputs go: of blocks first into [`Made::room`] for `rows` rows, which is behind `room` bytes of the scratch memory.
-    // In line, whole tensors have nothing of blocks.
     #[inline(always)]
     pub fn rows<'r, Y: Quantized, W: Weights>(
         self,
         run: &'r Run<'_>,
         output: &Tensor,
         (room, rows): (usize, usize),
-    ) -> Places<'r, Y> {
+    ) -> Places<'r, Y, W> {
         let y = run.write::<Y>(output);
         let y = if W::PART { y.window(self.first, y.len()) } else { y };
         // Of a shape that varies, rows are as far apart as they all would be.
         let (length, step) = (output.dims[2] as usize * output.inner(), output.inner());
         let image = output.dims[1] as usize * length;
-        let plain = Places { y, step, row: length, image, blocks: None };
+        let plain = Places { y, step, row: length, image, blocks: None, form: PhantomData };
         if self.block::<W>() == 1 {
             return plain;
         }
@@ -149,6 +149,7 @@ impl Made {
             row,
             image: 0,
             blocks: Some(blocks),
+            form: PhantomData,
         }
     }
 }
@@ -172,7 +173,7 @@ pub(super) fn rows_of_tiles(layout: Layout) -> usize {
 
 /// Where a layer's rows of outputs go.
 #[derive(Clone, Copy)]
-pub(super) struct Places<'r, Y> {
+pub(super) struct Places<'r, Y, W> {
     /// Memory for them.
     pub y: Out<'r, Y>,
     /// Elements from a position to the next.
@@ -180,6 +181,7 @@ pub(super) struct Places<'r, Y> {
     row: usize,
     image: usize,
     blocks: Option<Blocks<'r, Y>>,
+    form: PhantomData<W>,
 }
 
 /// What rows of outputs are stored to as blocks.
@@ -195,11 +197,17 @@ struct Blocks<'r, Y> {
     height: usize,
 }
 
-impl<Y: Quantized> Places<'_, Y> {
+impl<Y: Quantized, W: Weights> Places<'_, Y, W> {
+    /// Whole tensors have nothing of blocks, and their firmware no code for them.
+    #[inline(always)]
+    fn blocks(&self) -> Option<&Blocks<'_, Y>> {
+        self.blocks.as_ref().filter(|_| W::PART)
+    }
+
     /// Where row `row` of image `image` begins.
     #[inline(always)]
     pub fn of(&self, image: usize, row: usize) -> usize {
-        match &self.blocks {
+        match self.blocks() {
             None => image * self.image + row * self.row,
             Some(blocks) => row.checked_rem(blocks.rows).unwrap_or(0) * self.row,
         }
@@ -217,13 +225,13 @@ impl<Y: Quantized> Places<'_, Y> {
         let end = |blocks: &Blocks<'_, Y>| {
             row + 1 == blocks.height || (row + 1).checked_rem(blocks.rows) == Some(0)
         };
-        self.blocks.as_ref().is_some_and(end)
+        self.blocks().is_some_and(end)
     }
 
     /// Stores the rows up to `row` of image `image`, if they are stored then.
     #[inline(always)]
     pub fn store(&self, image: usize, row: usize) {
-        if let Some(blocks) = self.blocks.filter(|_| self.ends(row)) {
+        if let Some(blocks) = self.blocks().filter(|_| self.ends(row)) {
             let rows = row - row.checked_rem(blocks.rows).unwrap_or(0)..row + 1;
             blocks.store(self.y, self.row, image * blocks.height, rows);
         }
