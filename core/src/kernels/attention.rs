@@ -43,8 +43,8 @@ impl AttentionParams {
     }
 }
 
-/// Queries of a block at most. For every block keys and values are brought into the order of weights again, which a second block makes
-/// some 3 % of the work of 64 queries in the layout for Arm DSP; of a block there are the scores in memory.
+/// Queries of a block at most. For every block keys and values are brought into the order of weights again: in the layout for Arm DSP a
+/// second block is 6 % of the work of 64 queries. Of a block there are the scores in memory.
 const fn most_queries(layout: Layout) -> usize {
     match layout {
         Layout::X86 | Layout::Aarch64 => 48,
