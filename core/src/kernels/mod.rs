@@ -590,9 +590,10 @@ impl Visitor for Ask<'_, '_> {
 pub const LOOPS: bool = cfg!(all(mixel_dsp, not(mixel_helium)));
 
 /// Whether the kernel of the operator's kind that is without the common ways takes it: [`LinearLean`], [`ConvLean`],
-/// [`LinearPartLean`], [`ConvPartLean`], [`LinearTurnedLean`], [`DepthwiseLean`] and [`AttentionLean`] have nothing but the loops of the
-/// Arm DSP layout, [`SoftmaxLean`] goes along the last axis only, with all entries of its table where loops take them. In an operator set they stand for their kind if
-/// every operator of the plan is one for them; the check of a plan with others refuses it ([`Fault::Lean`]).
+/// [`LinearPartLean`], [`ConvPartLean`], [`LinearTurnedLean`], [`DepthwiseLean`] and [`AttentionLean`] have nothing but the
+/// loops of the Arm DSP layout, [`SoftmaxLean`] goes along the last axis only, with all entries of its table where loops take
+/// them. In an operator set they stand for their kind if every operator of the plan is one for them; the check of a plan with
+/// others refuses it ([`Fault::Lean`]).
 pub fn lean(operator: &Operator<'_>) -> bool {
     match operator.kind {
         OpKind::Linear | OpKind::LinearPart => linear::lean::<matrix::LeanInPart>(operator),
