@@ -60,6 +60,11 @@ fn block(layout: Layout, queries: usize) -> usize {
     queries.div_ceil(blocks).next_multiple_of(3).min(queries)
 }
 
+/// Elements from the scores of a query to those of the next, for so many keys: whole blocks of columns, which Helium writes at once.
+fn pitch(keys: usize) -> usize {
+    keys.saturating_add(3) & !3
+}
+
 /// The parameters, read.
 struct Steps {
     zero_scores: i32,
@@ -96,7 +101,7 @@ fn block_and_room(
     let products = [[k, count], [count, output.inner()]].map(|sizes| matmul::scratch_bytes(operator, sizes));
     let room = softmax::row_room(layout, count) * size_of::<u32>();
     let loops = products.into_iter().fold(room, usize::max).min(TOO_MANY).next_multiple_of(4);
-    (block, [loops, block.saturating_mul(count)])
+    (block, [loops, block.saturating_mul(pitch(count))])
 }
 
 fn check(operator: &Operator<'_>) -> Result<(), Fault> {
@@ -159,7 +164,7 @@ fn run<const COMMON: bool>(run: &Run<'_>) {
     let [batches, heads, m] = matmul::matrices(x, &[keys, values], rows);
     let (k, n, d) = (x.dims_with(rows)[3], keys.dims_with(rows)[axis], y.dims_with(rows)[3]);
     let (queries, out) = (run.read::<i8>(x), run.write::<i8>(y));
-    let (x_row, y_row) = (x.inner(), y.inner());
+    let (x_row, y_row, pitch) = (x.inner(), y.inner(), pitch(n));
     let [x_matrix, y_matrix] = [x, y].map(|tensor| tensor.elements() / (batches * heads).max(1));
     for at in (0..batches).flat_map(|batch| (0..heads).map(move |head| [batch, head])) {
         let (index, mut first) = (at[0] * heads + at[1], 0);
@@ -168,12 +173,13 @@ fn run<const COMMON: bool>(run: &Run<'_>) {
             let from = queries.window(index * x_matrix + first * x_row, count * x_row);
             let to = out.window(index * y_matrix + first * y_row, count * y_row);
             let (from, sizes) = ((from, x_row, x.zero_point), ([count, k, n], [x_row, bound]));
-            steps.scores.multiply::<_, _, COMMON>(run, from, (keys, at), sizes, (scores, n));
+            steps.scores.multiply::<_, _, COMMON>(run, from, (keys, at), sizes, (scores, pitch));
             for row in 0..count {
-                let row = scores.window(row * n, n);
+                let row = scores.window(row * pitch, n);
                 softmax::row(row.reader(), row, &weights, steps.softmax.scale, steps.zero_weights);
             }
-            let (from, sizes) = ((scores.reader(), n, steps.zero_weights), ([count, n, d], [bound, y_row]));
+            let (from, sizes) =
+                ((scores.reader(), pitch, steps.zero_weights), ([count, n, d], [bound, y_row]));
             steps.sums.multiply::<_, _, COMMON>(run, from, (values, at), sizes, (to, y_row));
             first += count;
         }

@@ -43,14 +43,15 @@ pub fn multiply(matrices: &Matrices<'_>, scratch: Out<'_, i32>, (y, stride): (Ou
     }
     let (multiplier, shift) = ([scale.multiplier; CHANNELS], [scale.shift; CHANNELS]);
     let whole = columns / CHANNELS;
-    // Rows of one group go all at once.
-    let at_once = depth <= GROUP && columns == filled;
+    // Rows of one group go all at once, where there is room for what a last block gives too much.
+    let blocks = columns == filled || stride >= filled && y.len() >= span(rows, stride, filled);
+    let at_once = depth <= GROUP && blocks;
     if at_once {
         let mut task = Shallow {
             y: y.as_mut_ptr(),
             bias: biases,
             w: packed,
-            blocks: whole,
+            blocks: filled / CHANNELS,
             x: a.as_ptr(),
             rows,
             step: a_row,
