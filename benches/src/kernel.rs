@@ -34,7 +34,7 @@ pub fn quantized(kernel: &Kernel) -> mixel::Result<Quantized> {
 /// Those of lowering, planning and emitting.
 pub fn plan(quantized: &Quantized, target: Target) -> mixel::Result<Aligned> {
     let program = mixel::lower::lower(quantized, target.layout())?;
-    let program = mixel::plan::with_attention(program);
+    let program = mixel::plan::with_attention(program)?;
     let placement = mixel::plan::place(&program)?;
     let (program, placement, _) = mixel::plan::spare_copies(program, placement, Vec::new())?;
     let (program, placement) = mixel::plan::shorten(program, placement, None)?;

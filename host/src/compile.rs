@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use mixel_core::events::{Event, Geometry};
 use mixel_core::kernels::{self, OpKind};
 use mixel_core::pack::Layout;
-use mixel_core::plan::{Interface, Plan};
+use mixel_core::plan::{Interface, Operator, Plan};
 use tract_onnx::pb::{ValueInfoProto, tensor_proto, type_proto};
 
 use crate::aligned::Aligned;
@@ -240,7 +240,7 @@ impl Prepared {
             let found = self.interfaces.iter().find(|(name, _)| *name == port.name);
             port.interface = found.map_or(Interface::Integers, |(_, interface)| *interface);
         }
-        let program = with_attention(program);
+        let program = with_attention(program)?;
         let limit = self.max_arena.unwrap_or(usize::MAX);
         let saving = match strips {
             Strips::Auto => Saving { least: 1.0 / 3.0, cheap: 0.02, limit, stack: true },
@@ -439,9 +439,14 @@ pub fn operator_set(plan: &Plan<'_>, set_for: SetFor) -> String {
     kinds.sort_by_key(|kind| *kind as u16);
     kinds.dedup();
     // Of kinds whose operators are all of the usual forms the ways for others are left out.
-    let operators = || (0..plan.operator_count()).filter_map(|index| plan.whole_operator(index));
-    let all_lean =
-        |kind| operators().filter(|operator| operator.kind == kind).all(|operator| kernels::lean(&operator));
+    let operators =
+        || (0..plan.operator_count()).filter_map(|index| Some((index, plan.whole_operator(index)?)));
+    // A strip of heads may have fewer rows of queries than loops take.
+    let in_strips = |index| plan.groups().any(|group| group.operators().contains(&index));
+    let lean = |(index, operator): (usize, Operator<'_>)| {
+        kernels::lean(&operator) && !(operator.kind == OpKind::Attention && in_strips(index))
+    };
+    let all_lean = |kind| operators().filter(|(_, operator)| operator.kind == kind).all(lean);
     // Layers go by the code of those that make parts, where there are some.
     let pairs = [[OpKind::Linear, OpKind::LinearPart], [OpKind::Conv, OpKind::ConvPart]];
     let shared: Vec<_> =

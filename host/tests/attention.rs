@@ -174,3 +174,33 @@ fn boards_agree() {
         assert_eq!(got.outputs, outputs(&compiled.plan), "{name}");
     }
 }
+
+/// Values that are made behind the softmax would keep queries and keys until then: three operators, where these are more than the scores.
+#[test]
+fn the_arena_does_not_grow() {
+    for (tokens, width) in [(8, 64), (16, 64), (4, 128)] {
+        let mut model = Onnx::new(13);
+        model.input("b0", &[1, tokens, width]).output("y");
+        for part in ["q", "k", "v", "o"] {
+            model.random(&format!("w{part}"), &[width, width]);
+        }
+        model.node("MatMul", &["b0", "wq"], "q", &[]).node("MatMul", &["b0", "wk"], "k", &[]);
+        model.node("Transpose", &["k"], "kt", &[("perm", Ints(&[0, 2, 1]))]);
+        model.node("MatMul", &["q", "kt"], "scores", &[]);
+        model.node("Softmax", &["scores"], "shares", &[("axis", Int(-1))]);
+        model.node("MatMul", &["b0", "wv"], "v", &[]).node("MatMul", &["shares", "v"], "sums", &[]);
+        model.node("MatMul", &["sums", "wo"], "o", &[]).node("Add", &["o", "b0"], "y", &[]);
+        let shape = [4, tokens, width].map(|size| size as usize);
+        let data = ArrayData::F32(noise(shape.iter().product(), 1));
+        let arrays = vec![("b0".into(), Array::new(&shape, data).unwrap())];
+        let calibration = CalibrationData::Arrays(arrays);
+        let options = CompileOptions { calibration, ..CompileOptions::default() };
+        let prepared = model.with_file(|path| prepare(path, &options)).unwrap();
+        for target in TARGETS {
+            let compiled = prepared.compile(target).unwrap();
+            let program = lower::lower(prepared.quantized(), target.layout()).unwrap();
+            let arena = plan::place(&program).unwrap().arena();
+            assert!(compiled.placement.arena() <= arena, "{target:?}: {tokens} of {width}: {arena}");
+        }
+    }
+}

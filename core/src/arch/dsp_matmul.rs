@@ -42,7 +42,15 @@ fn place(depth: usize, column: usize, at: usize) -> usize {
 /// for a tile, the scale is an unusual one, or something is too short.
 pub fn multiply(matrices: &Matrices<'_>, scratch: Out<'_, u8>, (y, stride): (Out<'_, i8>, usize)) -> bool {
     let (mut panel, [_, depth, columns]) = (*matrices, matrices.sizes);
-    let (Matrices { b: (b, [_, across]), .. }, most, mut first) = (*matrices, panel_columns(depth), 0);
+    let (Matrices { b: (b, [_, across]), .. }, mut first) = (*matrices, 0);
+    let mut most = panel_columns(depth).min(columns);
+    // There is room for what takes most at the bound, where the depth may be another one.
+    while most > 0 && bytes(depth, most) > scratch.len() {
+        most = (most - 1) / 4 * 4;
+    }
+    if most == 0 {
+        return false;
+    }
     while first < columns {
         panel.b.0 = b.window(first * across, b.len());
         panel.sizes[2] = most.min(columns - first);
@@ -184,5 +192,42 @@ fn multiply_panel(matrices: &Matrices<'_>, scratch: Out<'_, u8>, y: (Out<'_, i8>
             y.0.set(row * y.1 + column, channels.finish(column, sum, clamp));
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec;
+
+    use super::*;
+    use crate::arch::view::In;
+    use crate::kernels::requant::{Clamp, Scale};
+
+    /// Of a depth that varies any has its panels in the scratch memory for the bound.
+    #[test]
+    fn all_depths_up_to_the_bound_are_multiplied() {
+        let (a, b) = ([3i8; 3 * 130], vec![5i8; 130 * 40]);
+        for bound in 4..=130 {
+            for (depth, columns) in (4..=bound).flat_map(|depth| [8, 17, 40].map(|columns| (depth, columns)))
+            {
+                let room = bytes(bound, columns);
+                let (mut scratch, mut y) = (vec![0u32; room.div_ceil(4)], [0i8; 120]);
+                let scratch = Out::new(&mut scratch).cast::<u8>().window(0, room);
+                let matrices = Matrices {
+                    a: (In::new(&a), bound),
+                    zero_a: 0,
+                    b: (In::new(&b), [columns, 1]),
+                    zero_b: 0,
+                    sizes: [3, depth, columns],
+                    scale: Scale { multiplier: 1 << 30, shift: 34 },
+                    clamp: Clamp { zero_point: 0, min: -128, max: 127 },
+                };
+                assert!(
+                    multiply(&matrices, scratch, (Out::new(&mut y), columns)),
+                    "{depth} of {bound}, {columns}"
+                );
+            }
+        }
     }
 }

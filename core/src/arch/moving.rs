@@ -163,13 +163,15 @@ pub fn blocks_of_two(
     if inside {
         let [top, bottom] = to.map(|to| y.as_mut_ptr().wrapping_add(to));
         let from = x.as_ptr().wrapping_add(from);
-        #[cfg(mixel_helium)]
-        super::helium::moving::blocks_of_two(from, [top, bottom], width, (quads, pitch), first);
-        #[cfg(not(mixel_helium))]
-        // SAFETY: all places were found inside, and these processors have words at any address.
+        // SAFETY: all places were found inside; for words at any address there are instructions that take them.
         unsafe {
-            let work = Blocks { from, top, bottom, pitch, quads, count: width };
-            if first { blocks_turned(&work) } else { blocks(&work) }
+            #[cfg(mixel_helium)]
+            super::helium::moving::blocks_of_two(from, [top, bottom], width, (quads, pitch), first);
+            #[cfg(not(mixel_helium))]
+            {
+                let work = Blocks { from, top, bottom, pitch, quads, count: width };
+                if first { blocks_turned(&work) } else { blocks(&work) }
+            }
         }
     }
     let _ = first;

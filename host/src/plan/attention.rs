@@ -1,24 +1,43 @@
 //! Attention as one operator: queries times keys, a softmax of every row of scores and its product with the values.
 //!
 //! [`mixel_core::kernels::attention`] has the same results and its scores nowhere whole. Nothing else may want them: a model that gives
-//! them out, or does more with them than a softmax, keeps its three operators.
+//! them out, or does more with them than a softmax, keeps its three operators. So does one whose values are made behind the softmax, if
+//! queries and keys, which are needed until then, make the arena larger than scores would.
 
 use mixel_core::kernels::OpKind;
 use mixel_core::plan::write::Params;
 use mixel_core::plan::{DType, Place};
 
 use super::liveness::root;
+use super::{place_within, spare};
+use crate::Result;
 use crate::program::{Program, ProgramOperator, ProgramTensor};
 
-/// `program` with every attention on int8 as one operator.
-pub fn with_attention(mut program: Program) -> Program {
+/// Work of the search for what an attention takes.
+const WORK: usize = 20_000;
+
+/// `program` with every attention on int8 as one operator that does not make the arena larger.
+///
+/// # Errors
+/// As [`super::place`].
+pub fn with_attention(mut program: Program) -> Result<Program> {
+    let mut now = None;
     // From behind, so that what is found stays where it is.
     for last in (0..program.operators.len()).rev() {
-        if let Some(chain) = chain(&program, last) {
-            program = fused(program, chain);
+        let Some(chain) = chain(&program, last) else { continue };
+        let before = match now {
+            Some(before) => before,
+            None => place_within(&program, WORK)?,
+        };
+        let fused = fused(program.clone(), chain);
+        let then = place_within(&fused, WORK)?;
+        let smaller = spare::no_larger(&before, &then);
+        now = Some(if smaller { then } else { before });
+        if smaller {
+            program = fused;
         }
     }
-    program
+    Ok(program)
 }
 
 /// Operators, in execution order: queries times keys, softmax, weights times values.

@@ -62,7 +62,9 @@ pub fn buffers(program: &Program) -> Vec<Buffer> {
                 Some(strips) if !passes(strips, maker(tensor)) => {
                     touch(tensor, strips.first + 1);
                     touch(tensor, strips.operators().end);
-                    if strips.operators().end == index + 1 && operator.outputs.contains(&tensor) {
+                    // Where other parts of it are there already, it lies beside what the group reads.
+                    let begins = maker(tensor) == Some(index) && operator.outputs.contains(&tensor);
+                    if strips.operators().end == index + 1 && begins {
                         written.insert(tensor, index + 1);
                     }
                 }

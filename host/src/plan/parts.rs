@@ -43,7 +43,8 @@ pub(super) fn without_shuffle(program: &Program, shuffle: usize) -> Option<Progr
     let params = ShuffleParams::read(Cursor::new(&operator.params))?;
     let (&[between], &[whole]) = (&operator.inputs[..], &operator.outputs[..]) else { return None };
     let [between, whole] = [between, whole].map(|index| (index, program.tensors[index as usize].tensor));
-    if program.in_strips(shuffle) || !plain(&whole.1) || params.channels_first {
+    let same = (between.1.scale, between.1.zero_point) == (whole.1.scale, whole.1.zero_point);
+    if program.in_strips(shuffle) || !plain(&whole.1) || !same || params.channels_first {
         return None;
     }
     let maker = maker(program, between.0, shuffle)?;

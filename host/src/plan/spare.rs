@@ -48,13 +48,9 @@ pub fn spare_copies(
     placement: Placement,
     gains: Vec<Gain>,
 ) -> Result<(Program, Placement, Vec<Gain>)> {
-    // A placement says what memory is needed, as far as the search has come; the bound what could be. If what the
-    // bound promises does not come true, only placements count.
-    let hopeful = |now: &Placement, then: &Placement| {
-        then.arena() <= now.arena() || then.lower_bound <= now.lower_bound
-    };
+    // If what the bound promises does not come true, only placements count.
     let strict = |now: &Placement, then: &Placement| then.arena() <= now.arena();
-    for keeps in [&hopeful as &dyn Fn(&Placement, &Placement) -> bool, &strict] {
+    for keeps in [&no_larger as &dyn Fn(&Placement, &Placement) -> bool, &strict] {
         let (best, moved) = fold(&program, &gains, keeps)?;
         if best.operators.len() == program.operators.len() {
             break;
@@ -65,6 +61,12 @@ pub fn spare_copies(
         }
     }
     Ok((program, placement, gains))
+}
+
+/// Whether the arena does not grow from `now` to `then`: a placement says what memory is needed, as far as the search has come; the
+/// bound what could be.
+pub(super) fn no_larger(now: &Placement, then: &Placement) -> bool {
+    then.arena() <= now.arena() || then.lower_bound <= now.lower_bound
 }
 
 /// `program` without the copies for which `keeps` says so, from the placements with and without, and `gains` with the

@@ -8,7 +8,8 @@ use mixel_core::{All, Session};
 use super::*;
 use crate::aligned::Aligned;
 use crate::emit::emit;
-use crate::program::{ProgramOperator, ProgramPort, ProgramTensor};
+use crate::program::{ProgramOperator, ProgramPort, ProgramTensor, Strips};
+use mixel_core::kernels::part::Part;
 
 fn tensor(elements: usize) -> ProgramTensor {
     matrix(1, elements)
@@ -267,4 +268,60 @@ fn parts_in_their_places_are_the_same_bytes() {
         kept += parts.operators.iter().filter(|operator| operator.kind == OpKind::Join).count();
     }
     assert!(folded > 20 && kept > 20, "{folded} went, {kept} stayed");
+}
+
+/// A fully connected layer of an image's pixels; of some channels of `output` only where it is a part.
+fn pixels(
+    program: &mut Program,
+    input: u16,
+    (outputs, output): (usize, u16),
+    first: Option<u16>,
+    rng: &mut Rng,
+) {
+    let depth = program.tensors[input as usize].tensor.inner();
+    let weights: Vec<u8> = (0..depth * outputs).map(|_| rng.u8(..)).collect();
+    let weights = constant(program, &weights);
+    let mut channels = Vec::new();
+    for field in [0i32, 1 << 20] {
+        (0..outputs).for_each(|_| channels.extend(field.to_le_bytes()));
+    }
+    channels.resize(9 * outputs, 28);
+    let at = constant(program, &channels);
+    let (part, kind) = match first {
+        Some(first) => (Part::channels(first, outputs as u16).encode(), OpKind::LinearPart),
+        None => (Params::new(), OpKind::Linear),
+    };
+    let params = part.constant(weights, depth * outputs).constant(at, 9 * outputs).range(-128, 127);
+    operator(program, kind, input, output, params);
+}
+
+fn image(program: &mut Program, rows: u32, channels: u32) -> u16 {
+    let mut image = matrix(1, 1);
+    (image.tensor.dims, image.tensor.rank) = ([1, rows, 3, channels], 4);
+    add(program, image)
+}
+
+/// What makes another part of a tensor is done before the strips that make the last one, whose input is still needed then.
+#[test]
+fn strips_that_make_a_part_leave_those_that_are_there() {
+    let (mut program, mut rng) = (empty(), Rng::with_seed(7));
+    let input = image(&mut program, 12, 2);
+    port(&mut program, input, Direction::Input);
+    let [wide, other, whole] = [16, 4, 8].map(|channels| image(&mut program, 12, channels));
+    let between = image(&mut program, 1, 40);
+    pixels(&mut program, input, (16, wide), None, &mut rng);
+    pixels(&mut program, input, (4, other), None, &mut rng);
+    pixels(&mut program, other, (4, whole), Some(0), &mut rng);
+    pixels(&mut program, wide, (40, between), None, &mut rng);
+    pixels(&mut program, between, (4, whole), Some(4), &mut rng);
+    port(&mut program, whole, Direction::Output);
+    program.strips.push(Strips {
+        first: 3,
+        rows: 1,
+        streams: false,
+        heights: vec![12, 12],
+        passing: vec![true, false],
+    });
+    let (close, apart) = (place(&program).unwrap(), place_apart(&program).unwrap());
+    assert_eq!(outputs(&program, &close, 1), outputs(&program, &apart, 1), "{:?}", close.offsets);
 }

@@ -73,9 +73,13 @@ blocks!(
 );
 
 blocks!(
-    /// The four positions of a channel lie one behind the other: 21 instructions for 16 bytes.
+    /// The four positions of a channel lie one behind the other: 24 instructions for 16 bytes. (LDM takes words at whole words only, and
+    /// pixels of a tensor that is packed closely lie anywhere.)
     blocks_turned,
-    "ldm r0!, {{r7-r10}}
+    "ldr r8, [r0, #4]
+        ldr r9, [r0, #8]
+        ldr r10, [r0, #12]
+        ldr r7, [r0], #16
         pkhbt r11, r7, r9, lsl #16
         pkhtb r9, r9, r7, asr #16
         pkhbt r12, r8, r10, lsl #16

@@ -50,8 +50,11 @@ pub fn near((quads, pitch): (usize, usize)) -> bool {
     matches!((quads, pitch), (1, 4..=84) | (2, 8..=248))
 }
 
-/// See [`super::super::moving::blocks_of_two`], for positions [`near`] each other; all places were found inside.
-pub fn blocks_of_two(
+/// See [`super::super::moving::blocks_of_two`].
+///
+/// # Safety
+/// Positions are [`near`] each other, `x` is valid for reads of all pixels, and the rows are for writes of their positions.
+pub unsafe fn blocks_of_two(
     x: *const u8,
     [top, bottom]: [*mut u8; 2],
     width: usize,
