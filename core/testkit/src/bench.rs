@@ -277,6 +277,17 @@ pub fn tensor(dtype: DType, dims: [usize; 4], zero_point: i32) -> Tensor {
 /// What is in every byte of an arena before a run.
 pub const UNWRITTEN: u8 = 0xA5;
 
+/// Where operands lie.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Operands {
+    /// At multiples of 16 bytes, and apart.
+    Apart,
+    /// Apart, those of bytes at odd places.
+    Odd,
+    /// The output so many bytes behind the first input.
+    Overlapping(isize),
+}
+
 /// One operator with its operands.
 pub struct Job<'a> {
     /// What it does.
@@ -292,8 +303,8 @@ pub struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// Runs the job as a plan and compares its output with `expected`, once with all operands apart and, if the operator
-    /// allows it, once with the output overlapping the first input as far as it may. `params` writes constants and gives
+    /// Runs the job as a plan and compares its output with `expected`, once with all operands apart, once with those of bytes at odd
+    /// places and, if the operator allows it, once with the output overlapping the first input as far as it may. `params` writes constants and gives
     /// the parameters.
     ///
     /// # Errors
@@ -320,16 +331,18 @@ impl Job<'_> {
         let parts = pool.take::<u8>(rest * 3 / 8)?;
         let plan = pool.take::<u8>(rest * 3 / 8)?;
         let arena = pool.rest;
-        let (length, reach) = self.write(parts, plan, None, params)?;
+        let (length, reach) = self.write(parts, plan, Operands::Apart, params)?;
         if let Some(inspect) = pool.inspect {
             inspect(plan.get(..length).unwrap_or(&[]));
             return Ok(());
         }
         self.run_once(plan, arena, expected, None)?;
+        self.write(parts, plan, Operands::Odd, params)?;
+        self.run_on::<Y, All>(Backend::best(), plan, arena, expected, None)?;
         if let (bound @ 2.., present @ 1..) = self.rows {
             // The same rows, one of them there in any case.
             let job = Job { rows: (bound - 1, present - 1), ..*self };
-            job.write(parts, plan, None, params)?;
+            job.write(parts, plan, Operands::Apart, params)?;
             job.run_once(plan, arena, expected, None)?;
         }
         let Some(reach) = reach else { return Ok(()) };
@@ -338,11 +351,11 @@ impl Job<'_> {
             self.output.dtype.size().max(self.inputs.first().map_or(1, |(tensor, _)| tensor.dtype.size()));
         let reach = (reach.clamp(-(self.output.bytes() as isize), input as isize)).div_euclid(align as isize)
             * align as isize;
-        self.write(parts, plan, Some(reach), params)?;
+        self.write(parts, plan, Operands::Overlapping(reach), params)?;
         self.run_once(plan, arena, expected, Some(reach))?;
         let beyond = reach + align as isize;
         if beyond < input as isize && beyond > -(self.output.bytes() as isize) {
-            self.write(parts, plan, Some(beyond), params)?;
+            self.write(parts, plan, Operands::Overlapping(beyond), params)?;
             return match Plan::new_checked(plan) {
                 Err(PlanError::Operator(_, _, Fault::Aliasing)) => Ok(()),
                 _ => Err(Failure::OverlapAccepted),
@@ -356,7 +369,7 @@ impl Job<'_> {
         &self,
         parts: &mut [u8],
         plan: &mut [u8],
-        overlap: Option<isize>,
+        place: Operands,
         params: &mut dyn FnMut(&mut Writer<'_>) -> Result<Params, WriteError>,
     ) -> Result<(usize, Option<isize>), Failure> {
         let mut room = [512; Section::COUNT];
@@ -365,13 +378,18 @@ impl Job<'_> {
         let mut writer = Writer::new(parts, room);
         let params = params(&mut writer)?;
         let (mut operands, mut end) = (heapless::Vec::<u16, 8>::new(), 0usize);
+        let overlap = match place {
+            Operands::Overlapping(distance) => Some(distance),
+            Operands::Apart | Operands::Odd => None,
+        };
+        let odd = |tensor: &Tensor| usize::from(place == Operands::Odd && tensor.dtype.size() == 1);
         for (index, (tensor, _)) in self.inputs.iter().enumerate() {
             let shift = overlap.filter(|_| index == 0).map_or(0, |distance| (-distance).max(0) as usize);
-            let offset = end + shift;
+            let offset = end + shift + odd(tensor);
             end = (offset + tensor.bytes()).next_multiple_of(ALIGN);
             let _ = operands.push(writer.tensor(&Tensor { offset: offset as u32, ..*tensor })?);
         }
-        let offset = overlap.map_or(end, |distance| distance.max(0) as usize);
+        let offset = overlap.map_or(end, |distance| distance.max(0) as usize) + 3 * odd(&self.output);
         let output = writer.tensor(&Tensor { offset: offset as u32, ..self.output })?;
         end = end.max(offset + self.output.bytes()).next_multiple_of(ALIGN);
         writer.operator(self.kind, &operands, &[output], params.bytes())?;
