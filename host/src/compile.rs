@@ -149,8 +149,8 @@ pub struct CompileOptions {
 /// Whether operators run in strips of rows, so that large tensors never exist whole. The code for it takes 4 kB of flash.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Strips {
-    /// Where that makes the arena at least a third smaller, or a tenth for at most about 2 % more instructions, the stack that it takes
-    /// counted; or where the arena is beyond its limit.
+    /// Where that makes the arena at least a third smaller, or a tenth and 12 kB for at most about 2 % more instructions, the stack that it
+    /// takes counted; or where the arena is beyond its limit.
     #[default]
     Auto,
     /// Where that makes the arena at least a tenth smaller.

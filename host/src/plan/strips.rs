@@ -33,6 +33,8 @@ const GROUPS: usize = 3;
 const BYTES_AN_INSTRUCTION: usize = 8;
 /// Share of the arena that is enough where strips cost little, or where the arena is beyond its limit.
 const TENTH: f32 = 0.1;
+/// Bytes that strips which only cost little must save: three times what their code takes of the flash.
+const WORTH_CODE: usize = 12_288;
 
 /// Instructions, about: of whole networks and of their strips as measured on emulated boards (docs/pipeline.md), where vectors go through
 /// several values at once; of the other layouts only the proportion matters.
@@ -55,7 +57,8 @@ impl Costs {
     }
 }
 
-/// What groups must save to be worth it: a share of the arena, or a tenth of it where they cost little or the arena is beyond its limit.
+/// What groups must save to be worth it: a share of the arena, or a tenth of it where they cost little and save much more than their code
+/// takes ([`WORTH_CODE`]), or where the arena is beyond its limit.
 #[derive(Clone, Copy, Debug)]
 pub struct Saving {
     /// Share of the arena.
@@ -90,9 +93,10 @@ impl Saving {
         }
         let beyond = now > self.limit;
         let stack = if self.stack && !beyond { price.stack } else { 0 };
-        let cheap = beyond || price.extra as f32 <= work as f32 * self.cheap;
-        let least = if cheap { self.least.min(TENTH) } else { self.least };
-        (price.arena + stack) as f32 <= now as f32 * (1.0 - least)
+        let takes = price.arena + stack;
+        let cheap = price.extra as f32 <= work as f32 * self.cheap && takes + WORTH_CODE <= now;
+        let least = if beyond || cheap { self.least.min(TENTH) } else { self.least };
+        takes as f32 <= now as f32 * (1.0 - least)
     }
 
     /// The same for an arena of `now` bytes: within its limit there is none any more.
