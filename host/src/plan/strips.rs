@@ -58,7 +58,7 @@ impl Costs {
 }
 
 /// What groups must save to be worth it: a share of the arena, or a tenth of it where they cost little and save much more than their code
-/// takes ([`WORTH_CODE`]), or where the arena is beyond its limit.
+/// takes, or where the arena is beyond its limit.
 #[derive(Clone, Copy, Debug)]
 pub struct Saving {
     /// Share of the arena.
