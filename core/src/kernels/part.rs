@@ -48,10 +48,10 @@ impl Part {
         write::Params::new().u16(self.first).u16(self.outputs).u16(self.block)
     }
 
-    /// Outputs that the layer has at each of its positions; of parts that are in no tensor the largest number, if there are more.
+    /// Outputs that the layer has at each of its positions; of parts that are in no tensor as many as a tensor has elements at most.
     pub fn of_layer(self) -> usize {
         let [outputs, block] = [self.outputs, self.block].map(usize::from);
-        outputs.saturating_mul(block.saturating_mul(block))
+        outputs.saturating_mul(block.saturating_mul(block)).min(1 << 28)
     }
 }
 
