@@ -1,5 +1,6 @@
 use fastrand::Rng;
 use mixel_core::kernels::OpKind;
+use mixel_core::kernels::part::Part;
 use mixel_core::pack::Layout;
 use mixel_core::plan::write::Params;
 use mixel_core::plan::{DType, Direction, Fault, Interface, Plan, PlanError, Tensor};
@@ -9,7 +10,6 @@ use super::*;
 use crate::aligned::Aligned;
 use crate::emit::emit;
 use crate::program::{ProgramOperator, ProgramPort, ProgramTensor, Strips};
-use mixel_core::kernels::part::Part;
 
 fn tensor(elements: usize) -> ProgramTensor {
     matrix(1, elements)
@@ -80,7 +80,21 @@ fn lut(program: &mut Program, input: u16, rng: &mut Rng) -> u16 {
 
 /// A fully connected layer, which may not run in place.
 fn linear(program: &mut Program, input: u16, outputs: usize, rng: &mut Rng) -> u16 {
-    let [.., rows, depth] = program.tensors[input as usize].tensor.dims.map(|dim| dim as usize);
+    let [.., rows, _] = program.tensors[input as usize].tensor.dims;
+    let output = add(program, matrix(rows as usize, outputs));
+    layer(program, input, (outputs, output), None, rng);
+    output
+}
+
+/// A fully connected layer; of some channels of `output` only where it is a part.
+fn layer(
+    program: &mut Program,
+    input: u16,
+    (outputs, output): (usize, u16),
+    first: Option<u16>,
+    rng: &mut Rng,
+) {
+    let depth = program.tensors[input as usize].tensor.inner();
     let weights: Vec<u8> = (0..depth * outputs).map(|_| rng.u8(..)).collect();
     let weights = constant(program, &weights);
     let mut channels = Vec::new();
@@ -89,10 +103,12 @@ fn linear(program: &mut Program, input: u16, outputs: usize, rng: &mut Rng) -> u
     }
     channels.resize(9 * outputs, 28);
     let at = constant(program, &channels);
-    let output = add(program, matrix(rows, outputs));
-    let params = Params::new().constant(weights, depth * outputs).constant(at, 9 * outputs).range(-128, 127);
-    operator(program, OpKind::Linear, input, output, params);
-    output
+    let (part, kind) = match first {
+        Some(first) => (Part::channels(first, outputs as u16).encode(), OpKind::LinearPart),
+        None => (Params::new(), OpKind::Linear),
+    };
+    let params = part.constant(weights, depth * outputs).constant(at, 9 * outputs).range(-128, 127);
+    operator(program, kind, input, output, params);
 }
 
 fn operator(program: &mut Program, kind: OpKind, input: u16, output: u16, params: Params) {
@@ -270,31 +286,6 @@ fn parts_in_their_places_are_the_same_bytes() {
     assert!(folded > 20 && kept > 20, "{folded} went, {kept} stayed");
 }
 
-/// A fully connected layer of an image's pixels; of some channels of `output` only where it is a part.
-fn pixels(
-    program: &mut Program,
-    input: u16,
-    (outputs, output): (usize, u16),
-    first: Option<u16>,
-    rng: &mut Rng,
-) {
-    let depth = program.tensors[input as usize].tensor.inner();
-    let weights: Vec<u8> = (0..depth * outputs).map(|_| rng.u8(..)).collect();
-    let weights = constant(program, &weights);
-    let mut channels = Vec::new();
-    for field in [0i32, 1 << 20] {
-        (0..outputs).for_each(|_| channels.extend(field.to_le_bytes()));
-    }
-    channels.resize(9 * outputs, 28);
-    let at = constant(program, &channels);
-    let (part, kind) = match first {
-        Some(first) => (Part::channels(first, outputs as u16).encode(), OpKind::LinearPart),
-        None => (Params::new(), OpKind::Linear),
-    };
-    let params = part.constant(weights, depth * outputs).constant(at, 9 * outputs).range(-128, 127);
-    operator(program, kind, input, output, params);
-}
-
 fn image(program: &mut Program, rows: u32, channels: u32) -> u16 {
     let mut image = matrix(1, 1);
     (image.tensor.dims, image.tensor.rank) = ([1, rows, 3, channels], 4);
@@ -309,11 +300,11 @@ fn strips_that_make_a_part_leave_those_that_are_there() {
     port(&mut program, input, Direction::Input);
     let [wide, other, whole] = [16, 4, 8].map(|channels| image(&mut program, 12, channels));
     let between = image(&mut program, 1, 40);
-    pixels(&mut program, input, (16, wide), None, &mut rng);
-    pixels(&mut program, input, (4, other), None, &mut rng);
-    pixels(&mut program, other, (4, whole), Some(0), &mut rng);
-    pixels(&mut program, wide, (40, between), None, &mut rng);
-    pixels(&mut program, between, (4, whole), Some(4), &mut rng);
+    layer(&mut program, input, (16, wide), None, &mut rng);
+    layer(&mut program, input, (4, other), None, &mut rng);
+    layer(&mut program, other, (4, whole), Some(0), &mut rng);
+    layer(&mut program, wide, (40, between), None, &mut rng);
+    layer(&mut program, between, (4, whole), Some(4), &mut rng);
     port(&mut program, whole, Direction::Output);
     program.strips.push(Strips {
         first: 3,
