@@ -47,14 +47,12 @@ pub(super) fn without_shuffle(program: &Program, shuffle: usize) -> Option<Progr
     if program.in_strips(shuffle) || !plain(&whole.1) || !same || params.channels_first {
         return None;
     }
-    let maker = maker(program, between.0, shuffle)?;
+    let maker =
+        maker(program, between.0, shuffle).filter(|&maker| program.operators[maker].kind == OpKind::Conv)?;
     let outputs = between.1.inner() / (params.block as usize).pow(2);
     let part =
         Part { first: params.first, outputs: u16::try_from(outputs).ok()?, block: params.block.into() };
     let mut folded = program.clone();
-    if folded.operators[maker].kind != OpKind::Conv {
-        return None;
-    }
     make_part(&mut folded.operators[maker], part, whole.0)?;
     folded.remove_operator(shuffle);
     folded.remove_tensors(&[between.0]);
